@@ -1,0 +1,137 @@
+//! What the embedder gives an isolate and gets from it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use taipan_guest::protocol::{Field, Message};
+
+/// The answer to an operation.
+#[derive(Debug)]
+pub enum OpReply {
+    /// The answer, now. Right for synchronous operations, allowed for asynchronous ones.
+    Ready(Vec<Field>),
+    /// The answer follows as [`Event::Complete`] or [`Event::Failed`] with the same id.
+    Later,
+    /// The operation failed: the guest sees an exception of class `name` (a JavaScript error class or a
+    /// `DOMException` name).
+    Failed {
+        /// Class of the exception.
+        name: &'static str,
+        /// Its message.
+        message: String,
+    },
+}
+
+/// The operations that an isolate's guest may ask for; one value per isolate.
+///
+/// Called on the isolate's thread in the middle of a turn: it must not block.
+pub trait Ops: Send {
+    /// Runs operation `number` of [`taipan_guest::ops::OPS`]. `id` is the guest's name for an asynchronous
+    /// call and 0 for a synchronous one.
+    fn call(&mut self, number: u32, id: u32, args: &Message<'_>) -> OpReply;
+
+    /// A line that the guest printed. `level`: 0 debug, 1 log (stdout), 2 info, 3 warning, 4 error (stderr).
+    fn log(&mut self, level: u8, line: &str);
+}
+
+/// Something that happened outside and that a turn delivers to the guest.
+#[derive(Debug)]
+pub enum Event {
+    /// A request for the handler. Fields: method, URL, length of the body (null: no body, −1: unknown),
+    /// the `cf` object as JSON, then header name, header value, …
+    Fetch {
+        /// The embedder's number for the request, used by the `http.*` operations.
+        request: u32,
+        /// The request's head.
+        head: Vec<Field>,
+    },
+    /// The client is gone: nobody reads the response any more.
+    Disconnected {
+        /// The request.
+        request: u32,
+    },
+    /// An asynchronous operation succeeded.
+    Complete {
+        /// The guest's id of the call.
+        id: u32,
+        /// The answer.
+        fields: Vec<Field>,
+    },
+    /// An asynchronous operation failed.
+    Failed {
+        /// The guest's id of the call.
+        id: u32,
+        /// As in [`OpReply::Failed`].
+        name: &'static str,
+        /// As in [`OpReply::Failed`].
+        message: String,
+    },
+}
+
+/// How an isolate was left by a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// When the next timer is due; run an empty turn then.
+    pub next_timer: Option<Instant>,
+    /// Asynchronous operations whose answer is outstanding.
+    pub pending_ops: u32,
+}
+
+/// One file of the Worker.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Path relative to the folder of the main module, with `/`.
+    pub path: String,
+    /// The content.
+    pub content: Arc<[u8]>,
+}
+
+/// What an isolate is made from.
+pub struct IsolateOptions {
+    /// The Worker's files, the main module among them.
+    pub sources: Vec<Source>,
+    /// Path of the main module within `sources`, such as `entry.py`.
+    pub main: String,
+    /// `env` as a JSON object: the names and values of `vars` and secrets.
+    pub env_json: String,
+    /// Whether `on_fetch`-style global handlers are accepted beside class entrypoints.
+    pub global_handlers: bool,
+    /// The largest size of the linear memory, in bytes; a multiple of 64 KiB. Counts the runtime's own
+    /// memory as well.
+    pub memory_limit: usize,
+    /// CPU time that one turn may take before the isolate is stopped.
+    pub turn_cpu: Duration,
+    /// CPU time that booting may take (Python's own start and the Worker's module scope).
+    pub boot_cpu: Duration,
+    /// The host's operations.
+    pub ops: Box<dyn Ops>,
+}
+
+/// The files of one Pyodide release, as unpacked from its package.
+#[derive(Clone, Debug)]
+pub struct RuntimeFiles {
+    /// The release, such as `314.0.7`.
+    pub version: String,
+    /// Folder with `pyodide.mjs`, `pyodide.asm.mjs`, `pyodide.asm.wasm`, `python_stdlib.zip`, `pyodide-lock.json`.
+    pub folder: PathBuf,
+}
+
+/// A step of preparing a runtime that takes seconds, for a progress display.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompileStep {
+    /// Machine code is being made (about ten seconds, once per machine and version).
+    Compiling,
+    /// It is ready.
+    Compiled,
+}
+
+/// How a [`crate::Runtime`] is made.
+pub struct RuntimeOptions {
+    /// The release to run.
+    pub files: RuntimeFiles,
+    /// Folder for compiled code; created when missing.
+    pub cache_dir: PathBuf,
+    /// Told about slow steps.
+    pub progress: Box<dyn Fn(CompileStep) + Send + Sync>,
+}

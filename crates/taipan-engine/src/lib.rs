@@ -1,0 +1,11 @@
+//! Isolates: running instances of Workers inside Wasmtime.
+//!
+//! This is the only crate that knows Wasmtime and the only one with `unsafe`. It must never know HTTP,
+//! configuration files or bindings: what a guest asks of the host goes through [`Ops`], and what happens in
+//! the world reaches the guest as an [`Event`].
+
+mod error;
+mod host;
+
+pub use error::{BootError, IsolateError, RuntimeError};
+pub use host::{CompileStep, Event, IsolateOptions, OpReply, Ops, RuntimeFiles, RuntimeOptions, Source, Turn};

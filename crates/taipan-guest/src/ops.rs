@@ -1,0 +1,52 @@
+//! The table of operations that the guest can ask of the host.
+//!
+//! An operation has a number, which is its position in [`OPS`]; guest JavaScript finds the number by
+//! name once, at start. Appending is compatible, reordering is not: snapshots hold the numbers.
+
+/// One operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpDecl {
+    /// The name that guest code uses, `module.verb`.
+    pub name: &'static str,
+    /// Whether the guest waits for the answer as a promise (`true`) or on the spot (`false`).
+    pub is_async: bool,
+}
+
+const fn sync(name: &'static str) -> OpDecl {
+    OpDecl { name, is_async: false }
+}
+
+const fn later(name: &'static str) -> OpDecl {
+    OpDecl { name, is_async: true }
+}
+
+/// Every operation, in the order of its number. The comment gives fields in → fields out.
+pub const OPS: &[OpDecl] = &[
+    // href, base or null → href, protocol, username, password, host, hostname, port, pathname, search, hash, origin
+    sync("url.parse"),
+    // href, part ("href" | "protocol" | "username" | …), value → as `url.parse`
+    sync("url.set"),
+    // label → the encoding's canonical lower-case name; fails with RangeError for an unknown label
+    sync("text.label"),
+    // canonical name, bytes, fatal (0 | 1), keep byte order mark (0 | 1) → string; fails with TypeError when fatal
+    sync("text.decode"),
+    // request, status, status text, body (null | bytes | number -1 = stream follows), then name, value, … → nothing
+    sync("http.respond"),
+    // request → bytes, or nothing at the end of the body
+    later("http.read"),
+    // request, bytes → nothing, once the client's connection has room for more
+    later("http.write"),
+    // request → nothing; ends a streamed body
+    sync("http.close"),
+    // request, message → nothing; breaks a streamed body off
+    sync("http.abort"),
+    // request, report as JSON (see `protocol::Failure`) → nothing; the handler failed before it responded
+    sync("http.fail"),
+    // request → nothing; the handler has returned and everything given to waitUntil has settled
+    sync("http.done"),
+];
+
+/// The number of the operation called `name`.
+pub fn number(name: &str) -> Option<u32> {
+    OPS.iter().position(|op| op.name == name).and_then(|i| u32::try_from(i).ok())
+}

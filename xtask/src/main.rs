@@ -1,0 +1,2 @@
+//! Build and CI chores.
+fn main() {}
