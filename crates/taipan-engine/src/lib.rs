@@ -6,6 +6,12 @@
 
 mod error;
 mod host;
+mod isolate;
+mod runtime;
 
 pub use error::{BootError, IsolateError, RuntimeError};
-pub use host::{CompileStep, Event, IsolateOptions, OpReply, Ops, RuntimeFiles, RuntimeOptions, Source, Turn};
+pub use host::{
+    CompileStep, Event, IsolateOptions, OpReply, Ops, RuntimeFiles, RuntimeOptions, Source, Turn,
+};
+pub use isolate::{Isolate, STACK_SIZE};
+pub use runtime::Runtime;

@@ -7,4 +7,3 @@
 
 pub mod ops;
 pub mod protocol;
-
