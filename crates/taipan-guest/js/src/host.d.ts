@@ -1,0 +1,76 @@
+/**
+ * The one intrinsic object that the C shim (`engine/`) hands to the bundle. Everything the sandbox knows of the
+ * outside goes through it; it is never reachable from user code.
+ */
+export interface Host {
+  /** 0: milliseconds since the epoch; 1: monotonic milliseconds. Both with fractions. */
+  now(clock: 0 | 1): number;
+  /** 0 debug, 1 log, 2 info, 3 warning, 4 error. */
+  log(level: number, line: string): void;
+  /** Fills the bytes with randomness from the operating system. */
+  random(bytes: Uint8Array): void;
+  /** UTF-8; lone surrogates become U+FFFD. */
+  utf8Encode(text: string): ArrayBuffer;
+  /** WHATWG lossy decoding; keeps a byte order mark. */
+  utf8Decode(bytes: Uint8Array): string;
+  utf8Valid(bytes: Uint8Array): boolean;
+  /** A file of the runtime or of the Worker by its virtual path; undefined when there is none. */
+  readFile(path: string): ArrayBuffer | undefined;
+
+  /** The number of an operation of `taipan_guest::ops::OPS`; throws for an unknown name. */
+  opNumber(name: string): number;
+  /** Asks the host for a synchronous operation; throws what the host says. */
+  opSync(op: number, ...fields: FieldIn[]): FieldOut[];
+  /** Asks the host for an asynchronous operation. */
+  opAsync(op: number, ...fields: FieldIn[]): Promise<FieldOut[]>;
+  /** Called once: where events other than completions go. Kinds: 2 fetch, 3 disconnected. */
+  onEvent(handler: (kind: number, id: number, fields: FieldOut[]) => void): void;
+  /** Called once: `runDue(now)` runs one due timer and says whether it did; `nextDue()` is when the next is due. */
+  onTimers(runDue: (now: number) => boolean, nextDue: () => number | undefined): void;
+  /** Called once: `rejected(reason)` is told of promise rejections nobody handled. */
+  onUnhandledRejection(report: (reason: unknown) => void): void;
+
+  promiseState(promise: Promise<unknown>): 0 | 1 | 2;
+  promiseResult(promise: Promise<unknown>): unknown;
+  /**
+   * Runs jobs, timers and completions re-entrantly until the promise has settled. False: nothing is left that
+   * could settle it.
+   */
+  runUntilSettled(promise: Promise<unknown>): boolean;
+  gc(): void;
+  /** Stops the isolate: 0 exit, 1 abort. Never returns. */
+  exit(kind: 0 | 1, reason: string): never;
+
+  // WebAssembly entities are numbers; signatures are strings such as "iie:j" (i i32, j i64, f f32, d f64,
+  // e externref, F funcref, v nothing).
+  memoryBuffer(): ArrayBuffer;
+  wasmFunction(handle: number): Function;
+  /** −1 when it is not an exported WebAssembly function. */
+  wasmFunctionHandle(value: unknown): number;
+  wasmSignature(handle: number): string;
+  bindImport(slot: number, value: Function, signature: string): void;
+  /** A WebAssembly function that calls `value`. */
+  newTrampoline(signature: string, value: Function): Function;
+  tableGet(table: number, index: number): Function | null;
+  tableSet(table: number, index: number, value: Function | null): void;
+  tableSize(table: number): number;
+  /** −1 when the table cannot grow. */
+  tableGrow(table: number, by: number): number;
+  globalNew(type: string, mutable: boolean, value: unknown): number;
+  globalGet(global: number): unknown;
+  globalSet(global: number, value: unknown): void;
+  /** Throws an Error whose message says what is wrong with the module. */
+  moduleNew(bytes: Uint8Array): number;
+  /** Structured questions about modules and instances, as JSON both ways (see `wasm/instance.ts`). */
+  wasmQuery(request: string): string;
+  /** The exception object's tag and values; only for objects of class WebAssembly.Exception. */
+  exceptionIs(exception: object, tag: number): boolean;
+  exceptionArg(exception: object, tag: number, index: number): unknown;
+  /** Makes `marker` the value that C code recognises as "an error was thrown". */
+  setErrorMarker(marker: symbol): void;
+  /** Sets the prototype of thrown WebAssembly exceptions. */
+  setExceptionPrototype(prototype: object): void;
+}
+
+export type FieldIn = null | undefined | string | number | ArrayBuffer | Uint8Array;
+export type FieldOut = null | string | number | ArrayBuffer;
