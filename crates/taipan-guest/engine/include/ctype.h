@@ -1,0 +1,5 @@
+#pragma once
+int isspace(int);
+int isdigit(int);
+int tolower(int);
+int toupper(int);

@@ -1,0 +1,306 @@
+/* The engine's life: start, scripts, events, and the loop that runs a turn. */
+#include <malloc.h>
+
+#include "shim.h"
+
+JSRuntime *rt;
+JSContext *ctx;
+static JSValue memory_buffer = JS_UNDEFINED;
+static JSValue on_event = JS_UNDEFINED, run_due = JS_UNDEFINED, next_due = JS_UNDEFINED, on_rejection = JS_UNDEFINED;
+
+int32_t to_int(JSValueConst value) {
+  int32_t x = 0;
+  JS_ToInt32(ctx, &x, value);
+  return x;
+}
+
+void define(JSValueConst object, const char *name, JSCFunction *function, int length) {
+  JS_SetPropertyStr(ctx, object, name, JS_NewCFunction(ctx, function, name, length));
+}
+
+/* Last resort: an exception that has nowhere to go. */
+void report_exception(void) {
+  JSValue e = JS_GetException(ctx);
+  JSValue stack = JS_GetPropertyStr(ctx, e, "stack");
+  JSValueConst parts[2] = {e, stack};
+  for (int i = 0; i < 2; i++) {
+    if (JS_IsUndefined(parts[i])) continue;
+    size_t n;
+    char *text = text_encode(parts[i], &n);
+    if (text) host_log(4, text, n);
+    else JS_FreeValue(ctx, JS_GetException(ctx));
+    free(text);
+  }
+  JS_FreeValue(ctx, stack);
+  JS_FreeValue(ctx, e);
+}
+
+/* ---- rejections without a handler: collected during a turn, reported at its end ---- */
+typedef struct {
+  JSValue promise, reason;
+} Rejection;
+static Rejection *rejections;
+static int rejection_count, rejection_room;
+
+static void rejection_tracker(JSContext *c, JSValueConst promise, JSValueConst reason, bool handled, void *opaque) {
+  if (handled) {
+    for (int i = 0; i < rejection_count; i++)
+      if (JS_VALUE_GET_PTR(rejections[i].promise) == JS_VALUE_GET_PTR(promise)) {
+        JS_FreeValue(c, rejections[i].promise);
+        JS_FreeValue(c, rejections[i].reason);
+        rejections[i] = rejections[--rejection_count];
+        return;
+      }
+    return;
+  }
+  if (rejection_count == rejection_room) {
+    Rejection *grown = realloc(rejections, (rejection_room + 32) * sizeof *grown);
+    if (!grown) return;
+    rejections = grown;
+    rejection_room += 32;
+  }
+  rejections[rejection_count++] = (Rejection){JS_DupValue(c, promise), JS_DupValue(c, reason)};
+}
+
+static void report_rejections(void) {
+  while (rejection_count) {
+    Rejection r = rejections[--rejection_count];
+    JSValue v = JS_Call(ctx, on_rejection, JS_UNDEFINED, 1, (JSValueConst *)&r.reason);
+    if (JS_IsException(v)) report_exception();
+    JS_FreeValue(ctx, v);
+    JS_FreeValue(ctx, r.promise);
+    JS_FreeValue(ctx, r.reason);
+  }
+}
+
+/* ---- events and turns ---- */
+enum { EVENT_COMPLETE, EVENT_FAILED };
+
+static void deliver(int kind, int id, const uint8_t *bytes, uint32_t length) {
+  if (kind == EVENT_FAILED) {
+    JSValue error = error_from_message(bytes, length);
+    ops_complete(id, error, true);
+    JS_FreeValue(ctx, error);
+    return;
+  }
+  JSValue fields = message_decode(bytes, length);
+  if (JS_IsException(fields)) {
+    report_exception();
+  } else if (kind == EVENT_COMPLETE) {
+    ops_complete(id, fields, false);
+  } else {
+    JSValue args[3] = {JS_NewInt32(ctx, kind), JS_NewInt32(ctx, id), fields};
+    JSValue r = JS_Call(ctx, on_event, JS_UNDEFINED, 3, (JSValueConst *)args);
+    if (JS_IsException(r)) report_exception();
+    JS_FreeValue(ctx, r);
+  }
+  JS_FreeValue(ctx, fields);
+}
+
+/* The block is ours to free. */
+EXPORT(engine_event) void engine_event(int kind, int id, uint8_t *bytes, uint32_t length) {
+  deliver(kind, id, bytes, length);
+  free(bytes);
+}
+
+/* Runs one promise job; false when there was none. */
+static bool run_job(void) {
+  JSContext *c;
+  int r = JS_ExecutePendingJob(rt, &c);
+  if (r < 0) report_exception();
+  return r != 0;
+}
+
+/* Runs one due timer; false when there was none. */
+static bool run_timer(void) {
+  if (JS_IsUndefined(run_due)) return false;
+  JSValue now = JS_NewFloat64(ctx, host_now(1));
+  JSValue r = JS_Call(ctx, run_due, JS_UNDEFINED, 1, (JSValueConst *)&now);
+  if (JS_IsException(r)) {
+    report_exception();
+    return true;
+  }
+  return JS_ToBool(ctx, r);
+}
+
+/* When the next timer is due, in monotonic ms; -1 when there is none. */
+static double next_timer(void) {
+  if (JS_IsUndefined(next_due)) return -1;
+  JSValue r = JS_Call(ctx, next_due, JS_UNDEFINED, 0, NULL);
+  double at = -1;
+  if (JS_IsException(r)) report_exception();
+  else if (!JS_IsUndefined(r)) JS_ToFloat64(ctx, &at, r);
+  JS_FreeValue(ctx, r);
+  return at;
+}
+
+EXPORT(engine_run) double engine_run(void) {
+  do {
+    while (run_job()) {}
+    report_rejections();
+  } while (run_timer());
+  return next_timer();
+}
+
+FN(run_until_settled) {
+  for (;;) {
+    if (JS_PromiseState(c, argv[0]) != JS_PROMISE_PENDING) return JS_TRUE;
+    if (run_job() || run_timer()) continue;
+    double at = next_timer();
+    if (at < 0 && !engine_outstanding_ops()) return JS_FALSE;
+    int kind, id;
+    Block out = {0};
+    if (host_wait(at, &kind, &id, &out)) deliver(kind, id, out.bytes, out.length);
+    free(out.bytes);
+  }
+}
+
+/* ---- modules: only those that the host has as files ---- */
+static char *normalize(JSContext *c, const char *base, const char *name, void *opaque) { return js_strdup(c, name); }
+
+static JSModuleDef *load_module(JSContext *c, const char *name, void *opaque) {
+  Block file = {0};
+  if (!host_read_file(name, strlen(name), &file)) {
+    JS_ThrowReferenceError(c, "there is no module '%s'", name);
+    return NULL;
+  }
+  uint8_t *text = realloc(file.bytes, file.length + 1);
+  if (!text) {
+    free(file.bytes);
+    JS_ThrowOutOfMemory(c);
+    return NULL;
+  }
+  text[file.length] = 0;
+  JSValue f = JS_Eval(c, (char *)text, file.length, name, JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
+  free(text);
+  if (JS_IsException(f)) return NULL;
+  JSModuleDef *m = JS_VALUE_GET_PTR(f);
+  JSValue meta = JS_GetImportMeta(c, m);
+  JS_SetPropertyStr(c, meta, "url", JS_NewString(c, name));
+  JS_FreeValue(c, meta);
+  JS_FreeValue(c, f);
+  return m;
+}
+
+/* ---- the rest of the host object ---- */
+FN(now) { return JS_NewFloat64(c, host_now(to_int(argv[0]))); }
+FN(log_line) {
+  size_t n;
+  char *text = text_encode(argv[1], &n);
+  if (!text) return JS_EXCEPTION;
+  host_log(to_int(argv[0]), text, n);
+  free(text);
+  return JS_UNDEFINED;
+}
+FN(random_bytes) {
+  size_t n;
+  uint8_t *bytes;
+  if (!get_bytes(argv[0], &bytes, &n)) return JS_EXCEPTION;
+  host_random(bytes, n);
+  return JS_UNDEFINED;
+}
+FN(read_file) {
+  size_t n;
+  char *path = text_encode(argv[0], &n);
+  if (!path) return JS_EXCEPTION;
+  Block out = {0};
+  int found = host_read_file(path, n, &out);
+  free(path);
+  return found ? new_buffer(out.bytes, out.length) : JS_UNDEFINED;
+}
+FN(op_number) {
+  size_t n;
+  char *name = text_encode(argv[0], &n);
+  if (!name) return JS_EXCEPTION;
+  int number = host_op_number(name, n);
+  JSValue r = number >= 0 ? JS_NewInt32(c, number) : JS_ThrowReferenceError(c, "the host has no operation '%s'", name);
+  free(name);
+  return r;
+}
+FN(set_on_event) {
+  on_event = JS_DupValue(c, argv[0]);
+  return JS_UNDEFINED;
+}
+FN(set_on_timers) {
+  run_due = JS_DupValue(c, argv[0]);
+  next_due = JS_DupValue(c, argv[1]);
+  return JS_UNDEFINED;
+}
+FN(set_on_rejection) {
+  on_rejection = JS_DupValue(c, argv[0]);
+  return JS_UNDEFINED;
+}
+FN(promise_state) { return JS_NewInt32(c, JS_PromiseState(c, argv[0])); }
+FN(promise_result) { return JS_PromiseResult(c, argv[0]); }
+FN(collect) {
+  JS_RunGC(rt);
+  return JS_UNDEFINED;
+}
+FN(get_memory_buffer) { return JS_DupValue(c, memory_buffer); }
+FN(booted) {
+  size_t n = 0;
+  char *report = JS_IsString(argv[0]) ? text_encode(argv[0], &n) : NULL;
+  host_booted(report ? report : "", n);
+  free(report);
+  return JS_UNDEFINED;
+}
+FN(leave) {
+  size_t n;
+  char *reason = text_encode(argv[1], &n);
+  host_exit(to_int(argv[0]), reason ? reason : "", reason ? n : 0);
+}
+
+/* ---- start ---- */
+static void *m_calloc(void *o, size_t n, size_t size) { return calloc(n, size); }
+static void *m_malloc(void *o, size_t n) { return malloc(n); }
+static void m_free(void *o, void *p) { free(p); }
+static void *m_realloc(void *o, void *p, size_t n) { return realloc(p, n); }
+/* The real one: QuickJS paces its garbage collection by it. */
+static size_t m_usable(const void *p) { return malloc_usable_size((void *)p); }
+
+EXPORT(engine_init) int engine_init(int stack) {
+  static const JSMallocFunctions functions = {m_calloc, m_malloc, m_free, m_realloc, m_usable};
+  rt = JS_NewRuntime2(&functions, NULL);
+  if (!rt) return 1;
+  JS_SetMaxStackSize(rt, stack);
+  JS_SetGCThreshold(rt, 8 << 20);
+  JS_SetModuleLoaderFunc(rt, normalize, load_module, NULL);
+  JS_SetHostPromiseRejectionTracker(rt, rejection_tracker, NULL);
+  ctx = JS_NewContext(rt);
+  if (!ctx) return 2;
+  memory_buffer = taipan_new_memory_buffer(ctx, __builtin_wasm_memory_size(0) * 65536u);
+  JSValue global = JS_GetGlobalObject(ctx), h = JS_NewObject(ctx);
+  define(h, "now", now, 1);
+  define(h, "log", log_line, 2);
+  define(h, "random", random_bytes, 1);
+  define(h, "readFile", read_file, 1);
+  define(h, "opNumber", op_number, 1);
+  define(h, "onEvent", set_on_event, 1);
+  define(h, "onTimers", set_on_timers, 2);
+  define(h, "onUnhandledRejection", set_on_rejection, 1);
+  define(h, "promiseState", promise_state, 1);
+  define(h, "promiseResult", promise_result, 1);
+  define(h, "runUntilSettled", run_until_settled, 1);
+  define(h, "gc", collect, 0);
+  define(h, "memoryBuffer", get_memory_buffer, 0);
+  define(h, "booted", booted, 1);
+  define(h, "exit", leave, 2);
+  int failed = text_init(h) || ops_init(h) || wasm_init(h);
+  /* The bundle takes it from here and deletes the name. */
+  JS_SetPropertyStr(ctx, global, "__taipan_host", h);
+  JS_FreeValue(ctx, global);
+  return failed ? 3 : 0;
+}
+
+EXPORT(engine_memory_grown) void engine_memory_grown(void) {
+  if (ctx) taipan_grow_memory_buffer(memory_buffer, __builtin_wasm_memory_size(0) * 65536u);
+}
+
+/* Runs a script; 0, or 1 after the exception was logged. */
+EXPORT(engine_eval) int engine_eval(const char *source, uint32_t length, const char *name) {
+  JSValue r = JS_Eval(ctx, source, length, name, JS_EVAL_TYPE_GLOBAL);
+  bool threw = JS_IsException(r);
+  if (threw) report_exception();
+  JS_FreeValue(ctx, r);
+  return threw;
+}

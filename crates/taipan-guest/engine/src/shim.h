@@ -1,0 +1,93 @@
+/*
+ * The shim between QuickJS-ng and the host: what both of its halves share.
+ *
+ * QuickJS runs as a side module in Pyodide's linear memory. It meets the host in three places: JavaScript calls
+ * WebAssembly functions (wasm.c), WebAssembly calls JavaScript functions (wasm.c), and JavaScript asks for
+ * operations (ops.c). Values of JavaScript that WebAssembly holds as `externref` are numbers here: handles into
+ * one table (handles.c), so that the whole of both heaps is in the linear memory.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "quickjs.h"
+
+#define IMPORT(name) __attribute__((import_module("taipan"), import_name(#name)))
+#define EXPORT(name) __attribute__((visibility("default"), used, export_name(#name)))
+#define FN(name) static JSValue name(JSContext *c, JSValueConst self, int argc, JSValueConst *argv)
+
+extern JSRuntime *rt;
+extern JSContext *ctx;
+
+/* handles.c */
+enum { H_NULL, H_UNDEFINED, H_ERROR, H_TRUE, H_FALSE, H_FIRST = 8 };
+int handle_new(JSValueConst value);
+JSValue handle_get(int handle);
+void handles_set_error_marker(JSValueConst marker);
+
+/* wasm.c */
+int wasm_init(JSValueConst host_object);
+
+/* ops.c */
+int ops_init(JSValueConst host_object);
+int engine_outstanding_ops(void);
+void ops_complete(int id, JSValueConst value, bool failed);
+JSValue message_decode(const uint8_t *bytes, uint32_t length);
+JSValue error_from_message(const uint8_t *bytes, uint32_t length);
+
+/* text.c */
+int text_init(JSValueConst host_object);
+JSValue text_decode(const uint8_t *bytes, size_t length);
+/* A copy of the string as UTF-8 that is valid whatever the string holds; free() it. */
+char *text_encode(JSValueConst string, size_t *length);
+JSValue new_buffer(uint8_t *bytes, size_t length);
+bool get_bytes(JSValueConst value, uint8_t **bytes, size_t *length);
+
+/* main.c */
+int32_t to_int(JSValueConst value);
+void define(JSValueConst object, const char *name, JSCFunction *function, int length);
+void report_exception(void);
+
+/* Patched into quickjs.c: the ArrayBuffer that is the whole linear memory. */
+JSValue taipan_new_memory_buffer(JSContext *ctx, size_t length);
+void taipan_grow_memory_buffer(JSValueConst buffer, size_t length);
+
+/* The host's functions. `out` receives a block from malloc() that the caller frees. */
+typedef struct {
+  uint8_t *bytes;
+  uint32_t length;
+} Block;
+
+/* Calls a WebAssembly function: arguments in, result out at `values`. See CALL_… for the answer. */
+IMPORT(call) int host_call(int function, uint64_t *values);
+enum { CALL_OK, CALL_JS_EXCEPTION, CALL_UNBOUND, CALL_WASM_EXCEPTION, CALL_TOO_DEEP };
+IMPORT(signature) int host_signature(int function, char *out);
+IMPORT(trampoline) int host_trampoline(const char *signature, int length, int slot);
+IMPORT(new_slot) int host_new_slot(void);
+IMPORT(table_get) int host_table_get(int table, int index);
+IMPORT(table_set) int host_table_set(int table, int index, int function);
+IMPORT(table_grow) int host_table_grow(int table, int by);
+IMPORT(table_size) int host_table_size(int table);
+IMPORT(global_new) int host_global_new(int type, int mutable_, uint64_t *value);
+IMPORT(global_get) int host_global_get(int global, uint64_t *value);
+IMPORT(global_set) int host_global_set(int global, uint64_t *value);
+/* The module's number, or -1 with a message in `error`. */
+IMPORT(module_new) int host_module_new(const uint8_t *bytes, uint32_t length, Block *error);
+IMPORT(query) void host_query(const char *json, uint32_t length, Block *out);
+IMPORT(exception_tag) int host_exception_tag(int exception);
+IMPORT(exception_arg) int host_exception_arg(int exception, int index, uint64_t *value);
+IMPORT(exception_free) void host_exception_free(int exception);
+IMPORT(now) double host_now(int clock);
+IMPORT(log) void host_log(int level, const char *text, uint32_t length);
+IMPORT(random) void host_random(void *bytes, uint32_t length);
+/* 1: found. */
+IMPORT(read_file) int host_read_file(const char *path, uint32_t length, Block *out);
+IMPORT(op_number) int host_op_number(const char *name, uint32_t length);
+IMPORT(op) int host_op(int number, int id, const uint8_t *message, uint32_t length, Block *out);
+enum { OP_READY, OP_LATER, OP_FAILED };
+/* Blocks until something happened or the deadline (monotonic ms, negative for none) has passed. */
+IMPORT(wait) int host_wait(double deadline, int *kind, int *id, Block *out);
+IMPORT(booted) void host_booted(const char *report, uint32_t length);
+IMPORT(exit) _Noreturn void host_exit(int kind, const char *reason, uint32_t length);
