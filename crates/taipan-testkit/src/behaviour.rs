@@ -1,0 +1,252 @@
+//! Runs the folders of `tests/behaviour` as tests.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use libtest_mimic::{Arguments, Trial};
+
+use crate::case::{Case, EditStep, Logs, RequestStep, StartFailure, Step};
+use crate::check;
+use crate::http::{Client, Request, Response};
+use crate::server::{Server, ServerOptions, Stream, run_to_end};
+
+/// A request that takes longer hangs.
+const REQUEST: Duration = Duration::from_secs(60);
+/// Printing follows its cause after at most this long.
+const PRINT: Duration = Duration::from_secs(10);
+/// A Worker is running again within this time after an edit.
+const RELOAD: Duration = Duration::from_secs(60);
+
+/// Runs every test folder in `folder` against `binary`, as the command line asks; `cache` is the cache folder
+/// that they share.
+pub fn main(binary: &Path, folder: &Path, cache: &Path) -> Result<ExitCode> {
+    let arguments = Arguments::from_args();
+    let mut folders: Vec<PathBuf> =
+        fs_err::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    let trials = folders
+        .into_iter()
+        .map(|folder| {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let (binary, cache) = (binary.to_owned(), cache.to_owned());
+            Trial::test(name, move || {
+                run(&binary, &folder, &cache).map_err(|error| format!("{error:#}").into())
+            })
+        })
+        .collect();
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+/// Runs one test folder.
+fn run(binary: &Path, folder: &Path, shared_cache: &Path) -> Result<()> {
+    let text = fs_err::read_to_string(folder.join("test.jsonc"))?;
+    let case = Case::parse(&text).context("cannot read test.jsonc")?;
+    let worker = tempfile::tempdir()?;
+    copy(folder, worker.path())?;
+    let own_cache = tempfile::tempdir()?;
+    let cache = if case.fresh_cache { own_cache.path() } else { shared_cache };
+    let occupant = case.occupied_port.then(|| TcpListener::bind(("127.0.0.1", 0))).transpose()?;
+    let mut options = ServerOptions {
+        binary: binary.to_owned(),
+        folder: worker.path().to_owned(),
+        port: occupant.as_ref().map_or(Ok(0), |listener| listener.local_addr().map(|a| a.port()))?,
+        args: case.args.clone(),
+        env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
+    };
+    options.env.extend(case.env.clone());
+    if let Some(failure) = &case.fails_to_start {
+        return fail_to_start(&options, failure);
+    }
+    let mut server = start(&options, case.fresh_cache)?;
+    let mut interrupted = false;
+    for (index, step) in case.steps.iter().enumerate() {
+        let done = match step {
+            Step::Request(step) => {
+                interrupted |= step.interrupt_when_logged.is_some();
+                request(&mut server, step, worker.path())
+            }
+            Step::Raw(step) => Client::new(server.port(), REQUEST)
+                .send_raw(step.raw.as_bytes())
+                .and_then(|response| check::response(&response, &step.expect, &[])),
+            Step::Edit(step) => edit(worker.path(), step),
+        };
+        done.with_context(|| format!("step {}", index + 1)).map_err(|error| with_log(error, &server))?;
+    }
+    if !interrupted {
+        if !server.is_running()? {
+            return Err(with_log(anyhow!("taipan ended by itself"), &server));
+        }
+        server.interrupt()?;
+    }
+    server.expect_clean_end().map_err(|error| with_log(error, &server))
+}
+
+fn with_log(error: anyhow::Error, server: &Server) -> anyhow::Error {
+    let lines: Vec<String> =
+        server.log.since(0).iter().map(|(stream, line)| format!("  {stream:?}: {line}")).collect();
+    anyhow!("{error:#}\n── it printed\n{}", lines.join("\n"))
+}
+
+/// The first process fills the cache that all share; the others wait for it instead of doing the same work.
+fn start(options: &ServerOptions, own_cache: bool) -> Result<Server> {
+    static SHARED_CACHE_IS_FULL: Mutex<bool> = Mutex::new(false);
+    if own_cache {
+        return Server::start(options);
+    }
+    let mut full = SHARED_CACHE_IS_FULL.lock().unwrap_or_else(PoisonError::into_inner);
+    if *full {
+        drop(full);
+        return Server::start(options);
+    }
+    let server = Server::start(options)?;
+    *full = true;
+    Ok(server)
+}
+
+fn fail_to_start(options: &ServerOptions, expected: &StartFailure) -> Result<()> {
+    let ended = run_to_end(options)?;
+    let stderr = ended.log.text(Stream::Stderr);
+    if ended.status.code() != Some(expected.exit) {
+        bail!("expected exit code {}, got {}\n{stderr}", expected.exit, ended.status);
+    }
+    check::text(stderr.as_bytes(), &expected.stderr, &[]).context("stderr")?;
+    let stdout = ended.log.text(Stream::Stdout);
+    if !stdout.is_empty() {
+        bail!("expected nothing on standard output, got: {stdout}");
+    }
+    Ok(())
+}
+
+fn request(server: &mut Server, step: &RequestStep, worker: &Path) -> Result<()> {
+    let request = to_request(step, worker)?;
+    let port = server.port();
+    let log_start = server.log.len();
+    let memory_before = server.resident_bytes()?;
+    let start = Instant::now();
+    if let Some(text) = &step.interrupt_when_logged {
+        thread::scope(|scope| {
+            let answer = scope.spawn(|| Client::new(port, REQUEST).send(&request));
+            server
+                .log
+                .wait_for(text, None, log_start, REQUEST)
+                .with_context(|| format!("never printed: {text}"))?;
+            server.interrupt()?;
+            let answer = answer.join().map_err(|_| anyhow!("the client panicked"))??;
+            check::response(&answer, &step.expect, &request.body)
+        })?;
+    } else if step.eventually {
+        let deadline = start + RELOAD;
+        while let Err(error) = Client::new(port, REQUEST)
+            .send(&request)
+            .and_then(|answer| check::response(&answer, &step.expect, &request.body))
+        {
+            if Instant::now() > deadline {
+                return Err(error.context("still not as expected"));
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    } else {
+        for answer in send_all(port, &request, step.parallel, step.repeat)? {
+            check::response(&answer, &step.expect, &request.body)?;
+        }
+    }
+    let took = start.elapsed();
+    if let Some(bound) = step.within_ms.map(Duration::from_millis)
+        && took > bound
+    {
+        bail!("expected it within {bound:?}, took {took:?}");
+    }
+    if let Some(bound) = step.memory_growth_max_mib {
+        let growth = server.resident_bytes()?.saturating_sub(memory_before);
+        if growth > bound << 20 {
+            bail!("expected memory to grow by {bound} MiB at most, grew by {} MiB", growth >> 20);
+        }
+    }
+    logs(server, &step.logs, log_start)
+}
+
+fn to_request(step: &RequestStep, worker: &Path) -> Result<Request> {
+    let (method, path) = step.request.split_once(' ').context("a request is a method and a path")?;
+    let body = match (&step.body, &step.body_file, step.body_repeat) {
+        (None, None, None) => Vec::new(),
+        (Some(text), None, None) => text.clone().into_bytes(),
+        (None, Some(file), None) => fs_err::read(worker.join(file))?,
+        (None, None, Some(repeat)) => repeat.bytes(),
+        _ => bail!("a request has only one of body, body_file and body_repeat"),
+    };
+    Ok(Request {
+        method: method.into(),
+        path: path.into(),
+        headers: step.headers.clone().into_iter().collect(),
+        body,
+        chunked: step.chunked,
+    })
+}
+
+fn send_all(port: u16, request: &Request, parallel: usize, repeat: usize) -> Result<Vec<Response>> {
+    let one_connection = || -> Result<Vec<Response>> {
+        let mut client = Client::new(port, REQUEST);
+        (0..repeat).map(|_| client.send(request)).collect()
+    };
+    thread::scope(|scope| {
+        let connections: Vec<_> = (0..parallel).map(|_| scope.spawn(one_connection)).collect();
+        let mut answers = Vec::new();
+        for connection in connections {
+            answers.extend(connection.join().map_err(|_| anyhow!("a client panicked"))??);
+        }
+        Ok(answers)
+    })
+}
+
+fn logs(server: &Server, expected: &Logs, from: usize) -> Result<()> {
+    for (stream, lines) in [(Stream::Stdout, &expected.stdout), (Stream::Stderr, &expected.stderr)] {
+        for line in lines {
+            if server.log.wait_for(line, Some(stream), from, PRINT).is_none() {
+                bail!("expected a line on {stream:?} with: {line}");
+            }
+        }
+    }
+    for line in &expected.lacks {
+        if server.log.wait_for(line, None, from, Duration::ZERO).is_some() {
+            bail!("expected no line with: {line}");
+        }
+    }
+    Ok(())
+}
+
+fn edit(worker: &Path, step: &EditStep) -> Result<()> {
+    let path = worker.join(&step.edit);
+    let content = match (&step.replace, &step.content) {
+        (Some((old, new)), None) => {
+            let text = fs_err::read_to_string(&path)?;
+            if !text.contains(old.as_str()) {
+                bail!("nothing to replace in {}: {old}", step.edit);
+            }
+            text.replace(old.as_str(), new)
+        }
+        (None, Some(content)) => content.clone(),
+        _ => bail!("an edit has one of replace and content"),
+    };
+    fs_err::write(path, content)?;
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs_err::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            fs_err::create_dir(&target)?;
+            copy(&entry.path(), &target)?;
+        } else {
+            fs_err::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

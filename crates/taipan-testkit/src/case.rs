@@ -1,0 +1,252 @@
+//! The format of `test.jsonc`: what a behaviour test does and expects.
+//!
+//! Unknown keys are refused everywhere, so that a misspelt expectation cannot pass by being ignored.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// A whole test.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// Further arguments of `taipan dev`.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Environment variables of the process.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Whether the process starts with an empty cache folder of its own.
+    #[serde(default)]
+    pub fresh_cache: bool,
+    /// Whether something else already listens on the port.
+    #[serde(default)]
+    pub occupied_port: bool,
+    /// The process must end before it serves; there are no steps then.
+    pub fails_to_start: Option<StartFailure>,
+    /// What happens, in order.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+}
+
+impl Case {
+    /// Reads a test from the text of its `test.jsonc`.
+    pub fn parse(text: &str) -> Result<Self> {
+        jsonc_parser::parse_to_serde_value(text, &jsonc_parser::ParseOptions::default()).context("not a test")
+    }
+}
+
+/// How a process that cannot start ends.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartFailure {
+    /// The exit code.
+    pub exit: i32,
+    /// What standard error says. The process prints nothing to standard output.
+    pub stderr: Text,
+}
+
+/// One step.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Value")]
+pub enum Step {
+    /// Send one or more requests.
+    Request(Box<RequestStep>),
+    /// Send bytes that need not be HTTP.
+    Raw(RawStep),
+    /// Change a file of the Worker.
+    Edit(EditStep),
+}
+
+impl TryFrom<Value> for Step {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        fn read<T: DeserializeOwned>(kind: &str, value: Value) -> Result<T, String> {
+            serde_json::from_value(value).map_err(|e| format!("in a step with \"{kind}\": {e}"))
+        }
+        if value.get("request").is_some() {
+            read("request", value).map(|step| Self::Request(Box::new(step)))
+        } else if value.get("raw").is_some() {
+            read("raw", value).map(Self::Raw)
+        } else if value.get("edit").is_some() {
+            read("edit", value).map(Self::Edit)
+        } else {
+            Err("a step has one of \"request\", \"raw\" and \"edit\"".into())
+        }
+    }
+}
+
+/// Sends `parallel` × `repeat` equal requests.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestStep {
+    /// Method and path: `GET /`.
+    pub request: String,
+    /// Headers to send.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The body, as text.
+    pub body: Option<String>,
+    /// The body, as a file of the test's folder.
+    pub body_file: Option<String>,
+    /// The body, as a pattern.
+    pub body_repeat: Option<Repeat>,
+    /// Whether the body is sent in chunks, without a length.
+    #[serde(default)]
+    pub chunked: bool,
+    /// How many times, one after the other on one connection.
+    #[serde(default = "one")]
+    pub repeat: usize,
+    /// How many connections do that at the same time.
+    #[serde(default = "one")]
+    pub parallel: usize,
+    /// Whether the request is sent again until it is answered as expected, as after an edit.
+    #[serde(default)]
+    pub eventually: bool,
+    /// SIGINT is sent when a line with this text appears; the request must still be answered as expected.
+    pub interrupt_when_logged: Option<String>,
+    /// Every answer.
+    pub expect: Expect,
+    /// A bound for the whole step, in milliseconds; generous, to tell parallel from sequential.
+    pub within_ms: Option<u64>,
+    /// How much the resident memory of the process may grow during the step, in MiB.
+    pub memory_growth_max_mib: Option<u64>,
+    /// What is printed.
+    #[serde(default)]
+    pub logs: Logs,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// A byte many times. The bytes count up from the first one, so that a lost or repeated block shows.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeat {
+    /// The first byte.
+    pub byte: u8,
+    /// How many bytes.
+    pub count: usize,
+}
+
+impl Repeat {
+    /// The bytes. The pattern's period is a prime, so that it does not line up with any buffer's size.
+    pub fn bytes(self) -> Vec<u8> {
+        (0..251u8).map(|i| self.byte.wrapping_add(i)).cycle().take(self.count).collect()
+    }
+}
+
+/// Sends bytes on a connection of their own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawStep {
+    /// The bytes.
+    pub raw: String,
+    /// The answer.
+    pub expect: Expect,
+}
+
+/// Changes a file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EditStep {
+    /// The file, relative to the Worker's folder.
+    pub edit: String,
+    /// Text to replace, and its replacement.
+    pub replace: Option<(String, String)>,
+    /// The new content, whole.
+    pub content: Option<String>,
+}
+
+/// What a response must be.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// The status code.
+    pub status: u16,
+    /// Headers that must be there, with patterns for their values.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Text>,
+    /// The body.
+    pub body: Option<Text>,
+}
+
+/// What a text must be: a string is the whole text.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Text {
+    /// The whole text.
+    Exact(String),
+    /// All of these conditions.
+    Conditions(Box<Conditions>),
+}
+
+/// Conditions on a text; all that are given must hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conditions {
+    /// Parts that must occur, in this order.
+    #[serde(default)]
+    pub contains: Vec<String>,
+    /// Parts that must not occur.
+    #[serde(default)]
+    pub lacks: Vec<String>,
+    /// A pattern that must match somewhere.
+    pub regex: Option<String>,
+    /// The text as JSON.
+    pub json: Option<Value>,
+    /// The SHA-256 of the bytes, in hexadecimal.
+    pub sha256: Option<String>,
+    /// Whether the bytes are those of the request's body.
+    #[serde(default)]
+    pub equals_request_body: bool,
+}
+
+/// Lines that must be printed during a step: parts of lines, in any order.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Logs {
+    /// On standard output.
+    #[serde(default)]
+    pub stdout: Vec<String>,
+    /// On standard error.
+    #[serde(default)]
+    pub stderr: Vec<String>,
+    /// On neither.
+    #[serde(default)]
+    pub lacks: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_key_is_refused() {
+        let error =
+            Case::parse(r#"{ "steps": [{ "request": "GET /", "expect": { "status": 200, "bdoy": "" } }] }"#);
+        assert!(format!("{:#}", error.unwrap_err()).contains("bdoy"));
+        assert!(Case::parse(r#"{ "step": [] }"#).is_err());
+        assert!(Case::parse(r#"{ "steps": [{ "reqest": "GET /" }] }"#).is_err());
+    }
+
+    #[test]
+    fn comments_and_trailing_commas_are_fine() {
+        let case =
+            Case::parse("// why\n{ \"steps\": [ { \"edit\": \"a\", \"content\": \"b\", }, ], }").unwrap();
+        assert_eq!(case.steps.len(), 1);
+    }
+
+    #[test]
+    fn a_repeated_body_shows_lost_blocks() {
+        let bytes = Repeat { byte: 250, count: 600 }.bytes();
+        assert_eq!(bytes.len(), 600);
+        assert_eq!(bytes[..8], [250, 251, 252, 253, 254, 255, 0, 1]);
+        assert_ne!(bytes[0..256], bytes[256..512]);
+    }
+}
