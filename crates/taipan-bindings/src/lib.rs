@@ -1,1 +1,18 @@
-//! See ARCHITECTURE.md.
+//! The host's side of every operation that a guest can ask for.
+//!
+//! [`HostOps`] answers the operations of [`taipan_guest::ops::OPS`] for one isolate. What belongs to a request (who
+//! waits for its response, where its body comes from) is in the table [`Requests`], which the isolate's owner
+//! shares with it. This crate must never know HTTP's wire format, sockets or hyper: bodies are chunks that are
+//! pulled ([`Pull`]) and polled ([`ResponseStream`]), heads are plain strings.
+
+#![forbid(unsafe_code)]
+
+mod events;
+mod ops;
+mod requests;
+mod streams;
+
+pub use events::EventSender;
+pub use ops::{HostOps, LogSink};
+pub use requests::{Failure, Requests, Response, ResponseBody};
+pub use streams::{Aborted, HIGH_WATER, Pull, RequestBody, ResponseStream};

@@ -1,0 +1,52 @@
+//! `http.*`: the request that is being handled and its response.
+
+use bytes::Bytes;
+use taipan_engine::OpReply;
+use taipan_guest::protocol::{FieldRef, Message};
+
+use super::OpError;
+use crate::streams::Aborted;
+use crate::{EventSender, Failure, Requests, Response, ResponseBody};
+
+pub(super) fn call(
+    verb: &str,
+    id: u32,
+    args: &Message<'_>,
+    requests: &Requests,
+    events: &EventSender,
+) -> Result<OpReply, OpError> {
+    let request = args.u32(0)?;
+    match verb {
+        "read" => return Ok(requests.read(request, id, events.clone())),
+        "write" => return Ok(requests.write(request, id, Bytes::copy_from_slice(args.bytes(1)?))),
+        "respond" => respond(request, args, requests, events)?,
+        "close" => requests.end_stream(request, Ok(())),
+        "abort" => requests.end_stream(request, Err(Aborted { message: args.str(1)?.to_owned() })),
+        "fail" => requests.fail(request, Failure::Report(args.str(1)?.into())),
+        "done" => requests.done(request),
+        _ => return Err(OpError::unknown(verb)),
+    }
+    Ok(OpReply::Ready(Vec::new()))
+}
+
+fn respond(
+    request: u32,
+    args: &Message<'_>,
+    requests: &Requests,
+    events: &EventSender,
+) -> Result<(), OpError> {
+    let (body, streamed) = match args.get(3) {
+        FieldRef::Null => (ResponseBody::Empty, None),
+        FieldRef::Num(_) => (ResponseBody::Empty, Some(events.clone())),
+        _ => (ResponseBody::Full(Bytes::copy_from_slice(args.bytes(3)?)), None),
+    };
+    let mut headers = Vec::new();
+    for i in (4..args.len()).step_by(2) {
+        headers.push((args.str(i)?.to_owned(), args.str(i + 1)?.to_owned()));
+    }
+    let response = Response { status: args.u32(1)?, status_text: args.str(2)?.to_owned(), headers, body };
+    if requests.contains(request) && !requests.respond(request, response, streamed) {
+        return Err(OpError::type_error("the request has been answered already"));
+    }
+    Ok(())
+}

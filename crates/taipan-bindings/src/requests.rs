@@ -1,0 +1,194 @@
+//! The requests that an isolate is working on.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use taipan_engine::{IsolateError, OpReply};
+use tokio::sync::oneshot;
+
+use crate::EventSender;
+use crate::streams::{Aborted, RequestBody, ResponseStream, StreamWriter};
+
+/// A response as the handler gave it; nothing in it has been checked.
+#[derive(Debug)]
+pub struct Response {
+    /// The status code.
+    pub status: u32,
+    /// The reason phrase, often empty.
+    pub status_text: String,
+    /// Names and values in order; names may repeat.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: ResponseBody,
+}
+
+/// The body of a [`Response`].
+#[derive(Debug)]
+pub enum ResponseBody {
+    /// None at all.
+    Empty,
+    /// All of it.
+    Full(Bytes),
+    /// Chunks that follow.
+    Stream(ResponseStream),
+}
+
+/// Why a request has no response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The Worker's code failed; the JSON is the guest's report of it.
+    Report(Arc<str>),
+    /// The isolate stopped.
+    Isolate(IsolateError),
+    /// The handler waits for something that can never happen.
+    Hung,
+    /// The handler ended without responding.
+    NoResponse,
+    /// The process is about to end, or a newer version of the Worker has taken over.
+    Stopped,
+}
+
+type Answer = Result<Response, Failure>;
+
+struct Entry {
+    /// Taken when the handler has answered.
+    answer: Option<oneshot::Sender<Answer>>,
+    body: Option<RequestBody>,
+    stream: Option<StreamWriter>,
+    /// The handler has returned and nothing given to `waitUntil` is left.
+    done: bool,
+}
+
+impl Entry {
+    fn is_finished(&self) -> bool {
+        self.done && self.stream.as_ref().is_none_or(|s| s.has_ended() || s.is_abandoned())
+    }
+
+    fn answer(&mut self, answer: Answer) -> bool {
+        // Nobody listens when the client has gone away, which is no error of the handler.
+        self.answer.take().map(|sender| sender.send(answer)).is_some()
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.answer(Err(failure));
+        if let Some(stream) = &self.stream {
+            stream.end(Err(Aborted { message: "the isolate has stopped".into() }));
+        }
+    }
+}
+
+/// The requests that an isolate is working on, by number. A cheap handle; clones are the same table.
+#[derive(Clone, Default)]
+pub struct Requests(Arc<Mutex<HashMap<u32, Entry>>>);
+
+impl Requests {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a request, before its event is delivered. Its answer, exactly one, goes to `answer`.
+    pub fn open(&self, request: u32, body: Option<RequestBody>, answer: oneshot::Sender<Answer>) {
+        self.lock().insert(request, Entry { answer: Some(answer), body, stream: None, done: false });
+    }
+
+    /// Whether the request is still being worked on, be it only by what it gave to `waitUntil`.
+    pub fn contains(&self, request: u32) -> bool {
+        self.lock().contains_key(&request)
+    }
+
+    /// Lets go of the request if only its client was still holding it.
+    pub fn disconnected(&self, request: u32) {
+        self.with(request, |_| ());
+    }
+
+    /// How many requests are being worked on.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether no request is being worked on.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// Gives up on every request: those without an answer fail for the reason given, streams break off.
+    /// Returns how many were without an answer.
+    pub fn fail_all(&self, failure: &Failure) -> usize {
+        let entries = std::mem::take(&mut *self.lock());
+        let mut unanswered = 0;
+        for mut entry in entries.into_values() {
+            unanswered += usize::from(entry.answer.is_some());
+            entry.fail(failure.clone());
+        }
+        unanswered
+    }
+
+    fn with(&self, request: u32, f: impl FnOnce(&mut Entry)) {
+        let mut table = self.lock();
+        if let Some(entry) = table.get_mut(&request) {
+            f(entry);
+            if entry.is_finished() {
+                table.remove(&request);
+            }
+        }
+    }
+
+    /// Answers the request. `streamed` opens a body whose chunks follow.
+    pub(crate) fn respond(
+        &self,
+        request: u32,
+        mut response: Response,
+        streamed: Option<EventSender>,
+    ) -> bool {
+        let mut first = false;
+        self.with(request, |entry| {
+            if let Some(events) = streamed {
+                let (writer, stream) = StreamWriter::channel(events);
+                response.body = ResponseBody::Stream(stream);
+                if entry.answer.is_some() {
+                    entry.stream = Some(writer);
+                }
+            }
+            first = entry.answer(Ok(response));
+        });
+        first
+    }
+
+    pub(crate) fn read(&self, request: u32, id: u32, events: EventSender) -> OpReply {
+        match self.lock().get(&request).and_then(|entry| entry.body.as_ref()) {
+            Some(body) => {
+                body.pull(id, events);
+                OpReply::Later
+            }
+            None => OpReply::Ready(Vec::new()),
+        }
+    }
+
+    pub(crate) fn write(&self, request: u32, id: u32, chunk: Bytes) -> OpReply {
+        let writer = self.lock().get(&request).and_then(|entry| entry.stream.clone());
+        match writer {
+            Some(writer) => writer.write(id, chunk),
+            None => OpReply::Failed { name: "TypeError", message: "the response has no open body".into() },
+        }
+    }
+
+    pub(crate) fn end_stream(&self, request: u32, end: Result<(), Aborted>) {
+        self.with(request, |entry| {
+            if let Some(stream) = &entry.stream {
+                stream.end(end);
+            }
+        });
+    }
+
+    pub(crate) fn fail(&self, request: u32, failure: Failure) {
+        self.with(request, |entry| entry.fail(failure));
+    }
+
+    pub(crate) fn done(&self, request: u32) {
+        self.with(request, |entry| {
+            entry.answer(Err(Failure::NoResponse));
+            entry.done = true;
+        });
+    }
+}

@@ -1,0 +1,222 @@
+//! One HTTP request: to the Worker and back.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use hyper::body::{Body as _, Incoming};
+use hyper::ext::ReasonPhrase;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use serde_json::json;
+use taipan_bindings::{RequestBody, ResponseBody};
+use taipan_guest::protocol::Field;
+use url::Url;
+
+use crate::body::{Body, pump};
+use crate::page;
+use crate::problem::Problem;
+use crate::worker::Presence;
+use crate::{Console, RequestLog, Slot};
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    pub(crate) remote: SocketAddr,
+    pub(crate) local: SocketAddr,
+}
+
+/// The request as the handler and an error page see it.
+pub(crate) struct Target {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+}
+
+pub(crate) async fn handle(
+    request: Request<Incoming>,
+    peer: Peer,
+    slot: &Slot,
+    console: &dyn Console,
+) -> Response<Body> {
+    let begun = Instant::now();
+    let method = request.method().clone();
+    let shown = request.uri().path_and_query().map_or_else(|| request.uri().to_string(), |p| p.to_string());
+    let response = answer(request, peer, slot, console).await;
+    let status = response.status();
+    let reason = response.extensions().get::<ReasonPhrase>();
+    let reason = reason.map(|r| String::from_utf8_lossy(r.as_bytes()).into_owned());
+    console.request(&RequestLog {
+        method: method.as_str(),
+        target: &shown,
+        status: status.as_u16(),
+        reason: reason.as_deref().or(status.canonical_reason()).unwrap_or_default(),
+        took: begun.elapsed(),
+    });
+    response
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    peer: Peer,
+    slot: &Slot,
+    console: &dyn Console,
+) -> Response<Body> {
+    let (parts, incoming) = request.into_parts();
+    if parts.method == Method::CONNECT {
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "this server is no proxy\n");
+    }
+    let Some(url) = absolute_url(&parts.uri, &parts.headers, peer.local) else {
+        return plain(StatusCode::BAD_REQUEST, "the Host header is not a host\n");
+    };
+    let length = match incoming.size_hint().exact() {
+        _ if incoming.is_end_stream() => None,
+        Some(n) => Some(n as f64),
+        None => Some(-1.0),
+    };
+    let body = length.map(|_| {
+        let (body, pulls) = RequestBody::channel();
+        tokio::spawn(pump(incoming, pulls));
+        body
+    });
+    let head = head(&parts.method, &url, length, &parts.headers, peer.remote);
+    let target = Target { method: parts.method, url };
+
+    let worker = slot.current();
+    let (response, presence) = worker.fetch(head, body).await;
+    let answered = match response {
+        Ok(response) => respond(response, &target.method, presence),
+        Err(fault) => {
+            presence.served();
+            Err(Box::new(Problem::from(&fault)))
+        }
+    };
+    answered.unwrap_or_else(|problem| {
+        // A Worker that does not start has said so once; every request would repeat it.
+        if !problem.starting {
+            console.failure(&page::text(&problem));
+        }
+        page::response(&problem, &target, &parts.headers, worker.sources())
+    })
+}
+
+/// What the handler is given, as [`taipan_engine::Event::Fetch`] says.
+fn head(
+    method: &Method,
+    url: &Url,
+    length: Option<f64>,
+    headers: &HeaderMap,
+    remote: SocketAddr,
+) -> Vec<Field> {
+    let mut head: Vec<Field> = vec![
+        method.as_str().into(),
+        url.as_str().into(),
+        length.map_or(Field::Null, Field::Num),
+        local_cf().into(),
+    ];
+    const CLIENT: &str = "cf-connecting-ip";
+    for (name, value) in headers {
+        // Ours, so that a client cannot pass for another one.
+        if name.as_str() != CLIENT {
+            head.push(name.as_str().into());
+            head.push(header_text(value).into());
+        }
+    }
+    head.push(CLIENT.into());
+    head.push(remote.ip().to_string().into());
+    head
+}
+
+/// Header values are bytes; Workers see them as UTF-8, and what is none as Latin-1.
+fn header_text(value: &HeaderValue) -> String {
+    let bytes = value.as_bytes();
+    str::from_utf8(bytes).map_or_else(|_| bytes.iter().map(|b| char::from(*b)).collect(), str::to_owned)
+}
+
+/// `request.cf` of a machine that is not at Cloudflare's edge.
+fn local_cf() -> String {
+    json!({
+        "colo": "LOCAL", "country": null, "city": null, "region": null, "continent": null, "timezone": null,
+        "latitude": null, "longitude": null, "asn": null, "asOrganization": null,
+        "httpProtocol": "HTTP/1.1", "requestPriority": null, "tlsVersion": null, "tlsCipher": null,
+    })
+    .to_string()
+}
+
+fn absolute_url(uri: &hyper::Uri, headers: &HeaderMap, local: SocketAddr) -> Option<Url> {
+    if uri.scheme().is_some() {
+        return Url::parse(&uri.to_string()).ok();
+    }
+    let host = match headers.get(header::HOST) {
+        Some(host) => host.to_str().ok()?.to_owned(),
+        // HTTP/1.0 has no Host.
+        None => local.to_string(),
+    };
+    let path = uri.path_and_query().map_or("/", |p| p.as_str());
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let url = Url::parse(&format!("http://{host}{slash}{path}")).ok()?;
+    // A host with a path, a query or a user in it is none.
+    (!host.contains(['/', '?', '#', '@', '\\'])).then_some(url)
+}
+
+/// Makes an HTTP response of the handler's. Err: what the handler gave cannot be sent.
+fn respond(
+    response: taipan_bindings::Response,
+    method: &Method,
+    presence: Presence,
+) -> Result<Response<Body>, Box<Problem>> {
+    let status = u16::try_from(response.status).ok().and_then(|s| StatusCode::from_u16(s).ok());
+    let Some(status) = status.filter(|s| (200..600).contains(&s.as_u16())) else {
+        return Err(Problem::response(format!("the status code cannot be sent: {}", response.status)));
+    };
+    let mut headers = HeaderMap::with_capacity(response.headers.len());
+    for (name, value) in &response.headers {
+        let parsed =
+            HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_bytes(value.as_bytes()).ok());
+        let Some((name, value)) = parsed else {
+            return Err(Problem::response(format!("the response header cannot be sent: {name}: {value}")));
+        };
+        // The connection is ours.
+        if ![header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE].contains(&name) {
+            headers.append(name, value);
+        }
+    }
+    let without_body =
+        method == Method::HEAD || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
+    let body = match response.body {
+        ResponseBody::Stream(stream) if !without_body => Body::Stream(stream, Some(presence)),
+        other => {
+            presence.served();
+            match other {
+                ResponseBody::Full(bytes) if !without_body => {
+                    headers.remove(header::CONTENT_LENGTH);
+                    Body::Full(bytes)
+                }
+                ResponseBody::Full(bytes) => {
+                    if method == Method::HEAD {
+                        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+                    }
+                    Body::Full(Bytes::new())
+                }
+                ResponseBody::Empty | ResponseBody::Stream(_) => Body::Full(Bytes::new()),
+            }
+        }
+    };
+    let mut out = Response::new(body);
+    *out.status_mut() = status;
+    *out.headers_mut() = headers;
+    if !response.status_text.is_empty()
+        && let Ok(reason) = ReasonPhrase::try_from(response.status_text.into_bytes())
+    {
+        out.extensions_mut().insert(reason);
+    }
+    Ok(out)
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::Full(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
