@@ -13,6 +13,6 @@ mod requests;
 mod streams;
 
 pub use events::EventSender;
-pub use ops::{HostOps, LogSink};
+pub use ops::{Embedder, HostOps};
 pub use requests::{Failure, Requests, Response, ResponseBody};
 pub use streams::{Aborted, HIGH_WATER, Pull, RequestBody, ResponseStream};

@@ -10,6 +10,7 @@ mod body;
 mod boot;
 mod console;
 mod ingress;
+mod mailbox;
 mod page;
 mod problem;
 mod service;

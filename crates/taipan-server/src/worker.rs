@@ -1,21 +1,20 @@
 //! The actor that gives an isolate its turns.
 //!
 //! One thread owns the isolate: guest calls nest on its stack, which has to be far larger than an executor's
-//! threads have. Everything else talks to it through an inbox. When the isolate dies, its requests fail, and the
-//! same thread boots the next one; what the dead one had asked for and arrives late is told apart by its
-//! instance number and dropped.
+//! threads have. Everything else talks to it through a [`Mailbox`]. When the isolate dies, its requests fail, and
+//! the same thread boots the next instance.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use taipan_bindings::{EventSender, Failure, HostOps, RequestBody, Requests, Response};
+use taipan_bindings::{Embedder, EventSender, Failure, HostOps, RequestBody, Requests, Response};
 use taipan_engine::{BootError, Event, IsolateError, STACK_SIZE, Source, Turn};
 use taipan_guest::protocol::Field;
 use tokio::sync::{oneshot, watch};
 
+use crate::mailbox::Mailbox;
 use crate::{Console, Level};
 
 /// How long what was given to `waitUntil` may go on after the last response of a version that was replaced.
@@ -57,7 +56,6 @@ pub enum Started {
 }
 
 enum Message {
-    Event { instance: u64, event: Event },
     Fetch { request: u32, head: Vec<Field>, body: Option<RequestBody>, answer: Answer },
     Disconnected { request: u32 },
     Retire { grace: Duration },
@@ -67,7 +65,7 @@ type Answer = oneshot::Sender<Result<Response, Failure>>;
 
 /// One version of a Worker, running. Dropping it lets what is in flight finish.
 pub struct Worker {
-    inbox: Sender<Message>,
+    mailbox: Arc<Mailbox<Message>>,
     next_request: AtomicU32,
     started: watch::Receiver<Started>,
     sources: Arc<[Source]>,
@@ -80,21 +78,18 @@ impl Worker {
         sources: Arc<[Source]>,
         console: Arc<dyn Console>,
     ) -> std::io::Result<Arc<Self>> {
-        let (inbox, messages) = channel();
+        let mailbox = Arc::new(Mailbox::new());
         let (progress, started) = watch::channel(Started::Booting);
         let actor = Actor {
             boot,
             console,
-            inbox: inbox.clone(),
-            messages,
-            held: None,
+            mailbox: mailbox.clone(),
             progress,
             requests: Requests::default(),
-            instance: 0,
             retire_at: None,
         };
         thread::Builder::new().name("isolate".into()).stack_size(STACK_SIZE).spawn(move || actor.run())?;
-        Ok(Arc::new(Self { inbox, next_request: AtomicU32::new(1), started, sources }))
+        Ok(Arc::new(Self { mailbox, next_request: AtomicU32::new(1), started, sources }))
     }
 
     /// The Worker's files.
@@ -119,7 +114,7 @@ impl Worker {
         let request = self.next_request.fetch_add(1, Ordering::Relaxed);
         let (answer, response) = oneshot::channel();
         let presence = Presence { worker: self.clone(), request, present: true };
-        drop(self.inbox.send(Message::Fetch { request, head, body, answer }));
+        self.mailbox.send(Message::Fetch { request, head, body, answer });
         let response = response.await.unwrap_or(Err(Failure::Stopped)).map_err(|failure| {
             let starting = matches!(*self.started.borrow(), Started::Failed(_));
             Fault { failure, starting }
@@ -129,7 +124,7 @@ impl Worker {
 
     /// Ends the Worker once its requests are finished, at the latest after `grace`, and waits for that.
     pub async fn retire(&self, grace: Duration) {
-        drop(self.inbox.send(Message::Retire { grace }));
+        self.mailbox.send(Message::Retire { grace });
         let mut started = self.started.clone();
         while started.changed().await.is_ok() {}
     }
@@ -137,7 +132,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        drop(self.inbox.send(Message::Retire { grace: GRACE }));
+        self.mailbox.send(Message::Retire { grace: GRACE });
     }
 }
 
@@ -158,7 +153,7 @@ impl Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         if self.present {
-            drop(self.worker.inbox.send(Message::Disconnected { request: self.request }));
+            self.worker.mailbox.send(Message::Disconnected { request: self.request });
         }
     }
 }
@@ -166,15 +161,26 @@ impl Drop for Presence {
 struct Actor {
     boot: Boot,
     console: Arc<dyn Console>,
-    /// For the events of isolates to come.
-    inbox: Sender<Message>,
-    messages: Receiver<Message>,
-    /// A message that was received while nobody could use it.
-    held: Option<Message>,
+    mailbox: Arc<Mailbox<Message>>,
     progress: watch::Sender<Started>,
     requests: Requests,
-    instance: u64,
     retire_at: Option<Instant>,
+}
+
+/// An isolate's way to the actor that owns it.
+struct Outside {
+    console: Arc<dyn Console>,
+    mailbox: Arc<Mailbox<Message>>,
+}
+
+impl Embedder for Outside {
+    fn log(&mut self, level: u8, line: &str) {
+        self.console.guest(Level::from(level), line);
+    }
+
+    fn wait(&mut self, deadline: Option<Instant>) -> Option<Event> {
+        self.mailbox.wait_completed(deadline)
+    }
 }
 
 /// Why an isolate has no more turns.
@@ -216,11 +222,10 @@ impl Actor {
     }
 
     fn boot(&mut self) -> Result<Box<dyn Guest>, BootError> {
-        self.instance += 1;
-        let (instance, inbox, console) = (self.instance, self.inbox.clone(), self.console.clone());
-        let events = EventSender::new(move |event| drop(inbox.send(Message::Event { instance, event })));
-        let log = Box::new(move |level: u8, line: &str| console.guest(Level::from(level), line));
-        (self.boot)(HostOps::new(self.requests.clone(), events, log))
+        let (instance, mailbox) = (self.mailbox.next_instance(), self.mailbox.clone());
+        let events = EventSender::new(move |event| mailbox.complete(instance, event));
+        let outside = Outside { console: self.console.clone(), mailbox: self.mailbox.clone() };
+        (self.boot)(HostOps::new(self.requests.clone(), events, Box::new(outside)))
     }
 
     /// Gives the isolate its turns until it stops or is not needed any more.
@@ -231,9 +236,14 @@ impl Actor {
         loop {
             let mut events = Vec::new();
             while events.len() < EVENTS_PER_TURN
-                && let Some(message) = self.next_waiting()
+                && let Some(event) = self.mailbox.take_completed()
             {
-                self.receive(message, &mut events);
+                events.push(event);
+            }
+            while events.len() < EVENTS_PER_TURN
+                && let Some(message) = self.mailbox.take_message()
+            {
+                events.extend(self.receive(message));
             }
             served |= events.iter().any(|e| matches!(e, Event::Fetch { .. }));
             let now = Instant::now();
@@ -253,39 +263,27 @@ impl Actor {
                 return End::Retired;
             }
             let until = [turn.next_timer, self.retire_at].into_iter().flatten().min();
-            self.held = self.wait(until);
+            self.mailbox.wait_any(until);
         }
     }
 
-    /// A message that is there already.
-    fn next_waiting(&mut self) -> Option<Message> {
-        self.held.take().or_else(|| self.messages.try_recv().ok())
-    }
-
-    fn wait(&self, until: Option<Instant>) -> Option<Message> {
-        match until {
-            None => self.messages.recv().ok(),
-            Some(at) => self.messages.recv_timeout(at.saturating_duration_since(Instant::now())).ok(),
-        }
-    }
-
-    fn receive(&mut self, message: Message, events: &mut Vec<Event>) {
+    /// The event that a message makes, if any.
+    fn receive(&mut self, message: Message) -> Option<Event> {
         match message {
-            Message::Event { instance, event } if instance == self.instance => events.push(event),
-            Message::Event { .. } => {}
             // Nobody waits any more for the answer of a request that was queued while the isolate booted.
-            Message::Fetch { answer, .. } if answer.is_closed() => {}
+            Message::Fetch { answer, .. } if answer.is_closed() => None,
             Message::Fetch { request, head, body, answer } => {
                 self.requests.open(request, body, answer);
-                events.push(Event::Fetch { request, head });
+                Some(Event::Fetch { request, head })
             }
             Message::Disconnected { request } => {
                 self.requests.disconnected(request);
-                if self.requests.contains(request) {
-                    events.push(Event::Disconnected { request });
-                }
+                self.requests.contains(request).then_some(Event::Disconnected { request })
             }
-            Message::Retire { grace } => self.set_retirement(grace),
+            Message::Retire { grace } => {
+                self.set_retirement(grace);
+                None
+            }
         }
     }
 
@@ -295,26 +293,26 @@ impl Actor {
     }
 
     /// Waits for a request before an isolate is booted for it. False: there will be none.
-    fn hold_for_request(&mut self) -> bool {
+    fn hold_for_request(&self) -> bool {
         loop {
-            match self.next_waiting().or_else(|| self.wait(None)) {
+            match self.mailbox.wait_message() {
                 Some(message @ Message::Fetch { .. }) => {
-                    self.held = Some(message);
+                    self.mailbox.put_back(message);
                     return true;
                 }
                 Some(Message::Retire { .. }) | None => return false,
-                Some(Message::Event { .. } | Message::Disconnected { .. }) => {}
+                Some(Message::Disconnected { .. }) => {}
             }
         }
     }
 
     /// Answers every request with the failure until the Worker is replaced.
-    fn refuse(mut self, failure: &Failure) {
+    fn refuse(&self, failure: &Failure) {
         loop {
-            match self.next_waiting().or_else(|| self.wait(None)) {
+            match self.mailbox.wait_message() {
                 Some(Message::Fetch { answer, .. }) => drop(answer.send(Err(failure.clone()))),
                 Some(Message::Retire { .. }) | None => return,
-                Some(Message::Event { .. } | Message::Disconnected { .. }) => {}
+                Some(Message::Disconnected { .. }) => {}
             }
         }
     }

@@ -4,26 +4,34 @@ mod http;
 mod text;
 mod url;
 
-use taipan_engine::{OpReply, Ops};
+use std::time::Instant;
+
+use taipan_engine::{Event, OpReply, Ops};
 use taipan_guest::ops::OPS;
 use taipan_guest::protocol::{Field, MalformedMessage, Message};
 
 use crate::{EventSender, Requests};
 
-/// Receives what the guest prints: level as in [`Ops::log`], and one line.
-pub type LogSink = Box<dyn FnMut(u8, &str) + Send>;
+/// What an isolate's owner does for it.
+pub trait Embedder: Send {
+    /// As [`Ops::log`].
+    fn log(&mut self, level: u8, line: &str);
+
+    /// As [`Ops::wait`], for the events that went to the isolate's [`EventSender`].
+    fn wait(&mut self, deadline: Option<Instant>) -> Option<Event>;
+}
 
 /// The operations of one isolate.
 pub struct HostOps {
     requests: Requests,
     events: EventSender,
-    log: LogSink,
+    embedder: Box<dyn Embedder>,
 }
 
 impl HostOps {
     /// Operations on `requests`, whose completions come as events.
-    pub fn new(requests: Requests, events: EventSender, log: LogSink) -> Self {
-        Self { requests, events, log }
+    pub fn new(requests: Requests, events: EventSender, embedder: Box<dyn Embedder>) -> Self {
+        Self { requests, events, embedder }
     }
 
     fn dispatch(&self, name: &str, id: u32, args: &Message<'_>) -> Result<OpReply, OpError> {
@@ -43,8 +51,12 @@ impl Ops for HostOps {
         self.dispatch(name, id, args).unwrap_or_else(|e| OpReply::Failed { name: e.name, message: e.message })
     }
 
+    fn wait(&mut self, deadline: Option<Instant>) -> Option<Event> {
+        self.embedder.wait(deadline)
+    }
+
     fn log(&mut self, level: u8, line: &str) {
-        (self.log)(level, line);
+        self.embedder.log(level, line);
     }
 }
 
