@@ -1,0 +1,2 @@
+def fetch(request):
+    return "not a handler"

@@ -1,0 +1,30 @@
+from workers import Response, WorkerEntrypoint
+
+
+def down(n):
+    return down(n + 1) + 1
+
+
+class Nested:
+    """Recurses through C code: repr of a list calls repr of its items."""
+
+    def __repr__(self):
+        return repr([self])
+
+
+class Default(WorkerEntrypoint):
+    async def fetch(self, request):
+        match request.url.rsplit("/", 1)[1]:
+            case "caught":
+                try:
+                    down(0)
+                except RecursionError as error:
+                    return Response(type(error).__name__)
+            case "uncaught":
+                down(0)
+            case "c-stack":
+                try:
+                    repr(Nested())
+                except RecursionError as error:
+                    return Response(type(error).__name__)
+        return Response("fine")
