@@ -1,6 +1,6 @@
 //! Measures taipan beside a peer, alternating between the two in one run.
 //!
-//! Both run the same Python module of `bench/workers/NAME`, which measures itself inside; so neither HTTP nor
+//! Both run the same Python module `bench/worker/NAME.py`, which measures itself inside; so neither HTTP nor
 //! pipes are part of a number. One sample of each side is taken in turn, and a case's figure is the median of
 //! its samples: what slows the machine down slows both.
 
@@ -18,7 +18,7 @@ use taipan_testkit::server::{Server, ServerOptions};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The benchmark: a folder of bench/workers.
+    /// The benchmark: a module of bench/worker.
     name: String,
     /// Print one JSON object per case instead of a table.
     #[arg(long)]
@@ -45,8 +45,8 @@ struct Sample {
 trait Side {
     fn ask(&mut self, question: &str) -> Result<String>;
 
-    fn sample(&mut self, case: &str) -> Result<f64> {
-        let answer = self.ask(case)?;
+    fn sample(&mut self, question: &str) -> Result<f64> {
+        let answer = self.ask(question)?;
         let sample: Sample =
             serde_json::from_str(&answer).with_context(|| format!("not a sample: {answer}"))?;
         Ok(sample.ns)
@@ -74,7 +74,7 @@ impl Ours {
 
 impl Side for Ours {
     fn ask(&mut self, question: &str) -> Result<String> {
-        let answer = self.client.send(&Request::get(&format!("/{question}")))?;
+        let answer = self.client.send(&Request::get(&format!("/{}", question.replace(' ', "%20"))))?;
         if answer.status != 200 {
             bail!("taipan answered {} to {question}: {}", answer.status, answer.text());
         }
@@ -124,30 +124,32 @@ impl Drop for Peer {
 
 /// Runs one benchmark and prints its rows.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
-    let folder = root.join("bench/workers").join(&options.name);
-    if !folder.is_dir() {
-        bail!("no such benchmark: {} (the folders of bench/workers are their names)", options.name);
+    let folder = root.join("bench/worker");
+    let name = &options.name;
+    if !folder.join(name).with_extension("py").is_file() {
+        bail!("no such benchmark: {name} (./x help lists them)");
     }
     let mut ours = Ours::start(options, &folder)?;
     let mut peer = Peer::start(options, root, &folder)?;
-    let cases: Vec<String> = serde_json::from_str(&ours.ask("cases")?).context("not a list of cases")?;
+    let cases: Vec<String> = serde_json::from_str(&ours.ask(name)?).context("not a list of cases")?;
     if !options.json {
         println!("{:<28} {:>12} {:>12} {:>8}", "ns per operation", "taipan", "pyodide/node", "ratio");
     }
     for case in &cases {
         // The first sample of each side warms it up.
-        ours.sample(case)?;
-        peer.sample(case)?;
+        let question = format!("{name}/{case}");
+        ours.sample(&question)?;
+        peer.sample(&question)?;
         let (mut a, mut b) = (Vec::new(), Vec::new());
         for _ in 0..options.rounds.max(1) {
-            a.push(ours.sample(case)?);
-            b.push(peer.sample(case)?);
+            a.push(ours.sample(&question)?);
+            b.push(peer.sample(&question)?);
         }
         let (ours, peer) = (median(a), median(b));
         let ratio = ours / peer;
         if options.json {
             let row = json!({
-                "bench": options.name, "case": case, "ours": ours, "peer": peer, "unit": "ns", "ratio": ratio,
+                "bench": name, "case": case, "ours": ours, "peer": peer, "unit": "ns", "ratio": ratio,
             });
             println!("{row}");
         } else {
