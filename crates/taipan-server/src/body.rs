@@ -14,8 +14,37 @@ use crate::worker::Presence;
 /// A response's body on its way to the client.
 pub(crate) enum Body {
     Full(Bytes),
-    /// Dropped early, it tells the guest that its client is gone.
-    Stream(ResponseStream, Option<Presence>),
+    Stream(Stream),
+}
+
+/// Chunks that the handler writes. Dropped early, it tells the guest that its client is gone.
+pub(crate) struct Stream {
+    chunks: ResponseStream,
+    presence: Option<Presence>,
+    /// The handler has broken the body off, and what it wrote before is being sent.
+    broken: bool,
+}
+
+impl Stream {
+    pub(crate) fn new(chunks: ResponseStream, presence: Presence) -> Self {
+        Self { chunks, presence: Some(presence), broken: false }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+        let chunk = ready!(self.chunks.poll_chunk(cx));
+        if matches!(chunk, Some(Err(_))) && !std::mem::replace(&mut self.broken, true) {
+            // An error makes hyper drop the connection with everything that it has not sent yet; while a body is
+            // pending it sends.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if chunk.is_none()
+            && let Some(presence) = self.presence.take()
+        {
+            presence.served();
+        }
+        Poll::Ready(chunk.map(|c| c.map(Frame::data)))
+    }
 }
 
 impl hyper::body::Body for Body {
@@ -29,15 +58,7 @@ impl hyper::body::Body for Body {
         match &mut *self {
             Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Stream(stream, presence) => {
-                let chunk = ready!(stream.poll_chunk(cx));
-                if chunk.is_none()
-                    && let Some(presence) = presence.take()
-                {
-                    presence.served();
-                }
-                Poll::Ready(chunk.map(|c| c.map(Frame::data)))
-            }
+            Self::Stream(stream) => stream.poll(cx),
         }
     }
 
@@ -49,7 +70,7 @@ impl hyper::body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(..) => SizeHint::default(),
+            Self::Stream(_) => SizeHint::default(),
         }
     }
 }

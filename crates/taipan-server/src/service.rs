@@ -13,7 +13,7 @@ use taipan_bindings::{RequestBody, ResponseBody};
 use taipan_guest::protocol::Field;
 use url::Url;
 
-use crate::body::{Body, pump};
+use crate::body::{Body, Stream, pump};
 use crate::page;
 use crate::problem::Problem;
 use crate::worker::Presence;
@@ -183,7 +183,7 @@ fn respond(
     let without_body =
         method == Method::HEAD || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
     let body = match response.body {
-        ResponseBody::Stream(stream) if !without_body => Body::Stream(stream, Some(presence)),
+        ResponseBody::Stream(stream) if !without_body => Body::Stream(Stream::new(stream, presence)),
         other => {
             presence.served();
             match other {
