@@ -1,1 +1,74 @@
-//! See ARCHITECTURE.md.
+//! Rewrites WebAssembly modules into the shape in which isolates run them: exceptions in the final form, memory and
+//! table where the engine can copy or fill them cheaply, and all state that a snapshot must save within reach.
+//!
+//! Everything here is a pure function from bytes to bytes. This crate knows the binary format and the conventions of
+//! Emscripten's dynamic linking; it must never know Wasmtime, Pyodide's file names, or where modules come from.
+//!
+//! Modules are hostile input. They are validated first, with only the features in [`features`] switched on, so what
+//! the rewriting code sees is well typed; what it can be made to produce is bounded by constants ([`limits`]). Unknown
+//! or impossible situations are a [`RewriteError`], never a panic.
+//!
+//! The rewriter splices bytes: what an option does not concern is copied as it stands, and index spaces never shift,
+//! so function, global and table numbers mean the same before and after.
+#![forbid(unsafe_code)]
+
+mod data;
+mod dylink;
+mod emit;
+mod error;
+mod exceptions;
+pub mod features;
+mod layout;
+pub mod limits;
+mod module;
+mod options;
+mod output;
+
+pub use data::{OffsetExpr, Segment};
+pub use dylink::{Dylink, Export, Import, dylink};
+pub use error::{MemoryError, RewriteError};
+pub use options::{MemoryPlacement, Options, TablePlacement};
+pub use output::{Hidden, HiddenGlobal, HiddenTable, Output, Stats, ValueType};
+
+use emit::Edits;
+use module::Module;
+
+/// The version of the rewriter. Raised whenever the output for some input changes; part of every key under which
+/// compiled code is kept.
+pub const VERSION: u32 = 1;
+
+/// What the names of exports begin with that [`rewrite`] adds for the engine. No input may use it.
+pub const RESERVED_PREFIX: &str = "__taipan_";
+
+/// The export under which a dropped start function can be called if it was not exported before.
+pub const START_EXPORT: &str = "__taipan_start";
+
+/// Validates `wasm` and rewrites it.
+///
+/// # Errors
+/// If the input is not valid with the features in [`features`], if its memory is not exactly one plain 32-bit memory,
+/// or if an option cannot be carried out; see [`RewriteError`].
+pub fn rewrite(wasm: &[u8], options: &Options) -> Result<Output, RewriteError> {
+    let module = Module::parse(wasm)?;
+    module.check_memory()?;
+    features::validate(wasm)?;
+    layout::check_names(&module)?;
+
+    let mut edits = Edits::default();
+    let mut stats = Stats::default();
+    if options.lower_exceptions {
+        exceptions::lower(&module, &mut edits, &mut stats)?;
+    }
+    layout::place_memory_and_table(&module, options, &mut edits)?;
+    let exports = layout::add_exports(&module, options, &mut edits)?;
+    let data = if options.detach_data { data::detach(&module, &mut edits)? } else { Vec::new() };
+
+    Ok(Output {
+        wasm: emit::assemble(&module, &edits),
+        data,
+        start: exports.start,
+        dylink: dylink::of(&module)?,
+        hidden: exports.hidden,
+        stats,
+    })
+}

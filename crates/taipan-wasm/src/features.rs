@@ -1,0 +1,32 @@
+//! The WebAssembly features that modules may use.
+//!
+//! What Emscripten emits for Pyodide and its wheels, and nothing else: each further proposal is more engine that a
+//! tenant can reach, and some (threads, stack switching, GC) would break assumptions of snapshots or of the exception
+//! lowering.
+
+use wasmparser::{Validator, WasmFeatures};
+
+use crate::RewriteError;
+
+/// What inputs of [`rewrite`](crate::rewrite) may use.
+pub const INPUT: WasmFeatures = OUTPUT.union(WasmFeatures::LEGACY_EXCEPTIONS);
+
+/// What outputs of [`rewrite`](crate::rewrite) use once exceptions are lowered.
+pub const OUTPUT: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::REFERENCE_TYPES)
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::FLOATS)
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::EXCEPTIONS)
+    // Not a proposal: without it `externref` is refused.
+    .union(WasmFeatures::GC_TYPES);
+
+pub(crate) fn validate(wasm: &[u8]) -> Result<(), RewriteError> {
+    Validator::new_with_features(INPUT).validate_all(wasm)?;
+    Ok(())
+}

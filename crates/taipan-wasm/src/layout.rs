@@ -1,0 +1,197 @@
+//! Imports, exports, memory and table.
+
+use std::collections::HashSet;
+
+use wasm_encoder::{Encode, EntityType, ExportKind, MemoryType, SectionId, TableType};
+use wasmparser::{ExternalKind, TypeRef};
+
+use crate::emit::{Edits, Items};
+use crate::module::Module;
+use crate::{
+    Hidden, HiddenGlobal, HiddenTable, MemoryPlacement, Options, RESERVED_PREFIX, RewriteError, START_EXPORT,
+    TablePlacement, ValueType,
+};
+
+fn import(imports: &mut Items, module: &str, name: &str, ty: EntityType) {
+    imports.push(|bytes| {
+        module.encode(bytes);
+        name.encode(bytes);
+        ty.encode(bytes);
+    });
+}
+
+fn export(exports: &mut Items, name: &str, kind: ExportKind, index: u32) {
+    exports.push(|bytes| {
+        name.encode(bytes);
+        kind.encode(bytes);
+        index.encode(bytes);
+    });
+}
+
+/// Refuses modules that use names of ours.
+pub(crate) fn check_names(module: &Module<'_>) -> Result<(), RewriteError> {
+    match module.exports.iter().find(|export| export.name.starts_with(RESERVED_PREFIX)) {
+        Some(export) => Err(RewriteError::ReservedExport(export.name.into())),
+        None => Ok(()),
+    }
+}
+
+/// Moves memory and table between the import section and their own. Neither changes its index: there is one memory, and
+/// the only imported table comes first in its index space just as the first defined one does.
+pub(crate) fn place_memory_and_table(
+    module: &Module<'_>,
+    options: &Options,
+    edits: &mut Edits,
+) -> Result<(), RewriteError> {
+    let moves_memory = options.memory != MemoryPlacement::Keep;
+    let defines_table = options.table != TablePlacement::Keep && module.imported_tables > 0;
+    if !moves_memory && !defines_table {
+        return Ok(());
+    }
+    let mut imports = Items::default();
+    for import in &module.imports {
+        match (import.ty, &options.table) {
+            (TypeRef::Memory(_), _) if moves_memory => {}
+            (TypeRef::Table(ty), TablePlacement::Define { extra }) => {
+                define_table(module, &ty, *extra, edits)?;
+            }
+            _ => imports.push(|bytes| bytes.extend_from_slice(import.bytes)),
+        }
+    }
+    if let (MemoryPlacement::Import { module: from, name }, [memory]) =
+        (&options.memory, module.memories.as_slice())
+    {
+        let ty = MemoryType {
+            minimum: memory.initial,
+            maximum: memory.maximum,
+            memory64: memory.memory64,
+            shared: memory.shared,
+            page_size_log2: memory.page_size_log2,
+        };
+        import(&mut imports, from, name, EntityType::Memory(ty));
+        edits.drop(SectionId::Memory);
+    }
+    edits.replace(SectionId::Import, imports.section());
+    Ok(())
+}
+
+fn define_table(
+    module: &Module<'_>,
+    ty: &wasmparser::TableType,
+    extra: u32,
+    edits: &mut Edits,
+) -> Result<(), RewriteError> {
+    if module.imported_tables > 1 {
+        return Err(RewriteError::ImportedTables(module.imported_tables));
+    }
+    let wanted = ty.initial.saturating_add(extra.into());
+    if let Some(maximum) = ty.maximum
+        && maximum < wanted
+    {
+        return Err(RewriteError::TableSize { wanted, maximum });
+    }
+    let wasm_encoder::ValType::Ref(element_type) = ValueType::of(ty.element_type.into())?.encoded() else {
+        return Err(RewriteError::Bug("a table of values that are not references"));
+    };
+    let mut tables = Items::default();
+    let ty = TableType {
+        element_type,
+        table64: ty.table64,
+        minimum: wanted,
+        maximum: ty.maximum,
+        shared: ty.shared,
+    };
+    tables.push(|bytes| ty.encode(bytes));
+    tables.append(&Items::of(module, SectionId::Table)?);
+    edits.replace(SectionId::Table, tables.section());
+    Ok(())
+}
+
+/// What was exported in addition.
+#[derive(Default)]
+pub(crate) struct Added {
+    pub(crate) hidden: Hidden,
+    pub(crate) start: Option<String>,
+}
+
+/// Exports what the options ask for and drops the start section.
+pub(crate) fn add_exports(
+    module: &Module<'_>,
+    options: &Options,
+    edits: &mut Edits,
+) -> Result<Added, RewriteError> {
+    let mut exports = Items::of(module, SectionId::Export)?;
+    let before = exports.count;
+    let mut added = Added::default();
+    let table = export_defined_table(module, options, &mut exports)?;
+    if options.export_hidden {
+        added.hidden = export_hidden(module, table, &mut exports)?;
+    }
+    if let (true, Some(function)) = (options.drop_start, module.start) {
+        edits.drop(SectionId::Start);
+        let mut known = module.exports.iter().filter(|e| e.kind == ExternalKind::Func && e.index == function);
+        added.start = Some(match known.next() {
+            Some(export) => export.name.into(),
+            None => {
+                export(&mut exports, START_EXPORT, ExportKind::Func, function);
+                START_EXPORT.into()
+            }
+        });
+    }
+    if exports.count != before {
+        edits.replace(SectionId::Export, exports.section());
+    }
+    Ok(added)
+}
+
+/// Exports a table that was imported and is now defined. Returns its index.
+fn export_defined_table(
+    module: &Module<'_>,
+    options: &Options,
+    exports: &mut Items,
+) -> Result<Option<u32>, RewriteError> {
+    let mut imports = module.imports.iter().filter(|import| matches!(import.ty, TypeRef::Table(_)));
+    let (TablePlacement::Define { .. }, Some(import)) = (&options.table, imports.next()) else {
+        return Ok(None);
+    };
+    let index = 0;
+    match module.exports.iter().find(|export| export.name == import.name) {
+        None => export(exports, import.name, ExportKind::Table, index),
+        Some(export) if export.kind == ExternalKind::Table && export.index == index => {}
+        Some(export) => return Err(RewriteError::ExportTaken(export.name.into())),
+    }
+    Ok(Some(index))
+}
+
+/// Exports the mutable globals and the tables that the module defines and keeps to itself. What it imports, the engine
+/// has already.
+fn export_hidden(
+    module: &Module<'_>,
+    exported: Option<u32>,
+    exports: &mut Items,
+) -> Result<Hidden, RewriteError> {
+    let known_globals = exported_indices(module, ExternalKind::Global);
+    let mut known_tables = exported_indices(module, ExternalKind::Table);
+    known_tables.extend(exported);
+    let mut hidden = Hidden::default();
+    for (index, global) in (0..).zip(&module.globals).skip(module.imported_globals) {
+        if global.mutable && !known_globals.contains(&index) {
+            let name = format!("{RESERVED_PREFIX}global_{index}");
+            export(exports, &name, ExportKind::Global, index);
+            hidden.globals.push(HiddenGlobal { name, index, value: ValueType::of(global.content_type)? });
+        }
+    }
+    for (index, table) in (0..).zip(&module.tables).skip(module.imported_tables) {
+        if !known_tables.contains(&index) {
+            let name = format!("{RESERVED_PREFIX}table_{index}");
+            export(exports, &name, ExportKind::Table, index);
+            let element = ValueType::of(table.element_type.into())?;
+            hidden.tables.push(HiddenTable { name, index, element });
+        }
+    }
+    Ok(hidden)
+}
+
+fn exported_indices(module: &Module<'_>, kind: ExternalKind) -> HashSet<u32> {
+    module.exports.iter().filter(|export| export.kind == kind).map(|export| export.index).collect()
+}

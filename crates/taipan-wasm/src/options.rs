@@ -1,0 +1,87 @@
+//! What [`rewrite`](crate::rewrite) is asked to do.
+
+/// Where the module's memory comes from after rewriting.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MemoryPlacement {
+    /// As it was.
+    Keep,
+    /// The module imports its memory under this name, whether it defined it or imported it before. The exports of the
+    /// memory stay.
+    Import {
+        /// First part of the import's name.
+        module: String,
+        /// Second part of the import's name.
+        name: String,
+    },
+}
+
+/// Where the module's function table comes from after rewriting.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TablePlacement {
+    /// As it was.
+    Keep,
+    /// An imported table becomes one that the module defines, at the same index, and exports under the import's second
+    /// name. Wasmtime fills a table lazily only where the module defines it.
+    Define {
+        /// Entries to add to the minimum that the import asked for. Tables that were defined already keep their size.
+        extra: u32,
+    },
+}
+
+/// What [`rewrite`](crate::rewrite) changes. The default is nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Options {
+    /// Turn legacy exception handling into that of the final proposal.
+    pub lower_exceptions: bool,
+    /// Where the memory comes from.
+    pub memory: MemoryPlacement,
+    /// Where the function table comes from.
+    pub table: TablePlacement,
+    /// Export every mutable global and every table that the module defines and does not export, so that a snapshot can
+    /// save them; see [`Output::hidden`](crate::Output::hidden).
+    pub export_hidden: bool,
+    /// Take the active data segments out of the module and return them as [`Output::data`](crate::Output::data).
+    pub detach_data: bool,
+    /// Take the start section out of the module; the function is exported and named in
+    /// [`Output::start`](crate::Output::start).
+    pub drop_start: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            lower_exceptions: false,
+            memory: MemoryPlacement::Keep,
+            table: TablePlacement::Keep,
+            export_hidden: false,
+            detach_data: false,
+            drop_start: false,
+        }
+    }
+}
+
+impl Options {
+    /// For a main module: it imports its memory as `env.memory`, defines and exports its table, and instantiating it
+    /// neither writes data nor runs code, so that the same compiled module serves a first boot and a restore.
+    pub fn main() -> Self {
+        Self {
+            memory: MemoryPlacement::Import { module: "env".into(), name: "memory".into() },
+            // The glue makes such a table one entry larger than the import asks for: slot 0 is the null pointer.
+            table: TablePlacement::Define { extra: 1 },
+            ..Self::side()
+        }
+    }
+
+    /// For a `dylink.0` side module. Memory and table are shared with the main module and stay imports. Instantiating
+    /// the module neither writes data nor runs its start function: whoever loads it the first time does both, in this
+    /// order; a restore does neither.
+    pub fn side() -> Self {
+        Self {
+            lower_exceptions: true,
+            export_hidden: true,
+            detach_data: true,
+            drop_start: true,
+            ..Self::default()
+        }
+    }
+}

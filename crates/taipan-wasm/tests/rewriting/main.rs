@@ -1,0 +1,3 @@
+//! Tests of the rewriter from outside.
+
+mod pyodide;
