@@ -109,7 +109,8 @@ fn frames(out: &mut String, frames: &[Frame], sources: &[Source]) -> fmt::Result
     if frames.is_empty() {
         return Ok(());
     }
-    out.push_str("<p class=\"order\">Most recent call first</p>\n<ol>\n");
+    let order = if frames.len() > 1 { "Most recent call first" } else { "" };
+    write!(out, "<p class=\"order\">{order}</p>\n<ol>\n")?;
     for frame in frames.iter().rev() {
         let open = if frame.user { " open" } else { "" };
         let class = if frame.user { "user" } else { "library" };
@@ -146,7 +147,7 @@ fn source(out: &mut String, frame: &Frame, sources: &[Source]) -> fmt::Result {
     let at = frame.line.and_then(|line| usize::try_from(line).ok()?.checked_sub(1));
     let Some(at) = at else { return Ok(()) };
     let lines: Vec<&str> = content.map(|c| c.lines().collect()).unwrap_or_default();
-    out.push_str("<pre class=\"source\">");
+    out.push_str("<pre><code class=\"source\">");
     if lines.get(at).is_some() {
         let first = at.saturating_sub(CONTEXT);
         for (i, line) in lines.iter().enumerate().skip(first).take(at - first + CONTEXT + 1) {
@@ -155,7 +156,7 @@ fn source(out: &mut String, frame: &Frame, sources: &[Source]) -> fmt::Result {
     } else if let Some(line) = &frame.source {
         source_line(out, at, line, Some(frame))?;
     }
-    out.push_str("</pre>\n");
+    out.push_str("</code></pre>\n");
     Ok(())
 }
 
@@ -169,7 +170,8 @@ fn source_line(out: &mut String, index: usize, line: &str, failed: Option<&Frame
         }
         None => write!(out, "{}", Safe(line))?,
     }
-    out.push_str("</span>\n");
+    // The lines are blocks; a line break between them would be another line.
+    out.push_str("</span>");
     Ok(())
 }
 
