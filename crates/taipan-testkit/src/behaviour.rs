@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use libtest_mimic::{Arguments, Trial};
 
-use crate::case::{Case, EditStep, Logs, RequestStep, StartFailure, Step};
+use crate::case::{Between, Case, EditStep, Logs, RawStep, RequestStep, RestartStep, StartFailure, Step};
 use crate::check;
 use crate::http::{Client, Request, Response};
 use crate::server::{Server, ServerOptions, Stream, run_to_end};
@@ -34,19 +34,20 @@ pub fn main(binary: &Path, folder: &Path, cache: &Path) -> Result<ExitCode> {
         .into_iter()
         .map(|folder| {
             let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let file = folder.join("test.jsonc");
+            let case = Case::parse(&fs_err::read_to_string(&file)?)
+                .with_context(|| format!("cannot read test: {}", file.display()))?;
             let (binary, cache) = (binary.to_owned(), cache.to_owned());
-            Trial::test(name, move || {
-                run(&binary, &folder, &cache).map_err(|error| format!("{error:#}").into())
-            })
+            Ok(Trial::test(name, move || {
+                run(&binary, &folder, &case, &cache).map_err(|error| format!("{error:#}").into())
+            }))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
 
 /// Runs one test folder.
-fn run(binary: &Path, folder: &Path, shared_cache: &Path) -> Result<()> {
-    let text = fs_err::read_to_string(folder.join("test.jsonc"))?;
-    let case = Case::parse(&text).context("cannot read test.jsonc")?;
+fn run(binary: &Path, folder: &Path, case: &Case, shared_cache: &Path) -> Result<()> {
     let worker = tempfile::tempdir()?;
     copy(folder, worker.path())?;
     let own_cache = tempfile::tempdir()?;
@@ -71,20 +72,22 @@ fn run(binary: &Path, folder: &Path, shared_cache: &Path) -> Result<()> {
                 interrupted |= step.interrupt_when_logged.is_some();
                 request(&mut server, step, worker.path())
             }
-            Step::Raw(step) => Client::new(server.port(), REQUEST)
-                .send_raw(step.raw.as_bytes())
-                .and_then(|response| check::response(&response, &step.expect, &[])),
+            Step::Raw(step) => raw(server.port(), step),
             Step::Edit(step) => edit(worker.path(), step),
+            Step::Restart(step) => restart(&mut server, step, &options, own_cache.path()),
         };
         done.with_context(|| format!("step {}", index + 1)).map_err(|error| with_log(error, &server))?;
     }
-    if !interrupted {
-        if !server.is_running()? {
-            return Err(with_log(anyhow!("taipan ended by itself"), &server));
-        }
-        server.interrupt()?;
+    let ended = if interrupted { server.expect_clean_end() } else { end(&mut server) };
+    ended.map_err(|error| with_log(error, &server))
+}
+
+fn end(server: &mut Server) -> Result<()> {
+    if !server.is_running()? {
+        bail!("taipan ended by itself");
     }
-    server.expect_clean_end().map_err(|error| with_log(error, &server))
+    server.interrupt()?;
+    server.expect_clean_end()
 }
 
 fn with_log(error: anyhow::Error, server: &Server) -> anyhow::Error {
@@ -218,6 +221,43 @@ fn logs(server: &Server, expected: &Logs, from: usize) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn raw(port: u16, step: &RawStep) -> Result<()> {
+    let client = Client::new(port, REQUEST);
+    match &step.expect {
+        Some(expect) => check::response(&client.send_raw(step.raw.as_bytes())?, expect, &[]),
+        None => client.send_and_leave(step.raw.as_bytes()),
+    }
+}
+
+fn restart(server: &mut Server, step: &RestartStep, options: &ServerOptions, own_cache: &Path) -> Result<()> {
+    end(server)?;
+    if step.restart == Between::DamagedCache && damage(own_cache)? == 0 {
+        bail!("there is nothing in the cache to damage: the test needs fresh_cache");
+    }
+    *server = Server::start(options)?;
+    Ok(())
+}
+
+/// Changes a byte in the middle of every file; returns how many files there are.
+fn damage(folder: &Path) -> Result<usize> {
+    let mut count = 0;
+    for entry in fs_err::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            count += damage(&path)?;
+        } else {
+            let mut content = fs_err::read(&path)?;
+            let middle = content.len() / 2;
+            if let Some(byte) = content.get_mut(middle) {
+                *byte ^= 0xff;
+            }
+            fs_err::write(&path, content)?;
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 fn edit(worker: &Path, step: &EditStep) -> Result<()> {

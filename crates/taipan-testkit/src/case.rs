@@ -59,6 +59,8 @@ pub enum Step {
     Raw(RawStep),
     /// Change a file of the Worker.
     Edit(EditStep),
+    /// End the process and start it again.
+    Restart(RestartStep),
 }
 
 impl TryFrom<Value> for Step {
@@ -74,8 +76,10 @@ impl TryFrom<Value> for Step {
             read("raw", value).map(Self::Raw)
         } else if value.get("edit").is_some() {
             read("edit", value).map(Self::Edit)
+        } else if value.get("restart").is_some() {
+            read("restart", value).map(Self::Restart)
         } else {
-            Err("a step has one of \"request\", \"raw\" and \"edit\"".into())
+            Err("a step has one of \"request\", \"raw\", \"edit\" and \"restart\"".into())
         }
     }
 }
@@ -147,8 +151,26 @@ impl Repeat {
 pub struct RawStep {
     /// The bytes.
     pub raw: String,
-    /// The answer.
-    pub expect: Expect,
+    /// The answer. Without it the client is gone as soon as it has sent the bytes.
+    pub expect: Option<Expect>,
+}
+
+/// Ends the process, as after the last step, and starts it again with the same folders.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestartStep {
+    /// What happens in between.
+    pub restart: Between,
+}
+
+/// What happens while the process is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Between {
+    /// Nothing.
+    Nothing,
+    /// One byte in the middle of every file of the cache is changed. The test has `fresh_cache`.
+    DamagedCache,
 }
 
 /// Changes a file.

@@ -121,6 +121,11 @@ impl Client {
         connection.get_mut().write_all(bytes)?;
         Ok(read_response(&mut connection, false)?.0)
     }
+
+    /// Sends bytes as they are, on a connection of their own, and closes it.
+    pub fn send_and_leave(&self, bytes: &[u8]) -> Result<()> {
+        Ok(self.connect()?.get_mut().write_all(bytes)?)
+    }
 }
 
 /// A server may stream its answer while it still reads, so a large body is sent beside the reading.

@@ -1,0 +1,7 @@
+from sibling import TEXT
+from workers import Response, WorkerEntrypoint
+
+
+class Default(WorkerEntrypoint):
+    def fetch(self, request):
+        return Response(TEXT)

@@ -1,0 +1,1 @@
+TEXT = "from src/sibling.py"
