@@ -46,24 +46,31 @@ fn build_engine(engine: &Path, out: &Path) -> Result<()> {
     for unit in &units {
         let object = out.join(unit.file_name().ok_or("no name")?).with_extension("o");
         let mut cc = Command::new(&clang);
-        cc.args(["--target=wasm32-unknown-emscripten", "-O2", "-fPIC", "-fvisibility=hidden", "-nostdlibinc"])
-            .args(["-mbulk-memory", "-msign-ext", "-mnontrapping-fptoint", "-mreference-types"])
-            .args(["-fno-delete-null-pointer-checks", "-fwrapv", "-funsigned-char", "-fno-math-errno"])
-            .args(["-D__EMSCRIPTEN__", "-DEMSCRIPTEN", "-D_GNU_SOURCE", "-DQUICKJS_NG_BUILD", "-DNDEBUG"])
-            .arg("-isystem")
-            .arg(engine.join("include"))
-            .arg("-I")
-            .arg(&quickjs)
-            // Warnings are for our own code.
-            .args(if unit.starts_with(engine) {
-                &["-Wall", "-Wno-unused-parameter", "-Werror"][..]
-            } else {
-                &["-w"][..]
-            })
-            .arg("-c")
-            .arg(unit)
-            .arg("-o")
-            .arg(&object);
+        cc.args([
+            "--target=wasm32-unknown-emscripten",
+            "-O2",
+            "-fPIC",
+            "-fvisibility=hidden",
+            "-nostdlibinc",
+        ])
+        .args(["-mbulk-memory", "-msign-ext", "-mnontrapping-fptoint", "-mreference-types"])
+        .args(["-fno-delete-null-pointer-checks", "-fwrapv", "-funsigned-char", "-fno-math-errno"])
+        .args(["-fno-builtin-printf", "-fno-builtin-fprintf"])
+        .args(["-D__EMSCRIPTEN__", "-DEMSCRIPTEN", "-D_GNU_SOURCE", "-DQUICKJS_NG_BUILD", "-DNDEBUG"])
+        .arg("-isystem")
+        .arg(engine.join("include"))
+        .arg("-I")
+        .arg(&quickjs)
+        // Warnings are for our own code.
+        .args(if unit.starts_with(engine) {
+            &["-Wall", "-Wno-unused-parameter", "-Werror"][..]
+        } else {
+            &["-w"][..]
+        })
+        .arg("-c")
+        .arg(unit)
+        .arg("-o")
+        .arg(&object);
         running.push((unit, cc.spawn().map_err(|e| format!("cannot run {clang}: {e}"))?));
         objects.push(object);
     }
@@ -73,11 +80,17 @@ fn build_engine(engine: &Path, out: &Path) -> Result<()> {
         }
     }
     let mut ld = Command::new(&linker);
-    ld.args(["--shared", "--experimental-pic", "-Bsymbolic", "--unresolved-symbols=import-dynamic", "--gc-sections"])
-        .args(["-O2", "--strip-debug"])
-        .args(&objects)
-        .arg("-o")
-        .arg(out.join("engine.wasm"));
+    ld.args([
+        "--shared",
+        "--experimental-pic",
+        "-Bsymbolic",
+        "--unresolved-symbols=import-dynamic",
+        "--gc-sections",
+    ])
+    .args(["-O2", "--strip-debug"])
+    .args(&objects)
+    .arg("-o")
+    .arg(out.join("engine.wasm"));
     run(&mut ld)
 }
 
@@ -86,7 +99,11 @@ fn build_bundle(js: &Path, out: &Path) -> Result<()> {
     println!("cargo::rerun-if-changed={}", js.join("package-lock.json").display());
     let esbuild = js.join("node_modules/.bin/esbuild");
     if !esbuild.exists() {
-        return Err(format!("esbuild is missing: {} (run `./x setup`, or `npm ci` in that folder)", js.display()).into());
+        return Err(format!(
+            "esbuild is missing: {} (run `./x setup`, or `npm ci` in that folder)",
+            js.display()
+        )
+        .into());
     }
     run(Command::new(esbuild)
         .arg(js.join("src/main.ts"))
@@ -107,7 +124,8 @@ fn build_python(python: &Path, out: &Path) -> Result<()> {
     for file in found {
         println!("cargo::rerun-if-changed={}", file.display());
         let name = file.strip_prefix(python)?.to_str().ok_or("file name is not UTF-8")?;
-        table += &format!("    ({name:?}, include_bytes!({:?})),\n", file.to_str().ok_or("path is not UTF-8")?);
+        table +=
+            &format!("    ({name:?}, include_bytes!({:?})),\n", file.to_str().ok_or("path is not UTF-8")?);
     }
     table += "]\n";
     println!("cargo::rerun-if-changed={}", python.display());

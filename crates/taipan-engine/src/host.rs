@@ -31,6 +31,11 @@ pub trait Ops: Send {
     /// call and 0 for a synchronous one.
     fn call(&mut self, number: u32, id: u32, args: &Message<'_>) -> OpReply;
 
+    /// Blocks until an operation has completed or the deadline has passed (`None`: no deadline). Called when guest
+    /// code waits in the middle of a turn; must return only [`Event::Complete`] and [`Event::Failed`], and keep
+    /// everything else for later turns.
+    fn wait(&mut self, deadline: Option<Instant>) -> Option<Event>;
+
     /// A line that the guest printed. `level`: 0 debug, 1 log (stdout), 2 info, 3 warning, 4 error (stderr).
     fn log(&mut self, level: u8, line: &str);
 }

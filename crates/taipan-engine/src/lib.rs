@@ -4,10 +4,22 @@
 //! configuration files or bindings: what a guest asks of the host goes through [`Ops`], and what happens in
 //! the world reaches the guest as an [`Event`].
 
+mod cache;
+mod calls;
+mod cpu;
 mod error;
 mod host;
+mod imports;
 mod isolate;
+mod link;
+mod memory;
+mod query;
+mod references;
 mod runtime;
+mod signature;
+mod state;
+mod stop;
+mod stub;
 
 pub use error::{BootError, IsolateError, RuntimeError};
 pub use host::{

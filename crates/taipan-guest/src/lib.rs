@@ -7,3 +7,11 @@
 
 pub mod ops;
 pub mod protocol;
+/// QuickJS-ng with our shim: a WebAssembly side module.
+pub const ENGINE_WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/engine.wasm"));
+
+/// The JavaScript that runs first in every isolate.
+pub const BUNDLE_JS: &str = include_str!(concat!(env!("OUT_DIR"), "/bundle.js"));
+
+/// Our Python files, by their path below the folder that is on the module search path.
+pub const PYTHON: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/python.rs"));

@@ -1,0 +1,148 @@
+//! Compiled code on disk.
+//!
+//! Machine code that is mapped and jumped into is as trusted as this program. Every file therefore has a keyed digest
+//! beside it, made with a key of this cache folder that only its owner can read, and nothing is mapped whose digest does
+//! not fit: a truncated, damaged or foreign file is compiled again. The name says what the code was made from, by
+//! whom and for which machine.
+
+use std::fs::File;
+use std::hash::{Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt;
+use wasmtime::{Engine, Module};
+
+use crate::RuntimeError;
+
+const KEY_LENGTH: usize = 32;
+
+/// Compiled modules, by what they were made from.
+pub(crate) struct CodeCache {
+    folder: PathBuf,
+    key: [u8; KEY_LENGTH],
+    compatibility: u64,
+}
+
+fn cache_error(path: &Path, source: io::Error) -> RuntimeError {
+    RuntimeError::Cache { path: path.to_owned(), source }
+}
+
+impl CodeCache {
+    /// Opens the folder and makes its key when there is none.
+    pub(crate) fn open(folder: &Path, engine: &Engine) -> Result<Self, RuntimeError> {
+        fs::create_dir_all(folder).map_err(|e| cache_error(folder, e))?;
+        let path = folder.join("key");
+        let key = match read_key(&path) {
+            Some(key) => key,
+            None => new_key(&path).map_err(|e| cache_error(&path, e))?,
+        };
+        let mut hasher = StableHasher(blake3::Hasher::new());
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        Ok(Self { folder: folder.to_owned(), key, compatibility: hasher.finish() })
+    }
+
+    /// The module made from `input`, from the cache or else by `compile`, whose result is kept.
+    pub(crate) fn get(
+        &self,
+        engine: &Engine,
+        recipe: &str,
+        input: &[u8],
+        compile: impl FnOnce() -> Result<Vec<u8>, RuntimeError>,
+    ) -> Result<Module, RuntimeError> {
+        let mut name = blake3::Hasher::new();
+        name.update(recipe.as_bytes()).update(&[0]).update(&self.compatibility.to_le_bytes()).update(input);
+        let path = self.folder.join(format!("{}.cwasm", name.finalize().to_hex()));
+        if let Some(module) = self.load(engine, &path) {
+            return Ok(module);
+        }
+        let code = compile()?;
+        self.store(&path, &code).map_err(|e| cache_error(&path, e))?;
+        self.load(engine, &path).ok_or_else(|| {
+            cache_error(&path, io::Error::other("the code that was just written does not load"))
+        })
+    }
+
+    fn load(&self, engine: &Engine, path: &Path) -> Option<Module> {
+        let mut file = File::open(path).ok()?;
+        let expected = fs::read(path.with_extension("mac")).ok()?;
+        let mut digest = blake3::Hasher::new_keyed(&self.key);
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut buffer).ok()? {
+                0 => break,
+                n => digest.update(buffer.get(..n)?),
+            };
+        }
+        // `blake3::Hash` compares in constant time.
+        if digest.finalize() != blake3::Hash::from_slice(&expected).ok()? {
+            tracing::warn!("compiled code is damaged and will be made again: {}", path.display());
+            return None;
+        }
+        // SAFETY: the digest says that this cache folder's owner wrote these bytes through `store`, from Wasmtime's own
+        // output for this engine configuration (part of the name). Files are replaced by renaming, never changed in
+        // place, so the mapping stays what was checked; the same open file is mapped that was read.
+        unsafe { Module::deserialize_open_file(engine, file) }.ok()
+    }
+
+    fn store(&self, path: &Path, code: &[u8]) -> io::Result<()> {
+        let mac = blake3::keyed_hash(&self.key, code);
+        replace(path, code)?;
+        replace(&path.with_extension("mac"), mac.as_bytes())
+    }
+}
+
+/// Several processes may write the same file: each its own copy, the last rename wins.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+fn read_key(path: &Path) -> Option<[u8; KEY_LENGTH]> {
+    fs::read(path).ok()?.try_into().ok()
+}
+
+fn new_key(path: &Path) -> io::Result<[u8; KEY_LENGTH]> {
+    let mut key = [0; KEY_LENGTH];
+    getrandom::fill(&mut key).map_err(io::Error::other)?;
+    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(mut file) => file.write_all(&key)?,
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match wait_for_key(path) {
+            // Another process was first.
+            Some(key) => return Ok(key),
+            // Not a key: what it protected is worthless as well.
+            None => replace(path, &key)?,
+        },
+        Err(e) => return Err(e),
+    }
+    Ok(key)
+}
+
+/// The process that makes the key writes it right after it created the file.
+fn wait_for_key(path: &Path) -> Option<[u8; KEY_LENGTH]> {
+    for _ in 0..20 {
+        if let Some(key) = read_key(path) {
+            return Some(key);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    None
+}
+
+/// The same value in every process, which the standard hasher does not promise.
+struct StableHasher(blake3::Hasher);
+
+impl Hasher for StableHasher {
+    fn finish(&self) -> u64 {
+        let hash = self.0.finalize();
+        hash.as_bytes().first_chunk().map_or(0, |b| u64::from_le_bytes(*b))
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+}

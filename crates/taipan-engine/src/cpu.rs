@@ -1,0 +1,96 @@
+//! CPU time: a budget that a turn spends, and the ticker that lets Wasmtime ask.
+//!
+//! Compiled code compares the engine's epoch with a deadline at every loop and call. The ticker moves the epoch on
+//! every millisecond, but only while some turn runs: an idle process is not woken. Deadlines that are lowered are not
+//! seen by frames that already run, so the deadline is always one tick away and is renewed in a callback, which
+//! compares the thread's CPU clock with the budget.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::{Engine, EngineWeak};
+
+const TICK: Duration = Duration::from_millis(1);
+
+/// CPU time of the calling thread.
+fn thread_cpu() -> Duration {
+    let t = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
+}
+
+/// What a turn may spend. A turn stays on one thread, so the thread's clock is the turn's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CpuBudget {
+    pub(crate) limit: Duration,
+    started: Duration,
+}
+
+impl CpuBudget {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { limit, started: thread_cpu() }
+    }
+
+    pub(crate) fn exhausted(&self) -> bool {
+        thread_cpu().saturating_sub(self.started) > self.limit
+    }
+}
+
+struct Active {
+    turns: Mutex<usize>,
+    changed: Condvar,
+}
+
+/// Moves an engine's epoch on while turns run.
+pub(crate) struct Ticker(Arc<Active>);
+
+impl Ticker {
+    pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
+        let active = Arc::new(Active { turns: Mutex::new(0), changed: Condvar::new() });
+        let shared = active.clone();
+        let engine = engine.weak();
+        thread::Builder::new().name("taipan-ticker".into()).spawn(move || tick(&engine, &shared))?;
+        Ok(Self(active))
+    }
+
+    /// Ticks until the guard is dropped.
+    pub(crate) fn turn(&self) -> TurnGuard {
+        let mut turns = self.0.turns.lock();
+        *turns += 1;
+        if *turns == 1 {
+            self.0.changed.notify_one();
+        }
+        TurnGuard(self.0.clone())
+    }
+}
+
+/// A turn in progress.
+pub(crate) struct TurnGuard(Arc<Active>);
+
+impl Drop for TurnGuard {
+    fn drop(&mut self) {
+        *self.0.turns.lock() -= 1;
+    }
+}
+
+fn tick(engine: &EngineWeak, active: &Active) {
+    loop {
+        {
+            let mut turns = active.turns.lock();
+            while *turns == 0 {
+                // Now and then, look whether the engine is still there.
+                active.changed.wait_for(&mut turns, Duration::from_secs(5));
+                if engine.upgrade().is_none() {
+                    return;
+                }
+            }
+        }
+        thread::sleep(TICK);
+        match engine.upgrade() {
+            Some(engine) => engine.increment_epoch(),
+            None => return,
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The host functions that the engine imports (`engine/src/shim.h` declares their other side).
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use taipan_guest::ops::{self, OPS};
+use taipan_guest::protocol::{Message, encode};
+use wasmtime::{
+    AsContext, AsContextMut, Caller, Func, Global, GlobalType, Mutability, Ref, Result, Store, Val,
+};
+
+use crate::calls::{self, function, guest, number_of, trampoline};
+use crate::host::{Event, OpReply};
+use crate::query;
+use crate::signature::Kind;
+use crate::state::{Function, GlobalEntry, State, count};
+use crate::stop::Stop;
+
+type C<'a> = Caller<'a, State>;
+
+/// Kinds of events, as the shim numbers them.
+pub(crate) mod event {
+    pub(crate) const COMPLETE: i32 = 0;
+    pub(crate) const FAILED: i32 = 1;
+    pub(crate) const FETCH: i32 = 2;
+    pub(crate) const DISCONNECTED: i32 = 3;
+    pub(crate) const BOOT: i32 = 4;
+}
+
+/// The shim's `OP_…`.
+mod status {
+    pub(super) const READY: i32 = 0;
+    pub(super) const LATER: i32 = 1;
+    pub(super) const FAILED: i32 = 2;
+}
+
+const TABLE_NULL: i32 = -1;
+const TABLE_OUT_OF_BOUNDS: i32 = -2;
+
+/// The function called `name`; `None` when the engine asks for one that we do not have.
+pub(crate) fn host_function(store: &mut Store<State>, name: &str) -> Option<Func> {
+    Some(match name {
+        "call" => Func::wrap(store, calls::call),
+        "signature" => Func::wrap(store, signature),
+        "trampoline" => Func::wrap(store, new_trampoline),
+        "new_slot" => Func::wrap(store, |mut c: C<'_>| c.data_mut().new_slot()),
+        "table_get" => Func::wrap(store, table_get),
+        "table_set" => Func::wrap(store, table_set),
+        "table_grow" => Func::wrap(store, table_grow),
+        "table_size" => Func::wrap(store, |c: C<'_>, table: u32| -> Result<u32> {
+            Ok(u32::try_from(table_at(&c, table)?.size(&c)).unwrap_or(u32::MAX))
+        }),
+        "global_new" => Func::wrap(store, global_new),
+        "global_get" => Func::wrap(store, global_get),
+        "global_set" => Func::wrap(store, global_set),
+        "module_new" => Func::wrap(store, module_new),
+        "query" => Func::wrap(store, |mut c: C<'_>, at: u32, length: u32, out: u32| -> Result<()> {
+            let guest = guest(&c)?;
+            let question = guest.text(&c, at, length)?;
+            let answer = query::answer(&mut c, &question)?;
+            guest.place_block(&mut c, answer.as_bytes(), out)
+        }),
+        "exception_tag" => Func::wrap(store, exception_tag),
+        "exception_arg" => Func::wrap(store, exception_arg),
+        "exception_free" => Func::wrap(store, |mut c: C<'_>, exception: u32| {
+            if let Some(place) = c.data_mut().exceptions.get_mut(exception as usize) {
+                *place = None;
+            }
+        }),
+        "now" => Func::wrap(store, |c: C<'_>, clock: i32| now(c.data(), clock)),
+        "log" => Func::wrap(store, |mut c: C<'_>, level: i32, at: u32, length: u32| -> Result<()> {
+            let line = guest(&c)?.text(&c, at, length)?;
+            c.data_mut().ops.log(u8::try_from(level).unwrap_or(4), &line);
+            Ok(())
+        }),
+        "random" => Func::wrap(store, |mut c: C<'_>, at: u32, length: u32| -> Result<()> {
+            let guest = guest(&c)?;
+            getrandom::fill(guest.bytes_mut(&mut c, at, length)?)
+                .map_err(|e| wasmtime::Error::msg(format!("the operating system has no randomness: {e}")))
+        }),
+        "read_file" => Func::wrap(store, read_file),
+        "op_number" => Func::wrap(store, |c: C<'_>, at: u32, length: u32| -> Result<i32> {
+            let name = guest(&c)?.text(&c, at, length)?;
+            Ok(ops::number(&name).and_then(|n| i32::try_from(n).ok()).unwrap_or(-1))
+        }),
+        "op" => Func::wrap(store, op),
+        "wait" => Func::wrap(store, wait),
+        "booted" => Func::wrap(store, |mut c: C<'_>, at: u32, length: u32| -> Result<()> {
+            let report = guest(&c)?.text(&c, at, length)?;
+            c.data_mut().booted = Some(if report.is_empty() { Ok(()) } else { Err(report) });
+            Ok(())
+        }),
+        "exit" => Func::wrap(store, |c: C<'_>, _kind: i32, at: u32, length: u32| -> Result<()> {
+            Err(Stop::Exit(guest(&c)?.text(&c, at, length)?).into())
+        }),
+        _ => return None,
+    })
+}
+
+fn now(state: &State, clock: i32) -> f64 {
+    let since = if clock == 0 {
+        // A clock before 1970 is a machine's mistake that guests need not die of.
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    } else {
+        state.started.elapsed()
+    };
+    since.as_secs_f64() * 1e3
+}
+
+/// A point in the guest's monotonic milliseconds as ours; `None` for "never".
+pub(crate) fn instant(state: &State, ms: f64) -> Option<Instant> {
+    // A timer further away than this cannot be told from one that never fires.
+    const YEAR_MS: f64 = 365.0 * 24.0 * 3600.0 * 1e3;
+    (ms >= 0.0).then(|| state.started + Duration::from_secs_f64(ms.min(YEAR_MS * 100.0) / 1e3))
+}
+
+fn signature(mut c: C<'_>, number: u32, out: u32) -> Result<u32> {
+    let text = match function(&c, number)?.signature {
+        Some(signature) => signature.text.clone(),
+        None => String::from("?"),
+    };
+    guest(&c)?.write(&mut c, out, text.as_bytes())?;
+    Ok(count(text.len()))
+}
+
+fn new_trampoline(mut c: C<'_>, at: u32, length: u32, slot: u32) -> Result<u32> {
+    let text = guest(&c)?.text(&c, at, length)?;
+    let signature = c.data_mut().signatures.parse(&text);
+    let signature = signature.ok_or_else(|| wasmtime::Error::msg(format!("not a signature: {text}")))?;
+    let ty = signature.func_type(c.engine());
+    let func = trampoline(&mut c, ty, slot, signature.clone());
+    let address = func.to_raw(&mut c) as usize;
+    let known = Function { func, signature: Some(signature) };
+    Ok(c.data_mut().function_number(address, |_| known))
+}
+
+fn table_at(c: &C<'_>, table: u32) -> Result<wasmtime::Table> {
+    let table = c.data().tables.get(table as usize).copied();
+    table.ok_or_else(|| wasmtime::Error::msg("the engine named a table that does not exist"))
+}
+
+fn table_get(mut c: C<'_>, table: u32, index: u32) -> Result<i32> {
+    let table = table_at(&c, table)?;
+    Ok(match table.get(&mut c, u64::from(index)) {
+        None => TABLE_OUT_OF_BOUNDS,
+        Some(Ref::Func(Some(f))) => i32::try_from(number_of(&mut c, f)).unwrap_or(TABLE_NULL),
+        Some(_) => TABLE_NULL,
+    })
+}
+
+fn table_set(mut c: C<'_>, table: u32, index: u32, number: i32) -> Result<i32> {
+    let table = table_at(&c, table)?;
+    let f = match u32::try_from(number) {
+        Ok(number) => Some(function(&c, number)?.func),
+        Err(_) => None,
+    };
+    Ok(i32::from(table.set(&mut c, u64::from(index), Ref::Func(f)).is_err()))
+}
+
+fn table_grow(mut c: C<'_>, table: u32, by: u32) -> Result<i32> {
+    let table = table_at(&c, table)?;
+    Ok(match table.grow(&mut c, u64::from(by), Ref::Func(None)) {
+        Ok(old) => i32::try_from(old).unwrap_or(-1),
+        Err(_) => -1,
+    })
+}
+
+fn value(kind: Kind, cell: u64) -> Option<Val> {
+    Some(match kind {
+        Kind::I32 => Val::I32(cell as i32),
+        Kind::I64 => Val::I64(cell as i64),
+        Kind::F32 => Val::F32(cell as u32),
+        Kind::F64 => Val::F64(cell),
+        Kind::Extern | Kind::Func => return None,
+    })
+}
+
+fn cell(value: &Val) -> u64 {
+    match value {
+        Val::I32(x) => u64::from(x.cast_unsigned()),
+        Val::I64(x) => x.cast_unsigned(),
+        Val::F32(x) => u64::from(*x),
+        Val::F64(x) => *x,
+        _ => 0,
+    }
+}
+
+fn global_new(mut c: C<'_>, code: i32, mutable: i32, at: u32) -> Result<i32> {
+    let initial = guest(&c)?.read_u64(&c, at)?;
+    let kind = u8::try_from(code).ok().and_then(Kind::of_code);
+    let Some((kind, initial)) = kind.and_then(|k| Some((k, value(k, initial)?))) else {
+        return Err(wasmtime::Error::msg("globals made by JavaScript hold numbers only"));
+    };
+    let mutable = mutable != 0;
+    let mutability = if mutable { Mutability::Var } else { Mutability::Const };
+    let global = Global::new(&mut c, GlobalType::new(kind.val_type(), mutability), initial)?;
+    let number = c.data_mut().add_global(GlobalEntry { global, kind: Some(kind), mutable });
+    Ok(i32::try_from(number).unwrap_or(-1))
+}
+
+fn global_at(c: &C<'_>, global: u32) -> Result<GlobalEntry> {
+    let entry = c.data().globals.get(global as usize).copied();
+    entry.ok_or_else(|| wasmtime::Error::msg("the engine named a global that does not exist"))
+}
+
+fn global_get(mut c: C<'_>, global: u32, out: u32) -> Result<i32> {
+    let entry = global_at(&c, global)?;
+    let value = entry.global.get(&mut c);
+    guest(&c)?.write(&mut c, out, &cell(&value).to_le_bytes())?;
+    Ok(entry.kind.map_or(0, |k| i32::from(k.code())))
+}
+
+fn global_set(mut c: C<'_>, global: u32, at: u32) -> Result<i32> {
+    let entry = global_at(&c, global)?;
+    let new = guest(&c)?.read_u64(&c, at)?;
+    let Some(new) = entry.kind.and_then(|k| value(k, new)) else { return Ok(1) };
+    if !entry.mutable {
+        return Ok(1);
+    }
+    entry.global.set(&mut c, new)?;
+    Ok(0)
+}
+
+fn module_new(mut c: C<'_>, at: u32, length: u32, error: u32) -> Result<i32> {
+    let guest = guest(&c)?;
+    let bytes = guest.bytes(&c, at, length)?.to_vec();
+    let runtime = c.data().runtime.clone();
+    if runtime.is_main_stub(&bytes) {
+        return Ok(0);
+    }
+    match runtime.side_module(&bytes) {
+        Ok(module) => {
+            let modules = &mut c.data_mut().modules;
+            modules.push(module);
+            Ok(i32::try_from(modules.len() - 1).unwrap_or(-1))
+        }
+        Err(e) => {
+            let source = std::error::Error::source(&e).map(|s| format!(": {s}")).unwrap_or_default();
+            guest.place_block(&mut c, format!("{e}{source}").as_bytes(), error)?;
+            Ok(-1)
+        }
+    }
+}
+
+fn held_exception(c: &mut C<'_>, number: u32) -> Option<wasmtime::OwnedRooted<wasmtime::ExnRef>> {
+    c.data().exceptions.get(number as usize).and_then(Clone::clone)
+}
+
+/// The number of the exception's tag among those that JavaScript knows, or −1.
+fn exception_tag(mut c: C<'_>, number: u32) -> Result<i32> {
+    let Some(held) = held_exception(&mut c, number) else { return Ok(-1) };
+    let mut scope = wasmtime::RootScope::new(&mut c);
+    let tag = held.to_rooted(&mut scope).tag(&mut scope)?;
+    let store = scope.as_context();
+    let known = store.data().tags.iter().position(|t| wasmtime::Tag::eq(t, &tag, &store));
+    Ok(known.and_then(|i| i32::try_from(i).ok()).unwrap_or(-1))
+}
+
+/// The kind of the exception's value `index`, which is written at `out`; 0 when there is none.
+fn exception_arg(mut c: C<'_>, number: u32, index: u32, out: u32) -> Result<i32> {
+    let Some(held) = held_exception(&mut c, number) else { return Ok(0) };
+    let field = {
+        let mut scope = wasmtime::RootScope::new(&mut c);
+        held.to_rooted(&mut scope).fields(&mut scope)?.nth(index as usize)
+    };
+    let kind = match field {
+        Some(Val::I32(_)) => Kind::I32,
+        Some(Val::I64(_)) => Kind::I64,
+        Some(Val::F32(_)) => Kind::F32,
+        Some(Val::F64(_)) => Kind::F64,
+        _ => return Ok(0),
+    };
+    let cell = field.as_ref().map_or(0, cell);
+    guest(&c)?.write(&mut c, out, &cell.to_le_bytes())?;
+    Ok(i32::from(kind.code()))
+}
+
+fn read_file(mut c: C<'_>, at: u32, length: u32, out: u32) -> Result<i32> {
+    let guest = guest(&c)?;
+    let path = guest.text(&c, at, length)?;
+    let runtime = c.data().runtime.clone();
+    if let Some(bytes) = runtime.file(&path) {
+        guest.place_block(&mut c, bytes, out)?;
+        return Ok(1);
+    }
+    let source = path
+        .strip_prefix(crate::link::SOURCES)
+        .and_then(|path| c.data().sources.iter().find(|s| s.path == path))
+        .map(|s| s.content.clone());
+    match source {
+        Some(content) => {
+            guest.place_block(&mut c, &content, out)?;
+            Ok(1)
+        }
+        None => Ok(0),
+    }
+}
+
+fn op(mut c: C<'_>, number: u32, id: u32, at: u32, length: u32, out: u32) -> Result<i32> {
+    let guest = guest(&c)?;
+    let (memory, state) = guest.memory.data_and_store_mut(&mut c);
+    let start = at as usize;
+    let message = memory.get(start..start.saturating_add(length as usize)).unwrap_or_default();
+    let reply = match (OPS.get(number as usize), Message::decode(message)) {
+        (Some(_), Ok(message)) => state.ops.call(number, id, &message),
+        (None, _) => {
+            OpReply::Failed { name: "TypeError", message: format!("there is no operation {number}") }
+        }
+        (Some(op), Err(e)) => {
+            OpReply::Failed { name: "TypeError", message: format!("operation {}: {e}", op.name) }
+        }
+    };
+    let (status, answer) = match reply {
+        OpReply::Ready(fields) => (status::READY, encode(&fields)),
+        OpReply::Later => return Ok(status::LATER),
+        OpReply::Failed { name, message } => (status::FAILED, encode(&[name.into(), message.into()])),
+    };
+    guest.place_block(&mut c, &answer, out)?;
+    Ok(status)
+}
+
+/// Blocks in the middle of a turn (`run_sync`): until an operation has completed or the deadline has passed.
+fn wait(mut c: C<'_>, deadline: f64, kind: u32, id: u32, out: u32) -> Result<i32> {
+    let deadline = instant(c.data(), deadline);
+    let Some(event) = c.data_mut().ops.wait(deadline) else { return Ok(0) };
+    let (number, whose, message) = encode_event(event);
+    let guest = guest(&c)?;
+    guest.write(c.as_context_mut(), kind, &number.to_le_bytes())?;
+    guest.write(c.as_context_mut(), id, &whose.to_le_bytes())?;
+    guest.place_block(&mut c, &message, out)?;
+    Ok(1)
+}
+
+/// An event as the shim takes it: kind, id, message.
+pub(crate) fn encode_event(event: Event) -> (i32, u32, Vec<u8>) {
+    match event {
+        Event::Complete { id, fields } => (event::COMPLETE, id, encode(&fields)),
+        Event::Failed { id, name, message } => (event::FAILED, id, encode(&[name.into(), message.into()])),
+        Event::Fetch { request, head } => (event::FETCH, request, encode(&head)),
+        Event::Disconnected { request } => (event::DISCONNECTED, request, encode(&[])),
+    }
+}
