@@ -49,7 +49,7 @@ pub fn main(binary: &Path, folder: &Path, cache: &Path) -> Result<ExitCode> {
 /// Runs one test folder.
 fn run(binary: &Path, folder: &Path, case: &Case, shared_cache: &Path) -> Result<()> {
     let worker = tempfile::tempdir()?;
-    copy(folder, worker.path())?;
+    copy(&case.worker.as_ref().map_or(folder.to_owned(), |path| folder.join(path)), worker.path())?;
     let own_cache = tempfile::tempdir()?;
     let cache = if case.fresh_cache { own_cache.path() } else { shared_cache };
     let occupant = case.occupied_port.then(|| TcpListener::bind(("127.0.0.1", 0))).transpose()?;

@@ -13,6 +13,8 @@ use serde_json::Value;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
+    /// The Worker's folder, relative to the test's, when it is another one.
+    pub worker: Option<String>,
     /// Further arguments of `taipan dev`.
     #[serde(default)]
     pub args: Vec<String>,
