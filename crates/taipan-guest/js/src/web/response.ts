@@ -1,0 +1,132 @@
+import type { BodyMixin } from "./body";
+import { Body, extractBody, mixBody } from "./body";
+import type { HeadersInit } from "./headers";
+import { Headers, copyHeaders, freezeHeaders, makeHeaders, setHeaderIfMissing } from "./headers";
+import { inspected } from "./inspect";
+import { parseHref } from "./url";
+import { byteString, describe, dictionary, need } from "./webidl";
+
+export interface ResponseInit {
+  status?: number;
+  statusText?: string;
+  headers?: HeadersInit;
+  cf?: unknown;
+}
+
+const NULL_BODY = [101, 103, 204, 205, 304];
+const REDIRECT = [301, 302, 303, 307, 308];
+
+let bodyOf!: (response: Response) => Body;
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
+export interface Response extends BodyMixin {}
+
+export class Response {
+  #status: number;
+  #statusText: string;
+  #headers: Headers;
+  #body: Body;
+  #type = "default";
+  #cf: unknown;
+
+  static {
+    bodyOf = (response) => response.#body;
+  }
+
+  constructor(body?: unknown, init?: ResponseInit | null) {
+    const given = dictionary(init, "The response's init");
+    this.#status = given.status === undefined ? 200 : Number(given.status) & 0xffff;
+    if (this.#status < 200 || this.#status > 599) {
+      throw new RangeError(`A response's status is from 200 to 599: ${String(given.status)}`);
+    }
+    this.#statusText = given.statusText === undefined ? "" : byteString(given.statusText, "The status text");
+    // eslint-disable-next-line no-control-regex
+    if (/[^\t\x20-\x7e\x80-\xff]/.test(this.#statusText)) {
+      throw new TypeError("The status text has a control character in it");
+    }
+    this.#headers = new Headers(given.headers);
+    this.#cf = given.cf;
+    if (body === null || body === undefined) {
+      this.#body = new Body();
+      return;
+    }
+    if (NULL_BODY.includes(this.#status)) throw new TypeError(`A response with status ${this.#status} has no body`);
+    const extracted = extractBody(body);
+    this.#body = extracted.body;
+    if (extracted.type) setHeaderIfMissing(this.#headers, "content-type", extracted.type);
+  }
+
+  static error(): Response {
+    const response = new Response();
+    response.#status = 0;
+    response.#type = "error";
+    freezeHeaders(response.#headers);
+    return response;
+  }
+
+  static redirect(url: string, status: number = 302): Response {
+    need(arguments.length, 1, "Response.redirect");
+    const parsed = parseHref(url);
+    if (!parsed) throw new TypeError(`Invalid URL: ${url}`);
+    if (!REDIRECT.includes(Number(status))) throw new RangeError(`Not a redirect's status: ${status}`);
+    const response = new Response(null, { status });
+    response.#headers = makeHeaders(["location", parsed.href], true);
+    return response;
+  }
+
+  static json(data: unknown, init?: ResponseInit | null): Response {
+    need(arguments.length, 1, "Response.json");
+    const text = JSON.stringify(data) as string | undefined;
+    if (text === undefined) throw new TypeError("The value has no form in JSON");
+    const response = new Response(text, init);
+    if (!dictionary(init, "The response's init").headers || !new Headers(init?.headers).has("content-type")) {
+      response.#headers.set("content-type", "application/json");
+    }
+    return response;
+  }
+
+  get type(): string {
+    return this.#type;
+  }
+  get url(): string {
+    return "";
+  }
+  get redirected(): boolean {
+    return false;
+  }
+  get status(): number {
+    return this.#status;
+  }
+  get ok(): boolean {
+    return this.#status >= 200 && this.#status <= 299;
+  }
+  get statusText(): string {
+    return this.#statusText;
+  }
+  get headers(): Headers {
+    return this.#headers;
+  }
+  get cf(): unknown {
+    return this.#cf;
+  }
+
+  clone(): Response {
+    const body = this.#body.clone();
+    const copy = new Response(null, { status: this.#status || 200, statusText: this.#statusText, cf: this.#cf });
+    copy.#status = this.#status;
+    copy.#type = this.#type;
+    copy.#headers = copyHeaders(this.#headers);
+    copy.#body = body;
+    return copy;
+  }
+}
+mixBody(Response, bodyOf, (response: Response) => response.headers);
+describe(Response, "Response");
+Object.defineProperty(Response.prototype, inspected, {
+  value(this: Response) {
+    const { status, statusText, headers, ok, bodyUsed } = this;
+    return { status, statusText, headers, ok, bodyUsed };
+  },
+});
+
+export { bodyOf as bodyOfResponse };
