@@ -1,0 +1,148 @@
+//! The keys that wrangler knows, and what taipan does with each.
+//!
+//! A key that wrangler does not know is an error: it is a misspelt one, and ignoring it would hide that. A key that wrangler
+//! knows and that says how a Worker is deployed to Cloudflare means nothing here and is passed over. What remains is the keys that would
+//! change what the Worker can do here, if they were used: the author is told about those.
+
+/// Where a key may be written, and whether an environment takes it over from the top level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// At the top level only.
+    TopLevel,
+    /// Everywhere; an environment without it takes the top level's.
+    Inherited,
+    /// Everywhere; an environment without it has none.
+    PerEnvironment,
+}
+
+/// What taipan does with a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Reads it.
+    Read,
+    /// Passes over it, because it is about building or deploying elsewhere.
+    PassedOver,
+    /// Does not read it although the Worker may depend on it.
+    NotYet,
+}
+
+use Scope::{Inherited, PerEnvironment, TopLevel};
+use Use::{NotYet, PassedOver, Read};
+
+/// Every key of the top level and of `env.NAME`.
+pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
+    ("name", Inherited, Read),
+    ("main", Inherited, Read),
+    ("compatibility_date", Inherited, Read),
+    ("compatibility_flags", Inherited, Read),
+    ("limits", Inherited, Read),
+    ("rules", Inherited, Read),
+    ("vars", PerEnvironment, Read),
+    ("dev", TopLevel, Read),
+    ("env", TopLevel, Read),
+    // About building, which a Worker in Python does not need.
+    ("alias", TopLevel, PassedOver),
+    ("base_dir", Inherited, PassedOver),
+    ("build", Inherited, NotYet),
+    ("define", PerEnvironment, PassedOver),
+    ("find_additional_modules", Inherited, PassedOver),
+    ("jsx_factory", Inherited, PassedOver),
+    ("jsx_fragment", Inherited, PassedOver),
+    ("keep_names", Inherited, PassedOver),
+    ("minify", Inherited, PassedOver),
+    ("no_bundle", Inherited, PassedOver),
+    ("preserve_file_names", Inherited, PassedOver),
+    ("python_modules", Inherited, PassedOver),
+    ("tsconfig", Inherited, PassedOver),
+    ("upload_source_maps", Inherited, PassedOver),
+    // About an account and a deployment at Cloudflare.
+    ("$schema", TopLevel, PassedOver),
+    ("access", Inherited, PassedOver),
+    ("account_id", Inherited, PassedOver),
+    ("addresses", TopLevel, PassedOver),
+    ("compliance_region", Inherited, PassedOver),
+    ("dependencies_instrumentation", TopLevel, PassedOver),
+    ("first_party_worker", Inherited, PassedOver),
+    ("keep_vars", TopLevel, PassedOver),
+    ("legacy_env", TopLevel, PassedOver),
+    ("logfwdr", Inherited, PassedOver),
+    ("logpush", Inherited, PassedOver),
+    ("observability", Inherited, PassedOver),
+    ("pages_build_output_dir", TopLevel, PassedOver),
+    ("placement", Inherited, PassedOver),
+    ("preview_urls", Inherited, PassedOver),
+    ("previews", Inherited, PassedOver),
+    ("route", Inherited, PassedOver),
+    ("routes", Inherited, PassedOver),
+    ("send_metrics", TopLevel, PassedOver),
+    ("workers_dev", Inherited, PassedOver),
+    // What a Worker can reach or is called for.
+    ("agent_memory", PerEnvironment, NotYet),
+    ("ai", PerEnvironment, NotYet),
+    ("ai_search", PerEnvironment, NotYet),
+    ("ai_search_namespaces", PerEnvironment, NotYet),
+    ("analytics_engine_datasets", PerEnvironment, NotYet),
+    ("artifacts", PerEnvironment, NotYet),
+    ("assets", Inherited, NotYet),
+    ("browser", PerEnvironment, NotYet),
+    ("cache", Inherited, NotYet),
+    ("cloudchamber", PerEnvironment, NotYet),
+    ("connect", PerEnvironment, NotYet),
+    ("containers", PerEnvironment, NotYet),
+    ("d1_databases", PerEnvironment, NotYet),
+    ("data_blobs", TopLevel, NotYet),
+    ("dispatch_namespaces", PerEnvironment, NotYet),
+    ("durable_objects", PerEnvironment, NotYet),
+    ("exports", Inherited, NotYet),
+    ("flagship", PerEnvironment, NotYet),
+    ("hyperdrive", PerEnvironment, NotYet),
+    ("images", PerEnvironment, NotYet),
+    ("kv_namespaces", PerEnvironment, NotYet),
+    ("media", PerEnvironment, NotYet),
+    ("migrations", Inherited, NotYet),
+    ("mtls_certificates", PerEnvironment, NotYet),
+    ("pipelines", PerEnvironment, NotYet),
+    ("queues", PerEnvironment, NotYet),
+    ("r2_buckets", PerEnvironment, NotYet),
+    ("ratelimits", PerEnvironment, NotYet),
+    ("secrets", PerEnvironment, NotYet),
+    ("secrets_store_secrets", PerEnvironment, NotYet),
+    ("send_email", PerEnvironment, NotYet),
+    ("services", PerEnvironment, NotYet),
+    ("site", TopLevel, NotYet),
+    ("stream", PerEnvironment, NotYet),
+    ("streaming_tail_consumers", PerEnvironment, NotYet),
+    ("tail_consumers", PerEnvironment, NotYet),
+    ("text_blobs", TopLevel, NotYet),
+    ("triggers", Inherited, NotYet),
+    ("unsafe", PerEnvironment, NotYet),
+    ("unsafe_hello_world", PerEnvironment, NotYet),
+    ("vectorize", PerEnvironment, NotYet),
+    ("version_metadata", PerEnvironment, NotYet),
+    ("vpc_networks", PerEnvironment, NotYet),
+    ("vpc_services", PerEnvironment, NotYet),
+    ("wasm_modules", TopLevel, NotYet),
+    ("websearch", PerEnvironment, NotYet),
+    ("worker_loaders", PerEnvironment, NotYet),
+    ("workflows", PerEnvironment, NotYet),
+];
+
+/// The keys of `dev`.
+pub(crate) const DEV_KEYS: &[&str] = &[
+    "ip",
+    "port",
+    "inspector_port",
+    "inspector_ip",
+    "local_protocol",
+    "upstream_protocol",
+    "host",
+    "enable_containers",
+    "container_engine",
+    "generate_types",
+];
+
+/// The keys of `limits`.
+pub(crate) const LIMITS_KEYS: &[&str] = &["cpu_ms", "subrequests"];
+
+/// The keys of each of the `rules`.
+pub(crate) const RULE_KEYS: &[&str] = &["type", "globs", "fallthrough"];
