@@ -22,6 +22,9 @@ const PRINT: Duration = Duration::from_secs(10);
 /// A Worker is running again within this time after an edit.
 const RELOAD: Duration = Duration::from_secs(60);
 
+/// How much of what it printed a failure shows.
+const SHOWN_LINES: usize = 60;
+
 /// Runs every test folder in `folder` against `binary`, as the command line asks; `cache` is the cache folder
 /// that they share.
 pub fn main(binary: &Path, folder: &Path, cache: &Path) -> Result<ExitCode> {
@@ -91,9 +94,10 @@ fn end(server: &mut Server) -> Result<()> {
 }
 
 fn with_log(error: anyhow::Error, server: &Server) -> anyhow::Error {
+    let from = server.log.len().saturating_sub(SHOWN_LINES);
     let lines: Vec<String> =
-        server.log.since(0).iter().map(|(stream, line)| format!("  {stream:?}: {line}")).collect();
-    anyhow!("{error:#}\n── it printed\n{}", lines.join("\n"))
+        server.log.since(from).iter().map(|(stream, line)| format!("  {stream:?}: {line}")).collect();
+    anyhow!("{error:#}\n── the last that it printed\n{}", lines.join("\n"))
 }
 
 /// The first process fills the cache that all share; the others wait for it instead of doing the same work.
