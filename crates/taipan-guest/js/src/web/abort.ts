@@ -31,12 +31,12 @@ export class AbortSignal extends EventTarget {
     onAbort = (signal, algorithm) => void signal.#algorithms.push(algorithm);
   }
 
-  constructor(key?: symbol) {
+  constructor(key: symbol | undefined = undefined) {
     if (key !== KEY) throw new TypeError("Illegal constructor");
     super();
   }
 
-  static abort(reason?: unknown): AbortSignal {
+  static abort(reason: unknown = undefined): AbortSignal {
     const signal = create();
     signal.#aborted = true;
     signal.#reason = reason === undefined ? aborted() : reason;
@@ -89,11 +89,11 @@ export class AbortSignal extends EventTarget {
     (this.#onabort ??= new HandlerAttribute("abort")).set(this, handler);
   }
 
-  override addEventListener(type: string, listener: Listener | null, options?: boolean | ListenerOptions | null): void {
+  override addEventListener(type: string, listener: Listener | null, options: boolean | ListenerOptions | null = {}): void {
     super.addEventListener(type, listener, options);
     if (!this.#aborted) for (const source of this.#sources) source.#listened.add(this);
   }
-  override removeEventListener(type: string, listener: Listener | null, options?: boolean | ListenerOptions | null): void {
+  override removeEventListener(type: string, listener: Listener | null, options: boolean | ListenerOptions | null = {}): void {
     super.removeEventListener(type, listener, options);
     if (!isListening(this)) for (const source of this.#sources) source.#listened.delete(this);
   }
@@ -138,7 +138,7 @@ export class AbortController {
   get signal(): AbortSignal {
     return this.#signal;
   }
-  abort(reason?: unknown): void {
+  abort(reason: unknown = undefined): void {
     abort(this.#signal, reason);
   }
 }

@@ -53,8 +53,6 @@ export function streamOf(bytes: Uint8Array): ReadableStream<Uint8Array> {
   });
 }
 
-const NO_BYTES = Symbol("Blob");
-
 export class Blob {
   #bytes: Uint8Array;
   #type: string;
@@ -62,20 +60,19 @@ export class Blob {
   static {
     blobBytes = (blob) => blob.#bytes;
     fromBytes = (bytes, type) => {
-      const blob = new Blob(NO_BYTES as unknown as []);
+      const blob = new Blob();
       blob.#bytes = bytes;
       blob.#type = normalizeType(type);
       return blob;
     };
   }
 
-  constructor(parts?: Iterable<unknown>, options?: BlobOptions | null) {
+  constructor(parts: Iterable<unknown> = [], options: BlobOptions | null = {}) {
     const { type, endings } = dictionary(options, "The blob's options");
     if (endings !== undefined && endings !== "transparent" && endings !== "native") {
       throw new TypeError(`Not a kind of line endings: ${String(endings)}`);
     }
-    const isEmpty = parts === undefined || (parts as unknown) === NO_BYTES;
-    this.#bytes = isEmpty ? new Uint8Array() : join(parts, endings === "native");
+    this.#bytes = join(parts, endings === "native");
     this.#type = type === undefined ? "" : normalizeType(type);
   }
   get size(): number {
@@ -84,7 +81,7 @@ export class Blob {
   get type(): string {
     return this.#type;
   }
-  slice(start?: number, end?: number, type: string = ""): Blob {
+  slice(start: number | undefined = undefined, end: number | undefined = undefined, type: string = ""): Blob {
     // Blobs never change, so a part of one can share its bytes.
     return fromBytes(this.#bytes.subarray(start, end), type);
   }
@@ -112,7 +109,7 @@ Object.defineProperty(Blob.prototype, inspected, {
 export class File extends Blob {
   #name: string;
   #lastModified: number;
-  constructor(parts: Iterable<unknown>, name: string, options?: (BlobOptions & { lastModified?: number }) | null) {
+  constructor(parts: Iterable<unknown>, name: string, options: (BlobOptions & { lastModified?: number }) | null = {}) {
     need(arguments.length, 2, "File");
     super(parts, options);
     this.#name = usv(name);

@@ -8,7 +8,7 @@ import { Blob, blobBytes, blobFromBytes, concat, streamOf } from "./blob";
 import { FormData, formDataFrom, parseMultipart, serializeMultipart } from "./formdata";
 import type { Headers } from "./headers";
 import { host } from "./host";
-import { ReadableStream, isDisturbed } from "./streams";
+import { ReadableStream, TransformStream, isDisturbed } from "./streams";
 import { URLSearchParams, parseForm } from "./url-search-params";
 import type { Interface } from "./webidl";
 import { bytesOf, usv } from "./webidl";
@@ -70,6 +70,17 @@ export class Body {
     return Body.of({ stream: theirs, length: this.length });
   }
 
+  /** The body for another message; this one has been used then. */
+  move(): Body {
+    if (this.isNull) return new Body();
+    if (this.isUnusable) throw new TypeError("The body has been read already, or is being read: it cannot be passed on");
+    // Whoever holds the stream must find it locked, so the other message gets what comes out of a pipe.
+    const stream = this.stream?.pipeThrough(new TransformStream<unknown, unknown>()) ?? null;
+    const moved = Body.of({ source: this.source, pull: this.pull, stream, length: this.length });
+    this.#isUsed = true;
+    return moved;
+  }
+
   /** Everything, in the form it is there in. The bytes may be shared: callers copy before they give them away. */
   async read(): Promise<string | Uint8Array> {
     this.use();
@@ -94,9 +105,7 @@ export class Body {
   }
 
   async readText(): Promise<string> {
-    const data = await this.read();
-    const text = typeof data === "string" ? data : host.utf8Decode(data);
-    return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
+    return asText(await this.read());
   }
 
   /** Bytes that are the caller's to keep. */
@@ -105,6 +114,11 @@ export class Body {
     const data = await this.read();
     return typeof data === "string" ? encode(data) : isShared ? data.slice() : data;
   }
+}
+
+function asText(data: string | Uint8Array): string {
+  const text = typeof data === "string" ? data : host.utf8Decode(data);
+  return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
 }
 
 function encode(text: string): Uint8Array {
@@ -166,15 +180,16 @@ export interface BodyMixin {
 }
 
 async function readFormData(body: Body, contentType: string): Promise<FormData> {
+  // What is no form has been read all the same, as the standard says.
+  const data = await body.read();
   const [essence = ""] = contentType.split(";");
   switch (essence.trim().toLowerCase()) {
     case "application/x-www-form-urlencoded":
-      return formDataFrom(parseForm(await body.readText()));
+      return formDataFrom(parseForm(asText(data)));
     case "multipart/form-data": {
       const boundary = /;\s*boundary=(?:"([^"]*)"|([^;\s]*))/i.exec(contentType);
       const name = boundary?.[1] ?? boundary?.[2];
       if (!name) throw new TypeError(`The content type names no boundary: ${contentType}`);
-      const data = await body.read();
       return parseMultipart(typeof data === "string" ? encode(data) : data, name);
     }
     default:

@@ -62,7 +62,7 @@ export class TextDecoder {
   /** Whether a byte order mark is behind us: only the first character of a stream can be one. */
   #begun = false;
 
-  constructor(label: string = "utf-8", options?: TextDecoderOptions | null) {
+  constructor(label: string = "utf-8", options: TextDecoderOptions | null = {}) {
     const { fatal, ignoreBOM } = dictionary(options, "The decoder's options");
     this.#encoding = canonical(`${label}`);
     this.#fatal = Boolean(fatal);
@@ -78,7 +78,7 @@ export class TextDecoder {
     return this.#ignoreBOM;
   }
 
-  decode(input?: unknown, options?: { stream?: boolean } | null): string {
+  decode(input: unknown = undefined, options: { stream?: boolean } | null | undefined = undefined): string {
     const given = input === undefined ? NOTHING : bytesOf(input);
     if (!given) throw new TypeError("The input is neither an ArrayBuffer nor a view of one");
     const stream = Boolean(options?.stream);

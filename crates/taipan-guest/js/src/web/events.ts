@@ -71,7 +71,7 @@ export class Event {
     };
   }
 
-  constructor(type: string, init?: EventInit | null) {
+  constructor(type: string, init: EventInit | null = {}) {
     need(arguments.length, 1, "Event");
     const { bubbles, cancelable, composed } = dictionary(init, "The event's init");
     this.#type = String(type);
@@ -147,7 +147,7 @@ Object.defineProperty(Event.prototype, inspected, {
 
 export class CustomEvent extends Event {
   #detail: unknown;
-  constructor(type: string, init?: (EventInit & { detail?: unknown }) | null) {
+  constructor(type: string, init: (EventInit & { detail?: unknown }) | null = {}) {
     super(type, init);
     this.#detail = init?.detail ?? null;
   }
@@ -167,7 +167,7 @@ export interface MessageEventInit extends EventInit {
 
 export class MessageEvent extends Event {
   #init: MessageEventInit | null | undefined;
-  constructor(type: string, init?: MessageEventInit | null) {
+  constructor(type: string, init: MessageEventInit | null = {}) {
     super(type, init);
     this.#init = init;
   }
@@ -200,7 +200,7 @@ export class EventTarget {
     isListening = (target) => (target.#listeners?.size ?? 0) > 0;
   }
 
-  addEventListener(type: string, listener: Listener | null, options?: boolean | ListenerOptions | null): void {
+  addEventListener(type: string, listener: Listener | null, options: boolean | ListenerOptions | null = {}): void {
     need(arguments.length, 2, "addEventListener");
     const name = String(type);
     const given = typeof options === "object" && options !== null ? options : { capture: Boolean(options) };
@@ -225,7 +225,7 @@ export class EventTarget {
     signal?.addEventListener("abort", () => this.removeEventListener(name, listener, capture), { once: true });
   }
 
-  removeEventListener(type: string, listener: Listener | null, options?: boolean | ListenerOptions | null): void {
+  removeEventListener(type: string, listener: Listener | null, options: boolean | ListenerOptions | null = {}): void {
     need(arguments.length, 2, "removeEventListener");
     const name = String(type);
     const capture = Boolean(typeof options === "object" && options !== null ? options.capture : options);

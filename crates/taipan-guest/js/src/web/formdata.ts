@@ -33,10 +33,10 @@ export class FormData {
     };
   }
 
-  constructor(form?: undefined) {
+  constructor(form: undefined = undefined) {
     if (form !== undefined) throw new TypeError("There are no HTML forms here: FormData takes no argument");
   }
-  append(name: string, value: unknown, filename?: string): void {
+  append(name: string, value: unknown, filename: string | undefined = undefined): void {
     need(arguments.length, 2, "FormData.append");
     this.#pairs.push([usv(name), formValue(value, filename === undefined ? undefined : usv(filename))]);
   }
@@ -60,7 +60,7 @@ export class FormData {
     const key = usv(name);
     return this.#pairs.some(([n]) => n === key);
   }
-  set(name: string, value: unknown, filename?: string): void {
+  set(name: string, value: unknown, filename: string | undefined = undefined): void {
     need(arguments.length, 2, "FormData.set");
     const key = usv(name);
     const pair: Pair = [key, formValue(value, filename === undefined ? undefined : usv(filename))];
@@ -68,7 +68,7 @@ export class FormData {
     if (first < 0) this.#pairs.push(pair);
     else this.#pairs = this.#pairs.filter(([n], i) => i <= first || n !== key).with(first, pair);
   }
-  forEach(callback: (value: FormValue, name: string, form: FormData) => unknown, thisArg?: unknown): void {
+  forEach(callback: (value: FormValue, name: string, form: FormData) => unknown, thisArg: unknown = undefined): void {
     forEachPair(this, (i) => this.#pairs[i], callback, thisArg);
   }
   keys(): IteratorObject<string, undefined> {

@@ -65,7 +65,7 @@ export class Headers {
     };
   }
 
-  constructor(init?: HeadersInit) {
+  constructor(init: HeadersInit = undefined) {
     if (init === undefined) return;
     if (init === null || (typeof init !== "object" && typeof init !== "function")) {
       throw new TypeError("The headers are neither an object nor a sequence of pairs");
@@ -123,7 +123,7 @@ export class Headers {
     this.#mutate();
     this.#map.set(key, text);
   }
-  forEach(callback: (value: string, name: string, headers: Headers) => unknown, thisArg?: unknown): void {
+  forEach(callback: (value: string, name: string, headers: Headers) => unknown, thisArg: unknown = undefined): void {
     forEachPair(this, (i) => this.#entries()[i], callback, thisArg);
   }
   keys(): IteratorObject<string, undefined> {

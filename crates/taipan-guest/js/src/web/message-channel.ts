@@ -22,11 +22,11 @@ export class MessagePort extends EventTarget {
     };
   }
 
-  constructor(key?: symbol) {
+  constructor(key: symbol | undefined = undefined) {
     if (key !== KEY) throw new TypeError("Illegal constructor");
     super();
   }
-  postMessage(message: unknown, options?: Iterable<unknown> | { transfer?: Iterable<unknown> } | null): void {
+  postMessage(message: unknown, options: Iterable<unknown> | { transfer?: Iterable<unknown> } | null | undefined = undefined): void {
     need(arguments.length, 1, "postMessage");
     const isPrimitive = message === null || (typeof message !== "object" && typeof message !== "function");
     const isList = typeof options === "object" && options !== null && Symbol.iterator in options;

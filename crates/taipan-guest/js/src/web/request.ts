@@ -109,7 +109,7 @@ export class Request {
     incoming = (request) => new Request(new Incoming(request) as unknown as string);
   }
 
-  constructor(input: Request | string, init?: RequestInit | null) {
+  constructor(input: Request | string, init: RequestInit | null = {}) {
     if ((input as unknown) instanceof Incoming) {
       const { request } = input as unknown as Incoming;
       this.#method = request.method;
@@ -150,26 +150,10 @@ export class Request {
       this.#body = body;
       if (type) setHeaderIfMissing(headers, "content-type", type);
     } else if (from && given.body === undefined) {
-      this.#body = from.#moveBody();
+      this.#body = from.#body.move();
     } else {
       this.#body = new Body();
     }
-  }
-
-  /** The body for a request made from this one, which has been used then. */
-  #moveBody(): Body {
-    const body = this.#body;
-    if (body.isNull) return new Body();
-    if (body.isUnusable) throw new TypeError("The request's body has been read already");
-    const moved = Body.of({ source: body.source, pull: body.pull, length: body.length });
-    if (body.stream) {
-      // The original's stream must be disturbed from now on, as the standard says, so the rest is read through another.
-      const [rest, unused] = body.stream.tee();
-      void unused.cancel();
-      moved.stream = rest;
-    }
-    body.use();
-    return moved;
   }
 
   get method(): string {

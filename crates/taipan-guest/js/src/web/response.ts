@@ -33,7 +33,7 @@ export class Response {
     bodyOf = (response) => response.#body;
   }
 
-  constructor(body?: unknown, init?: ResponseInit | null) {
+  constructor(body: unknown = undefined, init: ResponseInit | null = {}) {
     const given = dictionary(init, "The response's init");
     this.#status = given.status === undefined ? 200 : Number(given.status) & 0xffff;
     if (this.#status < 200 || this.#status > 599) {
@@ -74,7 +74,7 @@ export class Response {
     return response;
   }
 
-  static json(data: unknown, init?: ResponseInit | null): Response {
+  static json(data: unknown, init: ResponseInit | null = {}): Response {
     need(arguments.length, 1, "Response.json");
     const text = JSON.stringify(data) as string | undefined;
     if (text === undefined) throw new TypeError("The value has no form in JSON");

@@ -61,7 +61,7 @@ describe(TextEncoderStream, "TextEncoderStream");
 export class TextDecoderStream {
   #decoder: TextDecoder;
   #transform: TransformStream<unknown, string>;
-  constructor(label: string = "utf-8", options?: TextDecoderOptions | null) {
+  constructor(label: string = "utf-8", options: TextDecoderOptions | null = {}) {
     const decoder = (this.#decoder = new TextDecoder(label, options));
     this.#transform = new TransformStream<unknown, string>({
       transform(chunk, controller) {

@@ -9,7 +9,7 @@ function notCloneable(value: unknown): DOMException {
   return new DOMException(`This cannot be cloned: ${typeof value === "object" ? Object.prototype.toString.call(value) : what}`, "DataCloneError");
 }
 
-export function structuredClone<T>(value: T, options?: { transfer?: Iterable<unknown> } | null): T {
+export function structuredClone<T>(value: T, options: { transfer?: Iterable<unknown> } | null = {}): T {
   need(arguments.length, 1, "structuredClone");
   const { transfer } = dictionary(options, "The options");
   const moved = transfer === undefined ? [] : [...transfer];

@@ -183,13 +183,13 @@ function clear(id: unknown): void {
   if (task.index >= 0) unschedule(task);
 }
 
-export function clearTimeout(id?: unknown): void {
+export function clearTimeout(id: unknown = undefined): void {
   clear(id);
 }
-export function clearInterval(id?: unknown): void {
+export function clearInterval(id: unknown = undefined): void {
   clear(id);
 }
-export function clearImmediate(id?: unknown): void {
+export function clearImmediate(id: unknown = undefined): void {
   clear(id);
 }
 

@@ -86,7 +86,7 @@ export class URLSearchParams {
     this.#pairs.push([usv(name), usv(value)]);
     this.#changed();
   }
-  delete(name: string, value?: string): void {
+  delete(name: string, value: string | undefined = undefined): void {
     need(arguments.length, 1, "delete");
     const key = usv(name);
     const only = value === undefined ? undefined : usv(value);
@@ -103,7 +103,7 @@ export class URLSearchParams {
     const key = usv(name);
     return this.#pairs.filter(([n]) => n === key).map(([, value]) => value);
   }
-  has(name: string, value?: string): boolean {
+  has(name: string, value: string | undefined = undefined): boolean {
     need(arguments.length, 1, "has");
     const key = usv(name);
     const only = value === undefined ? undefined : usv(value);
@@ -125,7 +125,7 @@ export class URLSearchParams {
   toString(): string {
     return serializeForm(this.#pairs);
   }
-  forEach(callback: (value: string, name: string, params: URLSearchParams) => unknown, thisArg?: unknown): void {
+  forEach(callback: (value: string, name: string, params: URLSearchParams) => unknown, thisArg: unknown = undefined): void {
     forEachPair(this, (i) => this.#pairs[i], callback, thisArg);
   }
   keys(): IteratorObject<string, undefined> {

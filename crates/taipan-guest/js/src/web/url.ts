@@ -37,7 +37,7 @@ export class URL {
     adopt = (parts) => new URL(new Parsed(parts) as unknown as string);
   }
 
-  constructor(url: string, base?: string) {
+  constructor(url: string, base: string | undefined = undefined) {
     need(arguments.length, 1, "URL");
     if ((url as unknown) instanceof Parsed) {
       this.#parts = (url as unknown as Parsed).parts;
@@ -51,11 +51,11 @@ export class URL {
     this.#parts = parts;
   }
 
-  static canParse(url: string, base?: string): boolean {
+  static canParse(url: string, base: string | undefined = undefined): boolean {
     need(arguments.length, 1, "URL.canParse");
     return parse(url, base) !== undefined;
   }
-  static parse(url: string, base?: string): URL | null {
+  static parse(url: string, base: string | undefined = undefined): URL | null {
     need(arguments.length, 1, "URL.parse");
     const parts = parse(url, base);
     return parts ? adopt(parts) : null;
