@@ -19,17 +19,12 @@ use crate::signature::{Kind, MAX_PARAMS, Signature};
 use crate::state::{Function, Guest, State, count};
 use crate::stop::Stop;
 
-/// Nested calls from JavaScript into WebAssembly before JavaScript sees a RangeError. Each level takes some 10 KiB
-/// of host stack and a few KiB of both guest stacks, so this bound is met well before any of them ends.
-const MAX_DEPTH: u32 = 700;
-
 /// The shim's `CALL_…`.
 mod status {
     pub(super) const OK: i32 = 0;
     pub(super) const JS_EXCEPTION: i32 = 1;
     pub(super) const UNBOUND: i32 = 2;
     pub(super) const WASM_EXCEPTION: i32 = 3;
-    pub(super) const TOO_DEEP: i32 = 4;
 }
 
 /// "No function", where a function's number is expected.
@@ -111,20 +106,15 @@ pub(crate) fn call(mut caller: Caller<'_, State>, number: u32, cells: u32) -> Re
     let guest = guest(&caller)?;
     let Function { func, signature } = function(&caller, number)?;
     let Some(signature) = signature else { return Ok(status::UNBOUND) };
-    if caller.data().depth >= MAX_DEPTH {
-        return Ok(status::TOO_DEEP);
-    }
     let mut values: [ValRaw; MAX_PARAMS] = std::array::from_fn(|_| ValRaw::i64(0));
     load_arguments(&mut caller, &guest, &signature, cells, &mut values)?;
 
     let stack_pointer = guest.stack_pointer.get(&mut caller);
     let engine_stack_pointer = guest.engine_stack_pointer.get(&mut caller);
     let used = caller.data().arguments_used;
-    caller.data_mut().depth += 1;
     // SAFETY: `values` has room for all parameters and the one result, and `load_arguments` filled it after the
     // function's own type.
     let result = unsafe { func.call_unchecked(&mut caller, &raw mut values) };
-    caller.data_mut().depth -= 1;
     match result {
         Ok(()) => {
             if let (Some(kind), [first, ..]) = (signature.result, &values) {

@@ -63,7 +63,6 @@ pub(crate) fn link(store: &mut Store<State>) -> Result<()> {
         typed::<(), u32>(store, instance, "engine_argument_room")?.call(&mut *store, ())?;
     let guest = Guest {
         memory,
-        table,
         malloc,
         stack_pointer,
         engine_stack_pointer,

@@ -34,7 +34,6 @@ pub(crate) struct GlobalEntry {
 /// The parts of the guest that the host calls, known once both modules are linked.
 pub(crate) struct Guest {
     pub(crate) memory: Memory,
-    pub(crate) table: Table,
     pub(crate) malloc: TypedFunc<u32, u32>,
     /// CPython's stack pointer and the engine's: restored after an exception has unwound their frames.
     pub(crate) stack_pointer: Global,
@@ -124,8 +123,6 @@ pub(crate) struct State {
     pub(crate) made_references: u32,
     /// Cells in use on the engine's argument stack.
     pub(crate) arguments_used: u32,
-    /// Calls from JavaScript into WebAssembly that are in progress, nested in one another.
-    pub(crate) depth: u32,
     pub(crate) slots: u32,
     pub(crate) limits: Limits,
     pub(crate) cpu: CpuBudget,
@@ -177,7 +174,6 @@ impl State {
             freed: Arc::default(),
             made_references: 0,
             arguments_used: 0,
-            depth: 0,
             slots: 0,
             limits: Limits { memory: memory_limit, refused: false },
             cpu,

@@ -62,7 +62,7 @@ typedef struct {
 
 /* Calls a WebAssembly function: arguments in, result out at `values`. See CALL_… for the answer. */
 IMPORT(call) int host_call(int function, uint64_t *values);
-enum { CALL_OK, CALL_JS_EXCEPTION, CALL_UNBOUND, CALL_WASM_EXCEPTION, CALL_TOO_DEEP };
+enum { CALL_OK, CALL_JS_EXCEPTION, CALL_UNBOUND, CALL_WASM_EXCEPTION };
 IMPORT(signature) int host_signature(int function, char *out);
 IMPORT(trampoline) int host_trampoline(const char *signature, int length, int slot);
 IMPORT(new_slot) int host_new_slot(void);

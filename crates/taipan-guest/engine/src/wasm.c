@@ -146,6 +146,18 @@ static JSValue from_wasm(char type, uint64_t v) {
 }
 
 /* ---- JavaScript calls WebAssembly ---- */
+/*
+ * Calls nested in one another, each of which takes some ten KiB of the host's stack. At the first bound a JavaScript
+ * function that Python calls throws a RangeError, which Python catches as any other exception; the glue needs a few
+ * levels more to turn it into one. At the second, the glue itself is refused, which is fatal.
+ */
+enum { DEPTH_FOR_CALLS = 128, DEPTH_MAX = 256 };
+static int depth;
+
+static JSValue too_deep(JSContext *c) { return JS_ThrowRangeError(c, "Maximum call stack size exceeded"); }
+FN(throw_too_deep) { return too_deep(c); }
+static JSValue thrower = JS_UNDEFINED;
+
 static JSValue new_exception(int exception) {
   JSValue e = JS_NewObjectProtoClass(ctx, exception_prototype, exception_class);
   if (JS_IsException(e)) host_exception_free(exception);
@@ -159,7 +171,11 @@ static JSValue call_function(JSContext *c, JSValueConst f, JSValueConst self, in
   uint64_t values[MAX_ARGS + 1];
   for (int i = 0; i < s->params; i++)
     if (!to_wasm(s->param[i], i < argc ? argv[i] : JS_UNDEFINED, &values[i])) return JS_EXCEPTION;
-  switch (host_call(handle, values)) {
+  if (depth >= DEPTH_MAX) return too_deep(c);
+  depth++;
+  int status = host_call(handle, values);
+  depth--;
+  switch (status) {
   case CALL_OK: return from_wasm(s->result, values[0]);
   case CALL_JS_EXCEPTION: {
     JSValue e = pending_exception;
@@ -170,7 +186,6 @@ static JSValue call_function(JSContext *c, JSValueConst f, JSValueConst self, in
     JSValue e = new_exception((int)values[0]);
     return JS_IsException(e) ? e : JS_Throw(c, e);
   }
-  case CALL_TOO_DEEP: return JS_ThrowRangeError(c, "Maximum call stack size exceeded");
   default: return JS_ThrowTypeError(c, "not callable");
   }
 }
@@ -184,6 +199,8 @@ static void exception_finalizer(JSRuntime *r, JSValueConst v) {
 typedef struct {
   JSValue function;
   Signature *signature;
+  /* It calls its first argument: the place where nesting is bounded. */
+  bool caller;
 } Slot;
 static Slot *slots;
 static int slot_count;
@@ -213,6 +230,10 @@ EXPORT(engine_dispatch) int engine_dispatch(int slot, uint64_t *values) {
   Slot s = slots[slot];
   JSValue args[MAX_ARGS];
   for (int i = 0; i < s.signature->params; i++) args[i] = from_wasm(s.signature->param[i], values[i]);
+  if (s.caller && depth >= DEPTH_FOR_CALLS) {
+    JS_FreeValue(ctx, args[0]);
+    args[0] = JS_DupValue(ctx, thrower);
+  }
   JSValue r = JS_Call(ctx, s.function, JS_UNDEFINED, s.signature->params, (JSValueConst *)args);
   for (int i = 0; i < s.signature->params; i++) JS_FreeValue(ctx, args[i]);
   if (JS_IsException(r)) return failed(values);
@@ -221,7 +242,7 @@ EXPORT(engine_dispatch) int engine_dispatch(int slot, uint64_t *values) {
   return ok ? CALL_OK : failed(values);
 }
 
-static bool bind(int slot, JSValueConst function, JSValueConst signature) {
+static bool bind(int slot, JSValueConst function, JSValueConst signature, bool caller) {
   const char *text = JS_ToCString(ctx, signature);
   if (!text) return false;
   Signature *s = intern(text);
@@ -242,7 +263,7 @@ static bool bind(int slot, JSValueConst function, JSValueConst signature) {
     slot_count = n;
   }
   if (slots[slot].signature) JS_FreeValue(ctx, slots[slot].function);
-  slots[slot] = (Slot){JS_DupValue(ctx, function), s};
+  slots[slot] = (Slot){JS_DupValue(ctx, function), s, caller};
   return true;
 }
 
@@ -253,11 +274,13 @@ FN(wasm_signature) {
   char text[64];
   return JS_NewStringLen(c, text, host_signature(to_int(argv[0]), text));
 }
-FN(bind_import) { return bind(to_int(argv[0]), argv[1], argv[2]) ? JS_UNDEFINED : JS_EXCEPTION; }
+FN(bind_import) {
+  return bind(to_int(argv[0]), argv[1], argv[2], JS_ToBool(c, argv[3])) ? JS_UNDEFINED : JS_EXCEPTION;
+}
 
 FN(new_trampoline) {
   int slot = host_new_slot();
-  if (!bind(slot, argv[1], argv[0])) return JS_EXCEPTION;
+  if (!bind(slot, argv[1], argv[0], false)) return JS_EXCEPTION;
   const char *text = slots[slot].signature->text;
   return function_object(host_trampoline(text, strlen(text), slot));
 }
@@ -354,7 +377,8 @@ int wasm_init(JSValueConst h) {
   define(h, "wasmFunction", wasm_function, 1);
   define(h, "wasmFunctionHandle", wasm_function_handle, 1);
   define(h, "wasmSignature", wasm_signature, 1);
-  define(h, "bindImport", bind_import, 3);
+  thrower = JS_NewCFunction(ctx, throw_too_deep, "call", 0);
+  define(h, "bindImport", bind_import, 4);
   define(h, "newTrampoline", new_trampoline, 2);
   define(h, "tableGet", table_get, 2);
   define(h, "tableSet", table_set, 3);

@@ -50,7 +50,8 @@ export interface Host {
   /** −1 when it is not an exported WebAssembly function. */
   wasmFunctionHandle(value: unknown): number;
   wasmSignature(handle: number): string;
-  bindImport(slot: number, value: Function, signature: string): void;
+  /** `caller`: the function calls its first argument, which makes it the place to bound the nesting of calls. */
+  bindImport(slot: number, value: Function, signature: string, caller: boolean): void;
   /** A WebAssembly function that calls `value`. */
   newTrampoline(signature: string, value: Function): Function;
   tableGet(table: number, index: number): Function | null;

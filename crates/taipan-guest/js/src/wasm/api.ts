@@ -27,6 +27,8 @@ const TYPE_OF: Record<string, ValueKind> = { i: "i32", j: "i64", f: "f32", d: "f
 const CODE_OF: Partial<Record<string, string>> = { i32: "i", i64: "j", f32: "f", f64: "d" };
 const KIND_NAME: Record<Kind, string> = { f: "function", g: "global", t: "table", m: "memory", x: "tag" };
 const MAIN = 0;
+/** The glue's functions by which Python calls JavaScript functions. */
+const CALLERS = new Set(["JsvFunction_CallBound", "JsvFunction_Call_OneArg", "JsvFunction_Construct"]);
 
 const bytesOf = (source: BufferSource): Uint8Array =>
   source instanceof Uint8Array
@@ -207,7 +209,7 @@ export function installWebAssembly(H: Host): void {
       const value = imports[module]?.[name];
       if (kind === "f") {
         if (typeof value !== "function") throw new LinkError(`import ${module}.${name} is not a function`);
-        H.bindImport(handle, value, signature);
+        H.bindImport(handle, value, signature, CALLERS.has(name));
       } else if (kind === "g" && value instanceof Global) {
         const before = value.adopt(handle);
         if (value.mutable && typeof before === "number") H.globalSet(handle, before);
@@ -236,7 +238,7 @@ export function installWebAssembly(H: Host): void {
           imports: wanted.map((i, k) => valueOfImport(i.kind, values[k], `${i.module}.${i.name}`)),
         });
         done.slots.forEach((slot, k) => {
-          if (slot) H.bindImport(slot.slot, values[k] as Function, slot.signature);
+          if (slot) H.bindImport(slot.slot, values[k] as Function, slot.signature, false);
         });
         this.exports = wrapExports(done.exports);
       }
