@@ -50,7 +50,10 @@ pub const START_EXPORT: &str = "__taipan_start";
 /// or if an option cannot be carried out; see [`RewriteError`].
 pub fn rewrite(wasm: &[u8], options: &Options) -> Result<Output, RewriteError> {
     let module = Module::parse(wasm)?;
-    module.check_memory()?;
+    // A module of functions alone needs no memory, unless it is to import one.
+    if !module.memories.is_empty() || options.memory != MemoryPlacement::Keep {
+        module.check_memory()?;
+    }
     features::validate(wasm)?;
     layout::check_names(&module)?;
 
