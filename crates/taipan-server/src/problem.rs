@@ -76,6 +76,22 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// The problem for a terminal: the traceback as Python prints it, and the hint.
+    pub fn text(&self) -> String {
+        let report = &self.report;
+        let mut out = match (report.text.trim_end(), report.class.as_str()) {
+            ("", "") => format!("error: {}", report.message),
+            ("", class) => format!("{class}: {}", report.message),
+            (text, _) => text.to_owned(),
+        };
+        if let Some(hint) = &report.hint {
+            out.push_str("\nhint: ");
+            out.push_str(hint);
+        }
+        out.push('\n');
+        out
+    }
+
     /// A response that HTTP cannot carry.
     pub(crate) fn response(message: String) -> Box<Self> {
         Box::new(Self::plain("The response is not valid", message, None))

@@ -93,7 +93,7 @@ async fn answer(
     answered.unwrap_or_else(|problem| {
         // A Worker that does not start has said so once; every request would repeat it.
         if !problem.starting {
-            console.failure(&page::text(&problem));
+            console.failure(&problem.text());
         }
         page::response(&problem, &target, &parts.headers, worker.sources())
     })

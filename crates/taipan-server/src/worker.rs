@@ -97,6 +97,11 @@ impl Worker {
         &self.sources
     }
 
+    /// How far the Worker is.
+    pub fn progress(&self) -> Started {
+        self.started.borrow().clone()
+    }
+
     /// Waits until the Worker has booted or failed to.
     pub async fn started(&self) -> Started {
         let mut started = self.started.clone();

@@ -1,7 +1,6 @@
 //! Error pages for whoever is writing the Worker: HTML for a browser, Python's own text for everything else.
 
 mod html;
-mod text;
 
 use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -11,8 +10,6 @@ use taipan_engine::Source;
 use crate::body::Body;
 use crate::problem::Problem;
 use crate::service::Target;
-
-pub(crate) use text::text;
 
 /// The page itself may contain hostile text: nothing in it may run or load anything.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
@@ -27,7 +24,7 @@ pub(crate) fn response(
     let (kind, page) = if wants_html(request) {
         ("text/html; charset=utf-8", html::html(problem, target, sources))
     } else {
-        ("text/plain; charset=utf-8", text(problem))
+        ("text/plain; charset=utf-8", problem.text())
     };
     let mut response = Response::new(Body::Full(Bytes::from(page)));
     *response.status_mut() =

@@ -1,0 +1,97 @@
+//! What can be typed.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::env_vars::EnvVars;
+
+/// A runtime for Python Workers.
+#[derive(Debug, Parser)]
+#[command(name = "taipan", version, about, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve a Worker on this machine and reload it on save.
+    Dev(DevArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    /// The Worker's folder, with its wrangler.jsonc, wrangler.json or wrangler.toml.
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) folder: PathBuf,
+    /// The port to listen on; 0 takes any free one [default: 8787, or the configuration's dev.port].
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// The address to listen on [default: 127.0.0.1, or the configuration's dev.ip].
+    #[arg(long)]
+    pub(crate) ip: Option<IpAddr>,
+    /// The environment of the configuration to use.
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+    /// The configuration file [default: the one in DIR].
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A variable for the Worker's env, over those of the configuration; repeatable.
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) vars: Vec<(String, String)>,
+    /// A folder with an unpacked Pyodide release, or the URL of a mirror.
+    #[arg(long, value_name = "FOLDER|URL", env = EnvVars::PYODIDE)]
+    pub(crate) pyodide: Option<String>,
+    /// Folder for downloads and compiled code [default: taipan in the user's cache folder].
+    #[arg(long, value_name = "DIR", env = EnvVars::CACHE_DIR)]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Which log lines to show.
+    #[arg(long, value_enum, default_value_t = LogLevel::Info, env = EnvVars::LOG_LEVEL)]
+    pub(crate) log_level: LogLevel,
+    /// Memory that the Worker may use, in MiB, Python's own included.
+    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u16).range(64..=4096))]
+    pub(crate) memory_mib: u16,
+}
+
+/// The least serious line that is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum LogLevel {
+    Debug,
+    #[value(alias = "log")]
+    Info,
+    Warn,
+    Error,
+    None,
+}
+
+/// `NAME=VALUE`, or `NAME:VALUE` as wrangler has it.
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .find(['=', ':'])
+        .and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?)))
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn variables() {
+        assert_eq!(variable("A=b=c:d"), Ok(("A".into(), "b=c:d".into())));
+        assert_eq!(variable("A:b=c"), Ok(("A".into(), "b=c".into())));
+        assert_eq!(variable("A="), Ok(("A".into(), String::new())));
+        assert!(variable("A").is_err() && variable("=b").is_err());
+    }
+}

@@ -1,0 +1,231 @@
+//! `taipan dev`: serves a Worker on this machine and reloads it on save.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use taipan_engine::{CompileStep, Runtime, RuntimeOptions};
+use taipan_server::{Ingress, Problem, Slot, Started, Worker, boot_isolate};
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+use crate::dev::console::Terminal;
+use crate::dev::progress::Progress;
+use crate::dev::project::Project;
+use crate::dev::pyodide;
+use crate::dev::watch::Watcher;
+use crate::report::{self, hint};
+use crate::settings::DevSettings;
+
+const DEFAULT_PORT: u16 = 8787;
+
+/// How long requests in flight may take when the process is to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What a process ends with that was interrupted: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
+
+pub(super) fn run(settings: DevSettings) -> Result<ExitCode> {
+    let executor = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let code = executor.block_on(dev(settings));
+    // Whatever still runs now was given its time.
+    executor.shutdown_background();
+    code
+}
+
+async fn dev(settings: DevSettings) -> Result<ExitCode> {
+    let terminal = Arc::new(Terminal::new(settings.log_level));
+    let project = Project::load(&settings)?;
+    project.warnings.iter().for_each(|w| terminal.warn(w));
+
+    // First of all, because what comes next may take a minute, and a port in use would waste it.
+    let ingress = bind(&settings, &project).await?;
+    let address = ingress.address();
+    let runtime = prepare(settings.clone(), project.release).await?;
+
+    let mut interrupts = Interrupts::new().context("cannot wait for signals")?;
+    let slot = Slot::new(start(&runtime, &project, &terminal)?);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async { drop(stopped.await) };
+    let serving = tokio::spawn(ingress.serve(slot.clone(), terminal.clone(), stopped, GRACE));
+
+    let developing = develop(settings, project, runtime, slot.clone(), terminal.clone(), address);
+    tokio::select! {
+        () = interrupts.next() => {}
+        error = developing => return Err(error),
+    }
+
+    terminal.note("Stopping…");
+    let _stopping = stop.send(());
+    let finish = async {
+        let all = serving.await.unwrap_or(false);
+        let worker = slot.current();
+        // What has not booted has nothing to finish.
+        if !matches!(worker.progress(), Started::Booting) {
+            worker.retire(GRACE).await;
+        }
+        all
+    };
+    tokio::select! {
+        all = finish => {
+            if !all {
+                terminal.warn(&format!("requests in flight were broken off after {} s", GRACE.as_secs()));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        () = interrupts.next() => Ok(ExitCode::from(INTERRUPTED)),
+    }
+}
+
+/// Says when the Worker is ready, then reloads it whenever its files change; returns only with an error.
+async fn develop(
+    settings: DevSettings,
+    mut project: Project,
+    mut runtime: Arc<Runtime>,
+    slot: Arc<Slot>,
+    terminal: Arc<Terminal>,
+    address: SocketAddr,
+) -> anyhow::Error {
+    let mut watcher = match Watcher::new() {
+        Ok(watcher) => watcher,
+        Err(error) => return anyhow::Error::from(error).context("cannot watch the Worker's files"),
+    };
+    watcher.watch(&project.folder, &project.config_folder);
+    if let Started::Failed(fault) = slot.current().started().await {
+        terminal.problem(&Problem::from(&fault));
+    }
+    terminal.note(&format!("Ready on {}", shown(address)));
+    loop {
+        watcher.changed().await;
+        let begun = Instant::now();
+        let next = match Project::load(&settings) {
+            Ok(next) => next,
+            Err(error) => {
+                report::print(&error);
+                terminal.warn("not reloaded: the version before goes on");
+                continue;
+            }
+        };
+        watcher.watch(&next.folder, &next.config_folder);
+        if next.is_same(&project) {
+            continue;
+        }
+        terminal.note("Reloading…");
+        next.warnings.iter().filter(|w| !project.warnings.contains(w)).for_each(|w| terminal.warn(w));
+        match reload(&settings, &project, &next, &mut runtime, &slot, &terminal).await {
+            Ok(Started::Failed(fault)) => terminal.problem(&Problem::from(&fault)),
+            Ok(_) => terminal.note(&format!("Reloaded in {} ms", begun.elapsed().as_millis())),
+            Err(error) => {
+                report::print(&error);
+                continue;
+            }
+        }
+        project = next;
+    }
+}
+
+async fn reload(
+    settings: &DevSettings,
+    before: &Project,
+    next: &Project,
+    runtime: &mut Arc<Runtime>,
+    slot: &Slot,
+    terminal: &Arc<Terminal>,
+) -> Result<Started> {
+    if next.release != before.release {
+        *runtime = prepare(settings.clone(), next.release).await?;
+    }
+    let worker = start(runtime, next, terminal)?;
+    slot.replace(worker.clone());
+    Ok(worker.started().await)
+}
+
+fn start(runtime: &Arc<Runtime>, project: &Project, terminal: &Arc<Terminal>) -> Result<Arc<Worker>> {
+    let boot = boot_isolate(runtime.clone(), project.spec.clone());
+    Worker::spawn(boot, project.spec.sources.clone(), terminal.clone()).context("cannot start a thread")
+}
+
+async fn bind(settings: &DevSettings, project: &Project) -> Result<Ingress> {
+    let ip = settings.ip.or(project.ip).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let port = settings.port.or(project.port).unwrap_or(DEFAULT_PORT);
+    let address = SocketAddr::new(ip, port);
+    Ingress::bind(address).await.map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => hint(
+            anyhow!("the port is in use: {port}"),
+            "end the program that listens there, or choose another port with --port",
+        ),
+        ErrorKind::PermissionDenied => hint(
+            anyhow!("this user may not listen on the port: {port}"),
+            "choose a port above 1023 with --port",
+        ),
+        _ => hint(
+            anyhow::Error::from(error).context(format!("cannot listen on the address: {address}")),
+            "choose an address of this machine with --ip",
+        ),
+    })
+}
+
+/// Obtains the Pyodide release and the compiled code for it.
+async fn prepare(settings: DevSettings, release: &'static str) -> Result<Arc<Runtime>> {
+    spawn_blocking(move || {
+        let progress = Arc::new(Progress::new());
+        let files = pyodide::obtain(&settings, release, &progress)?;
+        let shown = progress.clone();
+        let options = RuntimeOptions {
+            files,
+            cache_dir: settings.cache_dir,
+            progress: Box::new(move |step| match step {
+                CompileStep::Compiling => shown.begin("Compiling the Python runtime (once per machine)"),
+                CompileStep::Compiled => shown.end(),
+            }),
+        };
+        Ok(Runtime::new(options)?)
+    })
+    .await?
+}
+
+fn shown(address: SocketAddr) -> String {
+    let ip = address.ip();
+    if ip.is_loopback() && ip.is_ipv4() || ip.is_unspecified() {
+        format!("http://localhost:{}", address.port())
+    } else {
+        format!("http://{address}")
+    }
+}
+
+/// Ctrl-C and the polite signal to end.
+struct Interrupts {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Interrupts {
+    #[cfg(unix)]
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        drop(tokio::signal::ctrl_c().await);
+    }
+}

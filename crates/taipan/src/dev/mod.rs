@@ -1,0 +1,8 @@
+//! The parts of `taipan dev`.
+
+pub(crate) mod console;
+pub(crate) mod progress;
+pub(crate) mod project;
+pub(crate) mod pyodide;
+pub(crate) mod sources;
+pub(crate) mod watch;

@@ -1,0 +1,17 @@
+//! Every environment variable that taipan reads.
+
+/// The names; each has a field's comment for its documentation.
+pub(crate) struct EnvVars;
+
+impl EnvVars {
+    /// Folder for downloaded Pyodide releases and compiled code. Default: `taipan` in the user's cache folder.
+    pub(crate) const CACHE_DIR: &str = "TAIPAN_CACHE_DIR";
+    /// A folder with an unpacked Pyodide release, or the URL of a mirror, to use instead of the npm package.
+    pub(crate) const PYODIDE: &str = "TAIPAN_PYODIDE";
+    /// Which log lines are shown, as `--log-level`.
+    pub(crate) const LOG_LEVEL: &str = "TAIPAN_LOG_LEVEL";
+    /// The base of the user's cache folder.
+    pub(crate) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
+    /// The user's home folder.
+    pub(crate) const HOME: &str = "HOME";
+}
