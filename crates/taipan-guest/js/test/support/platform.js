@@ -2,6 +2,11 @@
 import { build } from "esbuild";
 import { randomFillSync } from "node:crypto";
 
+// QuickJS-ng has it, Node 20 does not.
+ArrayBuffer.prototype.transfer ??= function () {
+  return structuredClone(this, { transfer: [this] });
+};
+
 const { outputFiles } = await build({
   entryPoints: [new URL("../../src/web/index.ts", import.meta.url).pathname],
   bundle: true,
