@@ -246,7 +246,7 @@ fn main_module(layers: &Layers<'_>, root: &Path) -> Result<PathBuf, ConfigError>
     let section = layers.get("main");
     let Some((text, at)) = section.string("main")? else {
         return Err(ConfigError::new(&section.source.file, "missing key: `main`")
-            .with_hint("name the Python file with the handlers: `main = \"src/entry.py\"`"));
+            .with_hint("name the Python file with the handlers in `main`, for example src/entry.py"));
     };
     let path = section.path_of("main");
     let wrong = |message: String, hint: &str| Err(section.source.error(at, message).with_hint(hint));

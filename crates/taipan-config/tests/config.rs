@@ -1,0 +1,343 @@
+//! Whole configurations: what they mean, and the exact words for what is wrong with them.
+
+use std::path::Path;
+
+use serde_json::json;
+use taipan_config::{Dev, Limits, ModuleType, WorkerConfig};
+use tempfile::TempDir;
+
+/// A folder with these files.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for (name, text) in files {
+        let file = folder.path().join(name);
+        fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+        fs_err::write(file, text).unwrap();
+    }
+    folder
+}
+
+/// A folder with this `wrangler.jsonc` and a main module `entry.py`.
+fn worker(config: &str) -> TempDir {
+    folder(&[("wrangler.jsonc", config), ("entry.py", "")])
+}
+
+fn load(folder: &TempDir, env: Option<&str>) -> WorkerConfig {
+    WorkerConfig::load(folder.path(), env).unwrap()
+}
+
+/// The error and, in a second line, its hint, with the folder left out.
+fn refused(folder: &TempDir, env: Option<&str>) -> String {
+    let error = WorkerConfig::load(folder.path(), env).unwrap_err();
+    let text = format!("{error}\n{}", error.hint().unwrap_or_default());
+    shorten(folder.path(), &text)
+}
+
+fn shorten(folder: &Path, text: &str) -> String {
+    let folder = folder.display().to_string();
+    text.replace(&format!("{folder}/"), "").replace(&folder, "FOLDER")
+}
+
+#[test]
+fn jsonc_with_comments_and_trailing_commas() {
+    let folder = folder(&[
+        (
+            "wrangler.jsonc",
+            r#"// A Worker.
+            {
+              "$schema": "node_modules/wrangler/config-schema.json",
+              "name": "hello", /* its name */
+              "main": "./src/entry.py",
+              "compatibility_date": "2026-09-08",
+              "compatibility_flags": ["python_workers", "python_no_global_handlers",],
+              "vars": { "GREETING": "hello // world", "COUNT": 3, "BIG": 1e3, "NESTED": { "list": [1, null, true] } },
+              "limits": { "cpu_ms": 50 },
+              "dev": { "ip": "localhost", "port": 9000 },
+              "rules": [{ "type": "Text", "globs": ["**/*.html"], "fallthrough": true }],
+            }"#,
+        ),
+        ("src/entry.py", ""),
+        (".dev.vars", "TOKEN=\"s3cr#t\"\nGREETING=from .dev.vars\n"),
+    ]);
+    let config = load(&folder, None);
+    assert_eq!(config.name, "hello");
+    assert_eq!(config.root, folder.path());
+    assert_eq!(config.path, folder.path().join("wrangler.jsonc"));
+    assert_eq!(config.main, Path::new("src/entry.py"));
+    assert_eq!(config.main_dir, folder.path().join("src"));
+    assert_eq!(config.compatibility_date.to_string(), "2026-09-08");
+    assert_eq!(config.release.version, "314.0.7");
+    assert!(!config.global_handlers);
+    assert_eq!(config.limits, Limits { cpu_ms: Some(50) });
+    assert_eq!(config.dev, Dev { ip: Some("127.0.0.1".parse().unwrap()), port: Some(9000) });
+    assert_eq!(config.rules[0].module_type, ModuleType::Text);
+    assert_eq!(config.rules[0].globs, ["**/*.html"]);
+    assert!(config.rules[0].fallthrough);
+    assert_eq!(
+        config.env_json(),
+        json!({
+            "GREETING": "from .dev.vars", "COUNT": 3, "BIG": 1e3,
+            "NESTED": { "list": [1, null, true] }, "TOKEN": "s3cr#t",
+        })
+    );
+    assert_eq!((config.unused_keys, config.warnings), (vec![], vec![]));
+}
+
+#[test]
+fn toml_means_the_same() {
+    let toml = r#"
+        name = "hello"
+        main = "entry.py"
+        compatibility_date = "2026-09-08"
+        compatibility_flags = [
+          "python_workers", # on
+        ]
+        kv_namespaces = [{ binding = "KV", id = "x" }]
+
+        [vars]
+        GREETING = "hello"
+        SINCE = 2026-01-01
+        RATIO = 0.5
+        MASK = 0xff
+        NESTED.list = [1, true]
+
+        [limits]
+        cpu_ms = 50
+    "#;
+    let folder = folder(&[("wrangler.toml", toml), ("entry.py", "")]);
+    let config = load(&folder, None);
+    assert_eq!(
+        config.env_json(),
+        json!({ "GREETING": "hello", "SINCE": "2026-01-01", "RATIO": 0.5, "MASK": 255, "NESTED": { "list": [1, true] } })
+    );
+    assert_eq!(config.limits.cpu_ms, Some(50));
+    assert_eq!(config.main_dir, folder.path());
+    assert_eq!(config.unused_keys, ["kv_namespaces"]);
+    assert!(config.global_handlers);
+    // A file can be named too.
+    assert_eq!(WorkerConfig::load(&folder.path().join("wrangler.toml"), None).unwrap().name, "hello");
+}
+
+#[test]
+fn wranglers_order_decides_between_several_files() {
+    let folder = folder(&[
+        ("wrangler.toml", "name = 'toml'\nmain = 'entry.py'\ncompatibility_date = '2026-09-08'"),
+        ("wrangler.jsonc", r#"{ "name": "jsonc", "main": "entry.py", "compatibility_date": "2026-09-08" }"#),
+        ("entry.py", ""),
+    ]);
+    let config = load(&folder, None);
+    assert_eq!(config.name, "jsonc");
+    let warnings = shorten(folder.path(), &config.warnings.join("\n"));
+    insta::assert_snapshot!(warnings, @"wrangler.toml: not read, because wrangler.jsonc comes first");
+}
+
+#[test]
+fn an_environment_takes_over_what_wrangler_lets_it() {
+    let folder = folder(&[
+        (
+            "wrangler.jsonc",
+            r#"{
+              "name": "hello", "main": "entry.py", "compatibility_date": "2026-09-08", "limits": { "cpu_ms": 50 },
+              "vars": { "STAGE": "none" }, "assets": { "directory": "public" }, "kv_namespaces": [],
+              "env": {
+                "staging": { "vars": { "STAGE": "staging" }, "limits": { "cpu_ms": 10 }, "d1_databases": [] },
+                "production": { "name": "prod", "main": "other.py" }
+              }
+            }"#,
+        ),
+        ("entry.py", ""),
+        ("other.py", ""),
+        (".dev.vars", "KEY=common\nONLY_COMMON=1"),
+        (".dev.vars.staging", "KEY=staging"),
+    ]);
+    let config = load(&folder, Some("staging"));
+    assert_eq!(config.name, "hello-staging");
+    assert_eq!(config.main, Path::new("entry.py"));
+    assert_eq!(config.limits.cpu_ms, Some(10));
+    assert_eq!(config.env_json(), json!({ "STAGE": "staging", "KEY": "staging" }));
+    assert_eq!(config.unused_keys, ["assets", "env.staging.d1_databases"]);
+
+    let config = load(&folder, Some("production"));
+    assert_eq!((config.name.as_str(), config.limits.cpu_ms), ("prod", Some(50)));
+    assert_eq!(config.main, Path::new("other.py"));
+    assert_eq!(config.env_json(), json!({ "KEY": "common", "ONLY_COMMON": "1" }));
+    insta::assert_snapshot!(shorten(folder.path(), &config.warnings.join("\n")), @"wrangler.jsonc:3:15: `vars` is not taken over by environments; write `env.production.vars` too");
+
+    insta::assert_snapshot!(refused(&folder, Some("stagin")), @r"
+    wrangler.jsonc: unknown environment: `stagin`; did you mean `staging`?
+    the configuration has these environments: staging, production
+    ");
+}
+
+#[test]
+fn no_date_means_the_newest_release_and_a_warning() {
+    let folder = worker(r#"{ "main": "entry.py" }"#);
+    let config = load(&folder, None);
+    assert_eq!((config.name.as_str(), config.release.python), ("worker", "3.14"));
+    insta::assert_snapshot!(shorten(folder.path(), &config.warnings.join("\n")), @"wrangler.jsonc: missing key: `compatibility_date`; using 2026-09-08, write it down so that updates do not change the Worker");
+}
+
+#[test]
+fn secrets_do_not_show_themselves() {
+    let folder = folder(&[
+        ("wrangler.jsonc", r#"{ "main": "entry.py" }"#),
+        ("entry.py", ""),
+        (".dev.vars", "TOKEN=hunter2"),
+    ]);
+    let config = load(&folder, None);
+    let shown = format!("{config:?} {}", config.secrets["TOKEN"]);
+    assert!(!shown.contains("hunter2") && shown.contains("[redacted]"), "{shown}");
+    assert_eq!(config.secrets["TOKEN"].expose(), "hunter2");
+}
+
+#[test]
+fn a_missing_configuration() {
+    insta::assert_snapshot!(refused(&folder(&[("entry.py", "")]), None), @r#"
+    FOLDER: there is no wrangler.jsonc, wrangler.json or wrangler.toml in this folder
+    name a Worker's folder, or write a wrangler.jsonc with at least `{ "main": "src/entry.py" }`
+    "#);
+    let error = WorkerConfig::load(Path::new("not/there"), None).unwrap_err();
+    insta::assert_snapshot!(error, @"not/there: there is no such file or folder");
+    let folder = folder(&[("entry.py", "")]);
+    let error = WorkerConfig::load(&folder.path().join("entry.py"), None).unwrap_err();
+    insta::assert_snapshot!(shorten(folder.path(), &error.to_string()), @"entry.py: this is not a configuration file");
+}
+
+#[test]
+fn syntax_that_is_wrong() {
+    insta::assert_snapshot!(refused(&worker("{\n  \"name\": \"x\",\n  \"main\": \"entry.py\" \"limits\": {}\n}"), None), @r"
+    wrangler.jsonc:3:21: this is not JSON: expected comma
+    correct the syntax at this place
+    ");
+    insta::assert_snapshot!(refused(&worker("{ main: 'entry.py' }"), None), @r"
+    wrangler.jsonc:1:3: this is not JSON: expected string for object property
+    correct the syntax at this place
+    ");
+    insta::assert_snapshot!(refused(&worker("{ \"main\": \"entry.py\""), None), @r"
+    wrangler.jsonc:1:1: this is not JSON: unterminated object
+    correct the syntax at this place
+    ");
+    insta::assert_snapshot!(refused(&worker(""), None), @r#"
+    wrangler.jsonc:1:1: the file is empty
+    write at least `{ "main": "src/entry.py" }`
+    "#);
+    insta::assert_snapshot!(refused(&worker("[]"), None), @r"
+    wrangler.jsonc:1:1: expected an object, found a list
+    put the keys between `{` and `}`
+    ");
+    insta::assert_snapshot!(refused(&worker("{ \"main\": \"a.py\",\n  \"main\": \"b.py\" }"), None), @r"
+    wrangler.jsonc:2:3: the key is there twice: `main`
+    remove one of them
+    ");
+    insta::assert_snapshot!(refused(&folder(&[("wrangler.toml", "name = \"x\"\nmain = entry.py\n")]), None), @r#"
+    wrangler.toml:2:8: this is not TOML: string values must be quoted, expected literal string
+    correct the syntax at this place
+    "#);
+}
+
+#[test]
+fn unknown_keys_are_named_with_the_nearest_known_one() {
+    insta::assert_snapshot!(refused(&worker("{\n  \"main\": \"entry.py\",\n  \"compatiblity_date\": \"2026-09-08\"\n}"), None), @r"
+    wrangler.jsonc:3:3: unknown key: `compatiblity_date`; did you mean `compatibility_date`?
+    correct the key or remove it
+    ");
+    insta::assert_snapshot!(refused(&worker(r#"{ "main": "entry.py", "quux": 1 }"#), None), @r"
+    wrangler.jsonc:1:23: unknown key: `quux`
+    correct the key or remove it
+    ");
+    insta::assert_snapshot!(refused(&worker(r#"{ "main": "entry.py", "limits": { "cpums": 1 } }"#), None), @r"
+    wrangler.jsonc:1:35: unknown key: `limits.cpums`; did you mean `limits.cpu_ms`?
+    correct the key or remove it
+    ");
+    // In every environment, not only in the chosen one.
+    insta::assert_snapshot!(refused(&worker(r#"{ "main": "entry.py", "env": { "a": { "var": {} } } }"#), None), @r"
+    wrangler.jsonc:1:39: unknown key: `env.a.var`; did you mean `env.a.vars`?
+    correct the key or remove it
+    ");
+    let toml = "main = \"entry.py\"\n\n[dev]\nprot = 1\n";
+    insta::assert_snapshot!(refused(&folder(&[("wrangler.toml", toml), ("entry.py", "")]), None), @r"
+    wrangler.toml:4:1: unknown key: `dev.prot`; did you mean `dev.port`?
+    correct the key or remove it
+    ");
+}
+
+#[test]
+fn a_main_module_that_cannot_be_used() {
+    insta::assert_snapshot!(refused(&worker(r#"{ "name": "x" }"#), None), @r#"
+    wrangler.jsonc: missing key: `main`
+    name the Python file with the handlers in `main`, for example src/entry.py
+    "#);
+    insta::assert_snapshot!(refused(&worker(r#"{ "main": "src/entry.py" }"#), None), @r"
+    wrangler.jsonc:1:11: the file that `main` names is not there: src/entry.py
+    create the file or correct the key
+    ");
+    insta::assert_snapshot!(refused(&worker(r#"{ "main": "index.js" }"#), None), @r"
+    wrangler.jsonc:1:11: wrong value of `main`: `index.js` is not a Python file
+    name the Python file with the handlers; its name ends in `.py`
+    ");
+    insta::assert_snapshot!(refused(&worker(r#"{ "main": "/entry.py" }"#), None), @r"
+    wrangler.jsonc:1:11: wrong value of `main`: `/entry.py` is an absolute path
+    write the path relative to the configuration file
+    ");
+    insta::assert_snapshot!(refused(&worker(r#"{ "main": 1 }"#), None), @"wrangler.jsonc:1:11: wrong type of `main`: expected a string, found a number");
+}
+
+#[test]
+fn values_that_are_wrong() {
+    let with = |member: &str| refused(&worker(&format!("{{ \"main\": \"entry.py\", {member} }}")), None);
+    insta::assert_snapshot!(with(r#""compatibility_date": "2026-02-30""#), @r"
+    wrangler.jsonc:1:45: wrong value of `compatibility_date`: expected a date, found `2026-02-30`
+    write a date of the calendar as YYYY-MM-DD, for example 2026-09-08
+    ");
+    insta::assert_snapshot!(with(r#""compatibility_date": "2025-12-01""#), @r"
+    wrangler.jsonc:1:45: compatibility date 2025-12-01 selects Python 3.13 (Pyodide 0.29.5), which taipan does not support yet
+    for Python 3.14, set `compatibility_date` to 2026-09-08 or later, or add the flag `python_workers_314`
+    ");
+    insta::assert_snapshot!(with(r#""compatibility_flags": ["python_workers", "python_workflow"]"#), @r"
+    wrangler.jsonc:1:65: unknown compatibility flag: `python_workflow`; did you mean `python_workflows`?
+    correct the flag or remove it
+    ");
+    insta::assert_snapshot!(with(r#""compatibility_flags": "python_workers""#), @"wrangler.jsonc:1:46: wrong type of `compatibility_flags`: expected a list of strings, found a string");
+    insta::assert_snapshot!(with(r#""compatibility_flags": ["rpc", 1]"#), @"wrangler.jsonc:1:54: wrong type of `compatibility_flags[1]`: expected a string, found a number");
+    insta::assert_snapshot!(with(r#""limits": { "cpu_ms": 0 }"#), @"wrangler.jsonc:1:45: wrong value of `limits.cpu_ms`: expected a whole number of at least 1, found 0");
+    insta::assert_snapshot!(with(r#""limits": []"#), @"wrangler.jsonc:1:33: wrong type of `limits`: expected an object, found a list");
+    insta::assert_snapshot!(with(r#""dev": { "port": 99999 }"#), @"wrangler.jsonc:1:40: wrong value of `dev.port`: expected a whole number from 0 to 65535, found 99999");
+    insta::assert_snapshot!(with(r#""dev": { "ip": "here" }"#), @r"
+    wrangler.jsonc:1:38: wrong value of `dev.ip`: expected an IP address, found `here`
+    write an address such as `127.0.0.1`, `localhost`, or `*` for all addresses
+    ");
+    insta::assert_snapshot!(with(r#""name": "My Worker""#), @r"
+    wrangler.jsonc:1:31: wrong value of `name`: `My Worker`
+    use lower-case letters, digits, `-` and `_`, and do not begin with `-`
+    ");
+    insta::assert_snapshot!(with(r#""vars": ["A"]"#), @"wrangler.jsonc:1:31: wrong type of `vars`: expected an object, found a list");
+    insta::assert_snapshot!(with(r#""rules": [{ "type": "text", "globs": [] }]"#), @r"
+    wrangler.jsonc:1:43: unknown module type: `text`; did you mean `Text`?
+    use one of: ESModule, CommonJS, CompiledWasm, Text, Data, PythonModule, PythonRequirement
+    ");
+    insta::assert_snapshot!(with(r#""rules": [{ "type": "Text" }]"#), @"wrangler.jsonc:1:35: missing key: `rules[0].globs`");
+    let toml = "main = \"entry.py\"\ncompatibility_date = 2026-09-08\n";
+    insta::assert_snapshot!(refused(&folder(&[("wrangler.toml", toml), ("entry.py", "")]), None), @r#"
+    wrangler.toml:2:22: wrong type of `compatibility_date`: expected a string, found a date
+    put it between quotation marks: "2026-09-08"
+    "#);
+}
+
+#[test]
+fn places_count_characters_and_a_byte_order_mark_is_no_character() {
+    let folder = worker("\u{feff}{ \"main\": \"entry.py\", \"vars\": { \"ä\": \"日本\" }, \"x\": 1 }");
+    insta::assert_snapshot!(refused(&folder, None), @r"
+    wrangler.jsonc:1:46: unknown key: `x`
+    correct the key or remove it
+    ");
+}
+
+#[test]
+fn text_that_is_not_utf8() {
+    let folder = worker("");
+    fs_err::write(folder.path().join("wrangler.jsonc"), b"{\n \"main\": \"\xff\" }").unwrap();
+    insta::assert_snapshot!(refused(&folder, None), @r"
+    wrangler.jsonc:2:11: the text is not UTF-8
+    save the file as UTF-8
+    ");
+}
