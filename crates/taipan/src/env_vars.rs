@@ -1,4 +1,4 @@
-//! Every environment variable that taipan reads.
+//! Every environment variable of taipan's own. Beside them it follows `XDG_CACHE_HOME`, `HOME`, and `NO_COLOR` and its kin.
 
 /// The names; each has a field's comment for its documentation.
 pub(crate) struct EnvVars;
@@ -10,8 +10,4 @@ impl EnvVars {
     pub(crate) const PYODIDE: &str = "TAIPAN_PYODIDE";
     /// Which log lines are shown, as `--log-level`.
     pub(crate) const LOG_LEVEL: &str = "TAIPAN_LOG_LEVEL";
-    /// The base of the user's cache folder.
-    pub(crate) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
-    /// The user's home folder.
-    pub(crate) const HOME: &str = "HOME";
 }

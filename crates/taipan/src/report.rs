@@ -30,6 +30,17 @@ pub(crate) fn hint(error: impl Into<anyhow::Error>, hint: impl Into<String>) -> 
     Hinted { source: error.into(), hint: hint.into() }.into()
 }
 
+/// Adds an error's own advice to it, as libraries keep it.
+pub(crate) fn hinted<E: Error + Send + Sync + 'static>(
+    error: E,
+    advice: impl Fn(&E) -> Option<String>,
+) -> anyhow::Error {
+    match advice(&error) {
+        Some(advice) => hint(error, advice),
+        None => error.into(),
+    }
+}
+
 /// Prints an error to standard error.
 pub(crate) fn print(error: &anyhow::Error) {
     let mut out = anstream::stderr().lock();

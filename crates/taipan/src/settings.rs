@@ -1,14 +1,13 @@
 //! What the command line and the environment come to.
 
-use std::env;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
+use taipan_packages::pyodide::{Cache, ObtainError, Source};
 
 use crate::cli::{DevArgs, LogLevel};
-use crate::env_vars::EnvVars;
-use crate::report::hint;
+use crate::report::hinted;
 
 /// Everything that `taipan dev` goes by, except what the Worker's own configuration says.
 #[derive(Clone, Debug)]
@@ -23,9 +22,9 @@ pub(crate) struct DevSettings {
     pub(crate) vars: Vec<(String, String)>,
     pub(crate) port: Option<u16>,
     pub(crate) ip: Option<IpAddr>,
-    /// Folder or URL of a Pyodide release.
-    pub(crate) pyodide: Option<String>,
-    pub(crate) cache_dir: PathBuf,
+    /// Where a Pyodide release comes from that the cache does not have.
+    pub(crate) pyodide: Source,
+    pub(crate) cache: Cache,
     pub(crate) log_level: LogLevel,
     /// In bytes.
     pub(crate) memory_limit: usize,
@@ -33,14 +32,11 @@ pub(crate) struct DevSettings {
 
 impl DevSettings {
     pub(crate) fn new(args: DevArgs) -> Result<Self> {
-        let cache_dir = match args.cache_dir {
-            Some(folder) => folder,
-            None => user_cache_dir(|name| env::var_os(name).map(PathBuf::from)).ok_or_else(|| {
-                hint(
-                    anyhow!("there is no home folder for the cache"),
-                    format!("name a folder with --cache-dir or {}", EnvVars::CACHE_DIR),
-                )
-            })?,
+        let cache = Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?;
+        let pyodide = match args.pyodide {
+            None => Source::Npm,
+            Some(url) if url.contains("://") => Source::Url(url),
+            Some(folder) => Source::Folder(folder.into()),
         };
         Ok(Self {
             folder: args.folder,
@@ -49,35 +45,10 @@ impl DevSettings {
             vars: args.vars,
             port: args.port,
             ip: args.ip,
-            pyodide: args.pyodide,
-            cache_dir: std::path::absolute(cache_dir)?,
+            pyodide,
+            cache,
             log_level: args.log_level,
             memory_limit: usize::from(args.memory_mib) << 20,
         })
-    }
-}
-
-fn user_cache_dir(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
-    let absolute = |path: PathBuf| Some(path).filter(|p| p.is_absolute());
-    let base = variable(EnvVars::XDG_CACHE_HOME).and_then(absolute).or_else(|| {
-        let cache = if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" };
-        variable(EnvVars::HOME).and_then(absolute).map(|home| home.join(Path::new(cache)))
-    })?;
-    Some(base.join("taipan"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_cache_folder_follows_the_base_directory_standard() {
-        let with = |xdg: Option<&'static str>, home: Option<&'static str>| {
-            user_cache_dir(|name| if name == EnvVars::HOME { home } else { xdg }.map(PathBuf::from))
-        };
-        assert_eq!(with(Some("/x"), Some("/h")), Some("/x/taipan".into()));
-        assert_eq!(with(None, None), None);
-        let fallback = with(Some("relative"), Some("/h")).unwrap();
-        assert!(fallback.starts_with("/h") && fallback.ends_with("taipan"), "{fallback:?}");
     }
 }

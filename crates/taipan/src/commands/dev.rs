@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use taipan_engine::{CompileStep, Runtime, RuntimeOptions};
+use taipan_engine::{CompileStep, Runtime, RuntimeFiles, RuntimeOptions};
+use taipan_packages::pyodide::{self, ObtainError, Progress as _};
 use taipan_server::{Ingress, Problem, Slot, Started, Worker, boot_isolate};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -15,9 +16,8 @@ use tokio::task::spawn_blocking;
 use crate::dev::console::Terminal;
 use crate::dev::progress::Progress;
 use crate::dev::project::Project;
-use crate::dev::pyodide;
 use crate::dev::watch::Watcher;
-use crate::report::{self, hint};
+use crate::report::{self, hint, hinted};
 use crate::settings::DevSettings;
 
 const DEFAULT_PORT: u16 = 8787;
@@ -172,14 +172,18 @@ async fn bind(settings: &DevSettings, project: &Project) -> Result<Ingress> {
 async fn prepare(settings: DevSettings, release: &'static str) -> Result<Arc<Runtime>> {
     spawn_blocking(move || {
         let progress = Arc::new(Progress::new());
-        let files = pyodide::obtain(&settings, release, &progress)?;
+        let folder = pyodide::release(release)
+            .and_then(|release| pyodide::obtain(release, &settings.cache, &settings.pyodide, &*progress))
+            .map_err(|e| hinted(e, ObtainError::hint))?;
         let shown = progress.clone();
         let options = RuntimeOptions {
-            files,
-            cache_dir: settings.cache_dir,
+            files: RuntimeFiles { version: release.to_owned(), folder },
+            cache_dir: settings.cache.folder().to_owned(),
             progress: Box::new(move |step| match step {
-                CompileStep::Compiling => shown.begin("Compiling the Python runtime (once per machine)"),
-                CompileStep::Compiled => shown.end(),
+                CompileStep::Compiling => {
+                    shown.start("Compiling the Python runtime (once per machine)", None)
+                }
+                CompileStep::Compiled => shown.finish(),
             }),
         };
         Ok(Runtime::new(options)?)

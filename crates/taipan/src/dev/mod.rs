@@ -3,6 +3,5 @@
 pub(crate) mod console;
 pub(crate) mod progress;
 pub(crate) mod project;
-pub(crate) mod pyodide;
 pub(crate) mod sources;
 pub(crate) mod watch;

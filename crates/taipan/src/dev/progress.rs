@@ -1,11 +1,12 @@
 //! Slow steps before the first request: a bar or a spinner in a terminal, single lines elsewhere. Always on standard
 //! error, for standard output is the Worker's.
 
-use std::io::IsTerminal as _;
-use std::sync::{Mutex, PoisonError};
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use taipan_packages::pyodide::Progress as _;
 
 /// Shows one step at a time.
 pub(crate) struct Progress {
@@ -19,53 +20,49 @@ impl Progress {
         Self { bar }
     }
 
-    /// A step of unknown length begins.
-    pub(crate) fn begin(&self, text: &str) {
-        self.show(text, ProgressBar::new_spinner);
+    fn current(&self) -> Option<MutexGuard<'_, ProgressBar>> {
+        self.bar.as_ref().map(|bar| bar.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
 
-    /// A step of so many bytes begins.
-    pub(crate) fn begin_bytes(&self, text: &str, total: u64) {
-        self.show(text, || {
-            let bar = ProgressBar::new(total);
-            let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}");
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        });
-    }
-
-    fn show(&self, text: &str, make: impl FnOnce() -> ProgressBar) {
-        let Some(current) = &self.bar else {
-            eprintln_quietly(text);
-            return;
-        };
-        let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
+impl taipan_packages::pyodide::Progress for Progress {
+    fn start(&self, what: &str, total: Option<u64>) {
+        let Some(mut current) = self.current() else { return self.note(what) };
         current.finish_and_clear();
-        *current = make().with_message(text.to_owned());
+        let bar = match total {
+            None => ProgressBar::new_spinner(),
+            Some(total) => {
+                let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}");
+                ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            }
+        };
+        *current = bar.with_message(what.to_owned());
         current.enable_steady_tick(Duration::from_millis(100));
     }
 
-    /// So many bytes of the step are done.
-    pub(crate) fn position(&self, bytes: u64) {
-        if let Some(bar) = &self.bar {
-            bar.lock().unwrap_or_else(PoisonError::into_inner).set_position(bytes);
+    fn advance(&self, bytes: u64) {
+        if let Some(bar) = self.current() {
+            bar.inc(bytes);
         }
     }
 
-    /// The step is over.
-    pub(crate) fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.lock().unwrap_or_else(PoisonError::into_inner).finish_and_clear();
+    fn finish(&self) {
+        if let Some(bar) = self.current() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn note(&self, message: &str) {
+        let write = || drop(writeln!(std::io::stderr(), "{message}"));
+        match self.current() {
+            Some(bar) => bar.suspend(write),
+            None => write(),
         }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.end();
+        self.finish();
     }
-}
-
-fn eprintln_quietly(text: &str) {
-    use std::io::Write as _;
-    drop(writeln!(std::io::stderr(), "{text}"));
 }

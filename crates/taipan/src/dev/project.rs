@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use serde_json::Value;
-use taipan_config::WorkerConfig;
+use taipan_config::{ConfigError, WorkerConfig};
 use taipan_server::WorkerSpec;
 
 use super::sources;
-use crate::report::hint;
+use crate::report::hinted;
 use crate::settings::DevSettings;
 
 /// CPU time of a turn when the configuration has no `limits.cpu_ms`, as on Cloudflare.
@@ -39,10 +39,7 @@ impl Project {
     pub(crate) fn load(settings: &DevSettings) -> Result<Self> {
         let path = settings.config.as_ref().unwrap_or(&settings.folder);
         let config =
-            WorkerConfig::load(path, settings.env.as_deref()).map_err(|error| match error.hint() {
-                Some(advice) => hint(error, advice),
-                None => error.into(),
-            })?;
+            WorkerConfig::load(path, settings.env.as_deref()).map_err(|e| hinted(e, ConfigError::hint))?;
         let main = config
             .main
             .file_name()
