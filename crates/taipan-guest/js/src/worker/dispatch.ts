@@ -1,0 +1,306 @@
+/**
+ * Events from the host on their way to Python's handlers, and responses on their way back.
+ *
+ * The border to Python is the expensive part, so a request crosses it as a number, a method and a URL, and the usual
+ * response crosses back as one string. `Request` and `Response` objects exist only for those who ask for them.
+ */
+import type { FieldIn, FieldOut, Host } from "../host";
+import type { AbortController } from "../web/abort";
+import type { Request, Response, WebInternals } from "../web/index";
+import type { ReadableStream } from "../web/streams";
+import { failureReport } from "./report";
+
+/** Kinds of events; the host's numbers. */
+const FETCH = 2;
+const DISCONNECTED = 3;
+
+export interface LoadOptions {
+  /** The main module's path below `root`. */
+  main: string;
+  /** The folder of the Worker's files. */
+  root: string;
+  /** The folder of our Python files. */
+  python: string;
+  /** Variables, as a JSON object. */
+  envJson: string;
+  /** Whether `on_fetch` and its like are handlers. */
+  globalHandlers: boolean;
+}
+
+export interface WorkerRuntime {
+  /** Runs the Worker's main module. Gives null, or a report (JSON, as for `http.fail`) when it failed. */
+  load(py: any, options: LoadOptions): Promise<string | null>;
+  onEvent(kind: number, id: number, fields: FieldOut[]): void;
+  /** The requests that have no answer yet. */
+  pendingRequests(): number[];
+  /** Answers a request whose handler waits for what can never happen, and says where it waits. */
+  failHung(request: number): void;
+}
+
+/** A request between its event and `http.done`. */
+interface Entry {
+  readonly id: number;
+  /** method, url, body length (null none, −1 unknown), cf as JSON or null, then headers' names and values */
+  readonly fields: FieldOut[];
+  request: Request | undefined;
+  abort: AbortController | undefined;
+  isDisconnected: boolean;
+  isAnswered: boolean;
+  /** The response's body is on its way. */
+  isSending: boolean;
+  /** Work given to `waitUntil` goes on. */
+  isHeld: boolean;
+  /** A body of bytes, handed over before the response that it belongs to. */
+  bytes: Uint8Array | undefined;
+  cancelBody: ((reason: unknown) => void) | undefined;
+}
+
+/** What Python's handlers give back: see `Response._send`, or a report as JSON, or a JavaScript Response. */
+type Answer = string | Response;
+
+interface PythonRuntime {
+  fetch: { (event: number, method: string, url: string): Answer | undefined; callPromising(...args: unknown[]): Promise<Answer | undefined> };
+  hung(event: number): string;
+}
+
+export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
+  const [RESPOND, READ, WRITE, CLOSE, ABORT, FAIL, DONE] = ["respond", "read", "write", "close", "abort", "fail", "done"].map(verb =>
+    H.opNumber(`http.${verb}`)
+  ) as [number, number, number, number, number, number, number];
+
+  // Taken before any code of the Worker can change the globals.
+  const Controller: new () => AbortController = (globalThis as any).AbortController;
+  const entries = new Map<number, Entry>();
+  let python: PythonRuntime | undefined;
+  let fetch: PythonRuntime["fetch"] | undefined;
+  /** Whether Python can block (`run_sync`) only in calls made with `callPromising`. */
+  let isPromising = false;
+  let streams: any[] = [];
+
+  function finishIfDone(entry: Entry): void {
+    if (!entry.isAnswered || entry.isSending || entry.isHeld) return;
+    if (!entries.delete(entry.id)) return;
+    H.opSync(DONE, entry.id);
+  }
+
+  function fail(entry: Entry, report: string): void {
+    entry.isAnswered = true;
+    H.opSync(FAIL, entry.id, report);
+  }
+
+  function respond(entry: Entry, answer: Answer | undefined): void {
+    // Partial lines wait in the terminal devices.
+    for (const stream of streams) stream.stream_ops.fsync(stream);
+    // A handler that was given up may still return.
+    if (entry.isAnswered) return;
+    try {
+      if (typeof answer !== "string") respondJs(entry, answer as Response);
+      else if (answer.startsWith("{")) fail(entry, answer);
+      else respondText(entry, answer);
+    } catch (e) {
+      entry.isSending = false;
+      if (!entry.isAnswered) fail(entry, failureReport(e, "bad_return"));
+    }
+    finishIfDone(entry);
+  }
+
+  function respondText(entry: Entry, answer: string): void {
+    const nul = answer.indexOf("\0");
+    let head = answer;
+    let body: ArrayBuffer | Uint8Array | null = null;
+    if (nul >= 0) {
+      head = answer.slice(0, nul);
+      body = H.utf8Encode(answer.slice(nul + 1));
+    } else if (answer.endsWith("\x01")) {
+      head = answer.slice(0, -1);
+      body = entry.bytes ?? null;
+      entry.bytes = undefined;
+    }
+    const [status, statusText, ...headers] = head.split("\n");
+    H.opSync(RESPOND, entry.id, Number(status), statusText, body, ...headers);
+    entry.isAnswered = true;
+  }
+
+  function respondJs(entry: Entry, response: Response): void {
+    const headers = web.flattenHeaders(response.headers);
+    const body = web.takeBody(response);
+    const { status, statusText } = response;
+    const send = (bytes: FieldIn) => {
+      H.opSync(RESPOND, entry.id, status, statusText, bytes, ...headers);
+      entry.isAnswered = true;
+    };
+    if (typeof body === "string") return send(H.utf8Encode(body));
+    if (body === null || body instanceof Uint8Array) return send(body);
+    send(-1);
+    void pump(entry, body);
+  }
+
+  /** Sends a streamed body; the host's answer to a write is what holds a fast producer back. */
+  async function pump(entry: Entry, stream: ReadableStream<unknown>): Promise<void> {
+    entry.isSending = true;
+    try {
+      const reader = stream.getReader();
+      entry.cancelBody = reason => void reader.cancel(reason).catch(() => undefined);
+      try {
+        if (entry.isDisconnected) throw new Error("The client has disconnected");
+        for (;;) {
+          const { done, value } = await reader.read();
+          if (done) break;
+          const bytes = chunkBytes(H, value);
+          if (bytes.byteLength) await H.opAsync(WRITE, entry.id, bytes);
+        }
+        H.opSync(CLOSE, entry.id);
+      } catch (e) {
+        entry.cancelBody(e);
+        throw e;
+      }
+    } catch (e) {
+      if (!entry.isDisconnected) console.error("The response's body broke off:", e);
+      H.opSync(ABORT, entry.id, errorMessage(e));
+    } finally {
+      entry.cancelBody = undefined;
+      entry.isSending = false;
+      finishIfDone(entry);
+    }
+  }
+
+  function jsRequest(entry: Entry): Request {
+    if (entry.request) return entry.request;
+    const [method, url, length, cf, ...headers] = entry.fields;
+    entry.abort = new Controller();
+    if (entry.isDisconnected) disconnect(entry);
+    entry.request = web.makeIncomingRequest({
+      method: method as string,
+      url: url as string,
+      headers: headers as string[],
+      body: length === null ? null : () => read(entry.id),
+      length: length === null || length === -1 ? null : (length as number),
+      cf: cf ? JSON.parse(cf as string) : undefined,
+      signal: entry.abort.signal,
+    });
+    return entry.request;
+  }
+
+  async function read(id: number): Promise<Uint8Array | null> {
+    const [chunk] = await H.opAsync(READ, id);
+    return chunk === undefined || chunk === null ? null : new Uint8Array(chunk as ArrayBuffer);
+  }
+
+  function disconnect(entry: Entry): void {
+    const reason = new DOMException("The client has disconnected", "AbortError");
+    entry.isDisconnected = true;
+    entry.abort?.abort(reason);
+    entry.cancelBody?.(reason);
+  }
+
+  /** What Python calls. Strings go over the border at a fraction of an object's cost. */
+  const bridge = {
+    /** The answer of a handler that had to wait. */
+    complete(id: number, answer: Answer) {
+      const entry = entries.get(id);
+      if (entry) respond(entry, answer);
+    },
+    headers(id: number): string | undefined {
+      return entries.get(id)?.fields.slice(4).join("\n");
+    },
+    cf(id: number): string | undefined {
+      return (entries.get(id)?.fields[3] as string | null | undefined) ?? undefined;
+    },
+    request(id: number): Request | undefined {
+      const entry = entries.get(id);
+      return entry && jsRequest(entry);
+    },
+    body(id: number, bytes: Uint8Array) {
+      const entry = entries.get(id);
+      if (entry) entry.bytes = bytes;
+    },
+    hold(id: number) {
+      const entry = entries.get(id);
+      if (entry) entry.isHeld = true;
+    },
+    release(id: number) {
+      const entry = entries.get(id);
+      if (!entry) return;
+      entry.isHeld = false;
+      for (const stream of streams) stream.stream_ops.fsync(stream);
+      finishIfDone(entry);
+    },
+  };
+
+  function onFetch(id: number, fields: FieldOut[]): void {
+    const entry: Entry = {
+      id,
+      fields,
+      request: undefined,
+      abort: undefined,
+      isDisconnected: false,
+      isAnswered: false,
+      isSending: false,
+      isHeld: false,
+      bytes: undefined,
+      cancelBody: undefined,
+    };
+    entries.set(id, entry);
+    const [method, url] = fields as [string, string];
+    try {
+      if (!fetch) throw new Error("The Worker is not loaded");
+      if (isPromising) {
+        fetch.callPromising(id, method, url).then(
+          answer => answer !== undefined && respond(entry, answer),
+          e => respond(entry, failureReport(e, "exception"))
+        );
+      } else {
+        const answer = fetch(id, method, url);
+        if (answer !== undefined) respond(entry, answer);
+      }
+    } catch (e) {
+      respond(entry, failureReport(e, "exception"));
+    }
+  }
+
+  return {
+    async load(py, { main, root, python: folder, envJson, globalHandlers }) {
+      const sys = py.pyimport("sys");
+      sys.path.insert(0, folder);
+      sys.destroy();
+      const module = py.pyimport("_taipan_worker");
+      isPromising = Boolean(py._module.jspiSupported) && !module.can_block();
+      streams = [1, 2].map(fd => py.FS.getStream(fd)).filter(stream => stream?.stream_ops?.fsync);
+      const loaded = module.load(main, root, globalHandlers, envJson, JSON.parse(envJson), bridge);
+      module.destroy();
+      for (const stream of streams) stream.stream_ops.fsync(stream);
+      if (typeof loaded === "string") return loaded;
+      python = loaded;
+      fetch = loaded.fetch;
+      return null;
+    },
+    onEvent(kind, id, fields) {
+      if (kind === FETCH) return onFetch(id, fields);
+      if (kind === DISCONNECTED) {
+        const entry = entries.get(id);
+        if (entry) disconnect(entry);
+        return;
+      }
+      throw new Error(`unknown kind of event: ${kind}`);
+    },
+    pendingRequests: () => [...entries.values()].filter(entry => !entry.isAnswered).map(entry => entry.id),
+    failHung(id) {
+      const entry = entries.get(id);
+      if (!entry || entry.isAnswered || !python) return;
+      fail(entry, python.hung(id));
+      finishIfDone(entry);
+    },
+  };
+}
+
+function chunkBytes(H: Host, chunk: unknown): Uint8Array {
+  if (chunk instanceof Uint8Array) return chunk;
+  if (chunk instanceof ArrayBuffer) return new Uint8Array(chunk);
+  if (ArrayBuffer.isView(chunk)) return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  if (typeof chunk === "string") return new Uint8Array(H.utf8Encode(chunk));
+  throw new TypeError(`The response's body gave something that is neither bytes nor a string: ${typeof chunk}`);
+}
+
+function errorMessage(e: unknown): string {
+  return e instanceof Error ? `${e.name}: ${e.message}` : String(e);
+}

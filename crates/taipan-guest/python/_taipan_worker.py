@@ -1,0 +1,319 @@
+"""Between an event from JavaScript and the Worker's handler.
+
+`load` runs the main module once and finds its handlers; `Runtime.fetch` is called for every request. Whatever can be
+known beforehand is known beforehand: a request costs one call from JavaScript and, if its handler does not wait, the
+answer is what that call returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Callable
+from inspect import isawaitable
+from types import CoroutineType, FunctionType, ModuleType, SimpleNamespace
+from typing import Any
+
+import _taipan_report as reports
+import workers._context
+import workers._env
+import workers._runtime
+from pyodide.ffi import JsProxy, can_run_sync
+from pyodide.http import FetchResponse
+from workers import Context, DurableObject, Request, Response, WorkerEntrypoint, WorkflowEntrypoint, env
+from workers._body import js_kind
+
+_EVENTS = ("fetch", "alarm", "scheduled", "trace", "queue", "pubsub")
+_BRIDGE = ("body", "cf", "complete", "headers", "hold", "release", "request")
+_BASES = (WorkerEntrypoint, DurableObject, WorkflowEntrypoint)
+
+#: Makes what a handler is called with from the number, method and URL of a request and its context.
+Call = Callable[[int, str, str, Context], Any]
+
+
+class _Failed(Exception):
+    """A failure whose report has been made."""
+
+    def __init__(self, report: dict[str, Any]) -> None:
+        super().__init__(report["message"])
+        self.report = report
+
+
+class Runtime:
+    """The Worker, loaded."""
+
+    def __init__(self, call: Call, name: str, function: Any) -> None:
+        self._call = call
+        self._name = name
+        self._function = function
+        self._loop = asyncio.get_running_loop()
+        self._tasks: dict[int, asyncio.Task[Any]] = {}
+
+    def fetch(self, event: int, method: str, url: str) -> Any:
+        """Handles a request.
+
+        Gives the answer (a string as `Response._send` makes it, a JavaScript Response, or a report as JSON), or None
+        when it comes later, through `bridge.complete`.
+        """
+        context = Context(event, _log_failure)
+        task = asyncio.Task(self._run(event, method, url, context), loop=self._loop, eager_start=True)
+        if task.done():
+            return task.result()
+        context.is_detached = True
+        self._tasks[event] = task
+        return None
+
+    async def _run(self, event: int, method: str, url: str, context: Context) -> Any:
+        workers._context.current.set(context)
+        # SystemExit and the like must not get to the event loop, which would pass them on to JavaScript.
+        try:
+            result = self._call(event, method, url, context)
+            if type(result) is CoroutineType:
+                result = await result
+            while isawaitable(result):
+                result = await result
+            if type(result) is Response:
+                answer = result._send(event)
+            else:
+                answer = self._other(event, result)
+        except _Failed as failure:
+            answer = reports.to_json(failure.report)
+        except BaseException as error:
+            answer = reports.to_json(reports.describe(error))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        context.answered()
+        if not context.is_detached:
+            return answer
+        del self._tasks[event]
+        workers._runtime.bridge.complete(event, answer)
+        return None
+
+    def _other(self, event: int, result: Any) -> Any:
+        if isinstance(result, Response):
+            return result._send(event)
+        if isinstance(result, FetchResponse):
+            return result.js_response
+        if isinstance(result, JsProxy):
+            kind = js_kind(result)
+            if kind == "Response":
+                return result
+        else:
+            kind = "None" if result is None else type(result).__name__
+        raise self._bad_return(kind, result)
+
+    def _bad_return(self, kind: str, result: Any) -> _Failed:
+        if result is None:
+            hint = "end every path through the handler with a return statement: return Response(…)"
+        elif isinstance(result, (dict, list)):
+            hint = "send it as JSON: return Response.json(…)"
+        elif isinstance(result, (str, bytes)):
+            hint = "make a response of it: return Response(…)"
+        else:
+            hint = "return a Response"
+        code = _code(self._function)
+        frames = [reports.place(code, self._name)] if code else []
+        message = f"{self._name} returned {kind}, not a Response"
+        return _Failed(reports.plain("bad_return", "TypeError", message, hint, frames))
+
+    def hung(self, event: int) -> str:
+        """Gives up on a handler that waits for what can never happen; says where it waits, as a report in JSON."""
+        task = self._tasks.get(event)
+        report = reports.to_json(reports.hung(task, self._name))
+        if task is not None:
+            task.cancel()
+        return report
+
+
+def _log_failure(error: BaseException, where: str) -> None:
+    print(f"Exception in {where}:\n{reports.describe(error)['text']}", end="", file=sys.stderr, flush=True)
+
+
+def _code(function: Any) -> Any:
+    return getattr(inspect.unwrap(function) if callable(function) else function, "__code__", None)
+
+
+def _takes(function: Any, is_method: bool) -> int:
+    """How many of (request, env, ctx) the handler takes: what is too much is left out."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())[is_method:]
+    except (TypeError, ValueError):
+        return 3
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return 3
+    return min(3, sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters))
+
+
+def _class_call(cls: type, function: Any) -> Call:
+    is_method = isinstance(inspect.getattr_static(cls, "fetch"), FunctionType)
+    takes = _takes(function, is_method)
+    incoming = Request._incoming
+
+    if takes == 1:
+
+        def call(event: int, method: str, url: str, context: Context) -> Any:
+            return cls(context, env).fetch(incoming(event, method, url))
+    else:
+
+        def call(event: int, method: str, url: str, context: Context) -> Any:
+            return cls(context, env).fetch(*(incoming(event, method, url), env, context)[:takes])
+
+    return call
+
+
+def _function_call(function: Any) -> Call:
+    """For `on_fetch`, which takes JavaScript objects, or Python's if it is decorated with `@handler`."""
+    if inner := getattr(function, "__taipan_handler__", None):
+        incoming = Request._incoming
+        inner_takes = _takes(inner, False)
+
+        def call(event: int, method: str, url: str, context: Context) -> Any:
+            return inner(*(incoming(event, method, url), env, context)[:inner_takes])
+
+        return call
+    takes = _takes(function, False)
+
+    def js_call(event: int, method: str, url: str, context: Context) -> Any:
+        request = workers._runtime.bridge.request(event)
+        return function(*(request, workers._runtime.js_env, context)[:takes])
+
+    return js_call
+
+
+def _exported(module: ModuleType) -> dict[str, Any]:
+    names = getattr(module, "__all__", None)
+    if names is None:
+        names = [name for name in vars(module) if not name.startswith("_")]
+    return {name: getattr(module, name) for name in names}
+
+
+def _find(module: ModuleType, main: str, global_handlers: bool) -> tuple[Call, str, Any]:
+    exported = _exported(module)
+    default = exported.get("Default")
+    classes = [
+        value for value in exported.values() if isinstance(value, type) and issubclass(value, _BASES) and value not in _BASES
+    ]
+    functions = {name: f for name in _EVENTS if callable(f := exported.get(f"on_{name}"))}
+    if default is not None and functions:
+        names = ", ".join(f"on_{name}" for name in functions)
+        raise TypeError(f"Cannot define multiple default entrypoints: {main} has both the class Default and {names}")
+
+    if isinstance(default, type) and issubclass(default, WorkerEntrypoint):
+        function = getattr(default, "fetch", None)
+        if function is None:
+            return _missing(f'{main} has no handler for requests: the class Default has no method "fetch"'), "fetch", None
+        return _class_call(default, function), "Default.fetch", function
+    if default is not None:
+        raise _no_handler(
+            f"Default in {main} is not a class derived from WorkerEntrypoint",
+            "write: class Default(WorkerEntrypoint):",
+        )
+    if functions and not global_handlers:
+        name = next(iter(functions))
+        raise _no_handler(
+            f"{main} defines on_{name}, which this compatibility date does not call",
+            "make it a method of class Default(WorkerEntrypoint), or set the compatibility flag "
+            '"disable_python_no_global_handlers"',
+        )
+    if "fetch" in functions:
+        return _function_call(functions["fetch"]), "on_fetch", functions["fetch"]
+    if functions or classes:
+        what = 'a handler named "on_fetch"' if functions else 'a class named "Default"'
+        return _missing(f"{main} has no handler for requests: it does not export {what}"), "fetch", None
+    raise _no_handler(f"{main} has no entrypoint: there is no class Default in it", _ADVICE)
+
+
+_ADVICE = (
+    "add one: class Default(WorkerEntrypoint) with a method fetch(self, request) that returns a Response "
+    "(from workers import Response, WorkerEntrypoint)"
+)
+
+
+def _no_handler(message: str, hint: str) -> _Failed:
+    return _Failed(reports.plain("no_handler", "TypeError", message, hint))
+
+
+def _missing(message: str) -> Call:
+    failure = _no_handler(message, _ADVICE)
+
+    def call(event: int, method: str, url: str, context: Context) -> Any:
+        raise failure
+
+    return call
+
+
+def _import(main: str, root: str) -> ModuleType:
+    path = os.path.join(root, main)
+    name, extension = os.path.splitext(os.path.basename(main))
+    if extension != ".py":
+        raise _Failed(reports.plain("startup", "ValueError", f"the main module is not a .py file: {main}"))
+    if not os.path.isfile(path):
+        message = f"the main module does not exist: {main}"
+        hint = 'correct "main" in the configuration, or create the file'
+        raise _Failed(reports.plain("startup", "FileNotFoundError", message, hint))
+    if name in sys.stdlib_module_names or name in sys.modules:
+        message = f"the main module has the name of a module that Python needs: {main}"
+        raise _Failed(reports.plain("startup", "ImportError", message, "rename it, for example to entry.py"))
+    sys.path.insert(0, os.path.dirname(path))
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class _LogHandler(logging._StderrHandler):  # type: ignore[name-defined, misc]
+    """Writes to whatever sys.stderr is then."""
+
+
+def _set_up_logging() -> None:
+    """Shows `logging.info()` and above, until the Worker configures logging itself.
+
+    Python's own default drops everything below WARNING. A handler on the root logger would make the Worker's
+    `logging.basicConfig()` do nothing; the handler of last resort steps aside for any other.
+    """
+    handler = _LogHandler(logging.INFO)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.lastResort = handler
+    logging.getLogger().setLevel(logging.INFO)
+
+
+def _kind(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return "syntax"
+    if isinstance(error, ImportError):
+        return "import"
+    return "startup"
+
+
+def load(main: str, root: str, global_handlers: bool, env_json: str, js_env: Any, bridge: Any) -> Any:
+    """Runs the main module. Gives what handles events, or a report as JSON."""
+    reports.configure(root, main)
+    # Looked up once: each look at a JavaScript object is a trip over the border.
+    workers._runtime.bridge = SimpleNamespace(**{name: getattr(bridge, name) for name in _BRIDGE})
+    workers._runtime.js_env = js_env
+    workers._env.attach(env_json)
+    _set_up_logging()
+    loop = asyncio.get_running_loop()
+    if install := getattr(loop, "_install_asyncgen_hooks", None):
+        install()
+    try:
+        runtime = Runtime(*_find(_import(main, root), main, global_handlers))
+    except _Failed as failure:
+        return reports.to_json(failure.report)
+    except BaseException as error:
+        return reports.to_json(reports.describe(error, _kind(error)))
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return runtime
+
+
+def can_block() -> bool:
+    """Whether `run_sync` works in what JavaScript calls directly."""
+    return can_run_sync()

@@ -1,0 +1,174 @@
+// Runs Workers in Node's Pyodide, with a host that records what it is told. TAIPAN_TEST_PYODIDE names the folder of
+// an unpacked npm package `pyodide`; without it the tests are skipped.
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const guest = join(here, "..", "..");
+const ROOT = "/session/metadata";
+
+export const pyodideFolder = process.env.TAIPAN_TEST_PYODIDE;
+export const skip = pyodideFolder ? false : "TAIPAN_TEST_PYODIDE names no folder with Pyodide";
+
+async function dispatcher() {
+  const { build } = await import(pathToFileURL(join(guest, "js/node_modules/esbuild/lib/main.js")).href);
+  const folder = await mkdtemp(join(tmpdir(), "taipan-sdk-"));
+  const outfile = join(folder, "dispatch.mjs");
+  await build({ entryPoints: [join(guest, "js/src/worker/dispatch.ts")], outfile, bundle: true, format: "esm", logLevel: "warning" });
+  const module = await import(pathToFileURL(outfile).href);
+  await rm(folder, { recursive: true });
+  return module;
+}
+
+/** What `js/src/web` gives the dispatcher, on Node's own classes. */
+const web = {
+  makeIncomingRequest({ method, url, headers, body, signal, cf }) {
+    const pairs = [];
+    for (let i = 0; i < headers.length; i += 2) pairs.push([headers[i], headers[i + 1]]);
+    const stream = body && new ReadableStream({
+      async pull(controller) {
+        const chunk = await body();
+        if (chunk) controller.enqueue(chunk);
+        else controller.close();
+      },
+    }, { highWaterMark: 0 });
+    const request = new Request(url, { method, headers: pairs, body: stream, signal, duplex: "half" });
+    Object.defineProperty(request, "cf", { value: cf });
+    return request;
+  },
+  flattenHeaders: headers => [...headers].flat(),
+  takeBody(response) {
+    if (response.bodyUsed) throw new TypeError("The body has been read already");
+    return response.body;
+  },
+};
+
+const OPS = ["respond", "read", "write", "close", "abort", "fail", "done"].map(verb => `http.${verb}`);
+
+/** A host that answers like the real one, for as many requests as come. */
+class Host {
+  requests = new Map();
+  opNumber = name => OPS.indexOf(name);
+  utf8Encode = text => new TextEncoder().encode(text).buffer;
+  of(id) {
+    let request = this.requests.get(id);
+    if (!request) {
+      request = { chunks: [], body: [], ended: false, failure: null, aborted: null };
+      request.done = new Promise(resolve => (request.resolve = resolve));
+      this.requests.set(id, request);
+    }
+    return request;
+  }
+  opSync = (op, id, ...fields) => {
+    const request = this.of(id);
+    if (request.ended) throw new Error(`${OPS[op]} after http.done`);
+    switch (OPS[op]) {
+      case "http.respond": {
+        const [status, statusText, body, ...headers] = fields;
+        if (request.status) throw new TypeError("the request has been answered already");
+        Object.assign(request, { status, statusText, isStream: body === -1, headers: [] });
+        for (let i = 0; i < headers.length; i += 2) request.headers.push([headers[i], headers[i + 1]]);
+        if (body !== null && body !== -1) request.chunks.push(Buffer.from(body.buffer ? body.slice() : body.slice(0)));
+        break;
+      }
+      case "http.close":
+        request.closed = true;
+        break;
+      case "http.abort":
+        request.aborted = fields[0];
+        break;
+      case "http.fail":
+        request.failure = JSON.parse(fields[0]);
+        break;
+      case "http.done":
+        request.ended = true;
+        request.resolve(request);
+        break;
+    }
+    return [];
+  };
+  opAsync = async (op, id, ...fields) => {
+    const request = this.of(id);
+    await null;
+    if (OPS[op] === "http.read") {
+      const chunk = request.body.shift();
+      return chunk === undefined ? [] : [new Uint8Array(chunk).buffer];
+    }
+    if (request.refuse) throw new Error("the client has gone");
+    request.chunks.push(Buffer.from(fields[0]));
+    return [];
+  };
+}
+
+let base;
+let next = 1;
+
+export class Worker {
+  output = [];
+  errors = [];
+  env = {};
+
+  /** Boots a fresh Pyodide; `files` are the Worker's, the first is the main module unless `main` says otherwise. */
+  static async start(files, { main, env = {}, globalHandlers = false } = {}) {
+    const { loadPyodide } = await import(pathToFileURL(join(pyodideFolder, "pyodide.mjs")).href);
+    base ??= await dispatcher();
+    const worker = new Worker();
+    const py = await loadPyodide({
+      indexURL: pyodideFolder,
+      stdout: line => worker.output.push(line),
+      stderr: line => worker.errors.push(line),
+      env: { HOME: "/home/pyodide" },
+    });
+    worker.py = py;
+    const copy = async (from, to) => {
+      py.FS.mkdirTree(to);
+      for (const entry of await readdir(from, { withFileTypes: true })) {
+        if (entry.isDirectory() && entry.name === "workers") await copy(join(from, entry.name), `${to}/${entry.name}`);
+        else if (entry.isFile()) py.FS.writeFile(`${to}/${entry.name}`, await readFile(join(from, entry.name)));
+      }
+    };
+    await copy(join(guest, "python"), "/taipan/python");
+    py.FS.mkdirTree(ROOT);
+    for (const [name, text] of Object.entries(files)) {
+      const path = `${ROOT}/${name}`;
+      py.FS.mkdirTree(dirname(path));
+      py.FS.writeFile(path, text);
+    }
+    worker.host = new Host();
+    worker.runtime = base.installWorker(worker.host, web);
+    const report = await worker.runtime.load(py, {
+      main: main ?? Object.keys(files)[0],
+      root: ROOT,
+      python: "/taipan/python",
+      envJson: JSON.stringify(env),
+      globalHandlers,
+    });
+    worker.failure = report && JSON.parse(report);
+    return worker;
+  }
+
+  /** Sends a request; gives its number. */
+  send(path = "/", { method = "GET", headers = {}, body, cf = null } = {}) {
+    const id = next++;
+    const request = this.host.of(id);
+    if (body !== undefined) request.body = (Array.isArray(body) ? body : [body]).map(part => Buffer.from(part));
+    const flat = Object.entries(headers).flat();
+    this.runtime.onEvent(2, id, [method, `http://localhost${path}`, body === undefined ? null : -1, cf && JSON.stringify(cf), ...flat]);
+    return id;
+  }
+
+  /** Sends a request and waits until it is done. */
+  async fetch(path, options) {
+    const id = this.send(path, options);
+    return this.finished(id);
+  }
+
+  async finished(id) {
+    const request = await this.host.of(id).done;
+    this.host.requests.delete(id);
+    const bytes = Buffer.concat(request.chunks);
+    return { ...request, bytes, text: bytes.toString(), headers: Object.fromEntries(request.headers ?? []), pairs: request.headers };
+  }
+}

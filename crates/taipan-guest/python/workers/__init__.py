@@ -1,0 +1,65 @@
+"""What a Python Worker imports: handlers' base classes, requests and responses, and the environment."""
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from pyodide.http import FetchResponse
+
+from ._body import Blob, BlobEnding, BlobValue, File, FormData, FormDataValue
+from ._context import Context, wait_until
+from ._entrypoints import DurableObject, WorkerEntrypoint, WorkflowEntrypoint, handler
+from ._env import env, patch_env
+from ._fetch import fetch, import_from_javascript
+from ._headers import Headers
+from ._request import Request
+from ._response import Response
+from ._rpc import python_from_rpc, python_to_rpc
+
+waitUntil = wait_until  # noqa: N816 - the platform's name
+
+#: A JavaScript object that is a body: ReadableStream, Blob, ArrayBuffer, typed array, FormData, URLSearchParams.
+JSBody = Any
+Body = str | bytes | bytearray | memoryview | FormData | Blob | JSBody | None
+RequestInitCfProperties = Mapping[str, Any]
+
+
+class FetchKwargs(TypedDict, total=False):
+    """The options of `fetch` and of `Request`."""
+
+    headers: Any
+    body: Any
+    method: str
+    redirect: str
+    cf: RequestInitCfProperties
+    fetcher: Any
+
+
+__all__ = [
+    "Blob",
+    "BlobEnding",
+    "BlobValue",
+    "Body",
+    "Context",
+    "DurableObject",
+    "FetchKwargs",
+    "FetchResponse",
+    "File",
+    "FormData",
+    "FormDataValue",
+    "Headers",
+    "JSBody",
+    "Request",
+    "RequestInitCfProperties",
+    "Response",
+    "WorkerEntrypoint",
+    "WorkflowEntrypoint",
+    "env",
+    "fetch",
+    "handler",
+    "import_from_javascript",
+    "patch_env",
+    "python_from_rpc",
+    "python_to_rpc",
+    "waitUntil",
+    "wait_until",
+]

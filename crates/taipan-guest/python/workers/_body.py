@@ -1,0 +1,249 @@
+"""What bodies are made of: Blob, File and FormData."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, Literal
+
+import js
+from pyodide.ffi import JsException, JsProxy, to_js
+
+from ._runtime import jsnull
+
+BlobEnding = Literal["transparent", "native"]
+
+
+def js_kind(value: JsProxy) -> str:
+    """The name of a JavaScript object's class."""
+    constructor = getattr(value, "constructor", None)
+    return str(getattr(constructor, "name", "")) or "Object"
+
+
+def plain_object(values: Mapping[str, Any]) -> Any:
+    """A JavaScript object with these members."""
+    return to_js(values, dict_converter=js.Object.fromEntries)
+
+
+class Blob:
+    """Immutable bytes with a content type."""
+
+    def __init__(
+        self,
+        blob_parts: Iterable[BlobValue] | BlobValue = (),
+        content_type: str | None = None,
+        endings: BlobEnding | None = None,
+    ) -> None:
+        if isinstance(blob_parts, JsProxy) and js_kind(blob_parts) in ("Blob", "File"):
+            self._js = blob_parts
+        else:
+            self._js = js.Blob.new(_parts(blob_parts), _blob_options(content_type, endings))
+
+    @property
+    def js_object(self) -> Any:
+        """The JavaScript Blob."""
+        return self._js
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return int(self._js.size)
+
+    @property
+    def content_type(self) -> str:
+        """As given when it was made."""
+        return str(self._js.type)
+
+    async def text(self) -> str:
+        """The content decoded as UTF-8."""
+        return str(await self._js.text())
+
+    async def bytes(self) -> bytes:
+        """The content."""
+        return (await self._js.arrayBuffer()).to_bytes()  # type: ignore[no-any-return]
+
+    def slice(self, start: int | None = None, end: int | None = None, content_type: str | None = None) -> Blob:
+        """A part of it."""
+        length = self.size
+        return Blob(self._js.slice(start or 0, length if end is None else end, content_type or ""))
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.size} bytes {self.content_type!r}>"
+
+
+class File(Blob):
+    """A Blob with a name."""
+
+    def __init__(
+        self,
+        blob_parts: Iterable[BlobValue] | BlobValue,
+        filename: str | None = None,
+        content_type: str | None = None,
+        endings: BlobEnding | None = None,
+        last_modified: int | None = None,
+    ) -> None:
+        if isinstance(blob_parts, JsProxy) and js_kind(blob_parts) == "File":
+            self._js = blob_parts
+            return
+        if filename is None:
+            raise TypeError("A File has a filename")
+        options = _blob_options(content_type, endings, last_modified)
+        self._js = js.File.new(_parts(blob_parts), filename, options)
+
+    @property
+    def name(self) -> str:
+        """Its file name."""
+        return str(self._js.name)
+
+    @property
+    def last_modified(self) -> int:
+        """In milliseconds since 1970."""
+        return int(self._js.lastModified)
+
+
+BlobValue = str | bytes | bytearray | memoryview | Blob
+
+
+def _part(part: Any) -> Any:
+    if isinstance(part, Blob):
+        return part.js_object
+    if isinstance(part, (bytes, bytearray, memoryview)):
+        return to_js(part)
+    if isinstance(part, (str, JsProxy)):
+        return part
+    raise TypeError(f"Unsupported type in Blob: {type(part).__name__}")
+
+
+def _parts(parts: Any) -> Any:
+    if isinstance(parts, (str, bytes, bytearray, memoryview, Blob, JsProxy)):
+        parts = [parts]
+    return to_js([_part(part) for part in parts])
+
+
+def _blob_options(content_type: str | None, endings: str | None, last_modified: int | None = None) -> Any:
+    given = {"type": content_type, "endings": endings, "lastModified": last_modified}
+    return plain_object({name: value for name, value in given.items() if value is not None})
+
+
+FormDataValue = str | bytes | bytearray | memoryview | Blob
+
+
+class FormData(MutableMapping[str, "str | File"]):
+    """The fields of a form, in order; a name may have several values.
+
+    As a mapping it gives a name's first value.
+    """
+
+    def __init__(self, form_data: Mapping[str, Any] | Any | None = None) -> None:
+        if isinstance(form_data, JsProxy):
+            self._js = form_data
+            return
+        self._js = js.FormData.new()
+        for name, value in dict(form_data or {}).items():
+            for one in value if isinstance(value, (list, tuple)) else [value]:
+                self.append(name, one)
+
+    @property
+    def js_object(self) -> Any:
+        """The JavaScript FormData."""
+        return self._js
+
+    def __getitem__(self, name: str) -> str | File:
+        if not self._js.has(name):
+            raise KeyError(name)
+        return _from_form(self._js.get(name))
+
+    def __setitem__(self, name: str, value: FormDataValue) -> None:
+        self._js.set(name, _to_form(value))
+
+    def __delitem__(self, name: str) -> None:
+        if not self._js.has(name):
+            raise KeyError(name)
+        self._js.delete(name)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and bool(self._js.has(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(self._js.keys()))
+
+    def __len__(self) -> int:
+        return len(dict.fromkeys(self._js.keys()))
+
+    def append(self, name: str, value: FormDataValue, filename: str | None = None) -> None:
+        """Adds a value beside those that the name has."""
+        converted = _to_form(value)
+        if filename is not None:
+            self._js.append(name, converted, filename)
+        else:
+            self._js.append(name, converted)
+
+    def delete(self, name: str) -> None:
+        """Removes every value of the name, if there is one."""
+        self._js.delete(name)
+
+    def get_all(self, name: str) -> list[str | File]:
+        """Every value of the name."""
+        return [_from_form(value) for value in self._js.getAll(name)]
+
+    def items(self) -> list[tuple[str, str | File]]:  # type: ignore[override]
+        """Every name and value in order, repeated names repeatedly."""
+        return [(pair[0], _from_form(pair[1])) for pair in self._js.entries()]
+
+    def values(self) -> list[str | File]:  # type: ignore[override]
+        """Every value in order."""
+        return [_from_form(value) for value in self._js.values()]
+
+    def __repr__(self) -> str:
+        return f"FormData({self.items()!r})"
+
+
+def _from_form(value: Any) -> str | File:
+    return value if isinstance(value, str) else File(value)
+
+
+def _to_form(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return js.Blob.new(to_js([to_js(value)]))
+    if isinstance(value, Blob):
+        return value.js_object
+    if isinstance(value, JsProxy):
+        return value
+    raise TypeError(f"Unsupported type in FormData: {type(value).__name__}")
+
+
+#: Classes of JavaScript objects that are bodies.
+JS_BODIES = frozenset(
+    """ArrayBuffer SharedArrayBuffer DataView Blob File FormData ReadableStream URLSearchParams
+    Int8Array Uint8Array Uint8ClampedArray Int16Array Uint16Array Int32Array Uint32Array
+    Float16Array Float32Array Float64Array BigInt64Array BigUint64Array""".split()
+)
+
+
+def js_body(body: Any, where: str) -> Any:
+    """The body as a JavaScript function takes it."""
+    if body is None or body is jsnull:
+        return jsnull
+    if isinstance(body, str):
+        return body
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return to_js(body)
+    if isinstance(body, (Blob, FormData)):
+        return body.js_object
+    if isinstance(body, JsProxy):
+        kind = js_kind(body)
+        if kind in JS_BODIES:
+            return body
+        raise TypeError(f"Unsupported type in {where}: {kind}")
+    kind = type(body).__name__
+    advice = f"; use {where}.json(…) to send it as JSON" if isinstance(body, (dict, list)) and where == "Response" else ""
+    raise TypeError(f"Unsupported type in {where}: {kind}{advice}")
+
+
+def body_error(error: JsException, is_used: bool) -> Exception:
+    """What a failure to read a body is in Python."""
+    return OSError("Body already used") if is_used else error

@@ -1,0 +1,90 @@
+"""`env`: the variables and bindings of the configuration, as Python values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any
+
+
+class JsDict(dict):  # type: ignore[type-arg]
+    """A dict whose string keys can be read as attributes, as a JavaScript object's can."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"no key {name!r}", name=name, obj=self) from None
+
+
+class Env:
+    """Variables and bindings by name: `env.NAME`."""
+
+    __slots__ = ("_values",)
+    _values: dict[str, Any]
+
+    def __init__(self, values: Mapping[str, Any] = {}) -> None:  # noqa: B006 - copied, never kept
+        object.__setattr__(self, "_values", dict(values))
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._values[name]
+        except KeyError:
+            pass
+        if name.startswith("__"):
+            raise AttributeError(name)
+        known = sorted(self._values)
+        close = get_close_matches(name, known, 1)
+        if close:
+            advice = f"did you mean {close[0]!r}?"
+        elif known:
+            advice = f"there are: {', '.join(known)}"
+        else:
+            advice = "the configuration defines none"
+        # Without `name=` Python adds no guess of its own to the message.
+        raise AttributeError(
+            f"env has no variable or binding {name!r}: {advice}; variables are defined in the configuration's "
+            '"vars" or in .dev.vars'
+        )
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __dir__(self) -> list[str]:
+        return sorted(self._values)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"env is read-only: use patch_env() to set {name!r} for a while")
+
+    def __repr__(self) -> str:
+        # Values may be secrets.
+        return f"<env: {', '.join(sorted(self._values)) or 'empty'}>"
+
+
+#: The Worker's environment. The same object for every request.
+env = Env()
+
+
+def attach(env_json: str) -> None:
+    """Fills `env`, once, before the Worker's main module runs."""
+    env._values.update(json.loads(env_json, object_hook=JsDict))
+
+
+@contextmanager
+def patch_env(values: Mapping[str, Any] | None = None, /, **more: Any) -> Iterator[None]:
+    """Sets variables of `env` within a `with` block, for tests."""
+    before = dict(env._values)
+    env._values.update(values or {}, **more)
+    try:
+        yield
+    finally:
+        env._values.clear()
+        env._values.update(before)

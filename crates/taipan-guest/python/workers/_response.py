@@ -1,0 +1,286 @@
+"""Response.
+
+Most responses are a string or bytes, a status and a few headers. They stay Python objects all the way to the border;
+their JavaScript twin is made only for those who ask for it.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import js
+from pyodide.ffi import JsException, JsProxy, to_js
+from pyodide.http import FetchResponse
+
+from . import _runtime
+from ._body import Blob, FormData, body_error, js_body, js_kind, plain_object
+from ._headers import Headers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NULL_BODY = frozenset((101, 204, 205, 304))
+REDIRECTS = frozenset((301, 302, 303, 307, 308))
+TEXT = "text/plain;charset=UTF-8"
+JSON = "application/json"
+
+
+def _json_default(value: object) -> Any:
+    if isinstance(value, JsProxy):
+        return value.to_py()
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def _status(status: int | HTTPStatus | None, has_web_socket: bool) -> int:
+    if status is None:
+        return 101 if has_web_socket else 200
+    number = int(status)
+    if not 200 <= number <= 599 and not (number == 101 and has_web_socket):
+        raise ValueError(f"A response's status is from 200 to 599: {number}")
+    return number
+
+
+class _JsonMethod:
+    """`Response.json(data)` makes a response, `response.json()` reads one."""
+
+    def __get__(self, response: Response | None, owner: type[Response]) -> Callable[..., Any]:
+        return owner.from_json if response is None else response._read_json
+
+
+class Response(FetchResponse):
+    """What a handler returns, and what `fetch` gives."""
+
+    abort_controller = None
+    abort_signal = None
+    js_request = None
+
+    def __init__(
+        self,
+        body: Any = None,
+        status: int | HTTPStatus | None = None,
+        status_text: str = "",
+        headers: Any = None,
+        web_socket: Any = None,
+    ) -> None:
+        self._url = ""
+        self._js: Any = None
+        self._body: str | bytes | None = None
+        if isinstance(body, FetchResponse):
+            body = body.js_response
+        if isinstance(body, JsProxy) and js_kind(body) == "Response":
+            if status is None and not status_text and headers is None and web_socket is None:
+                self._adopt(body)
+                return
+            status = body.status if status is None else status
+            headers = body.headers if headers is None else headers
+            body = body.body
+        self._status = _status(status, web_socket is not None)
+        self._status_text = status_text
+        self._headers: Headers | None = None if headers is None else Headers(headers)
+        if body is None:
+            pass
+        elif self._status in NULL_BODY:
+            raise TypeError(f"A response with status {self._status} has no body")
+        elif isinstance(body, str):
+            self._body = body
+            if "content-type" not in self._own_headers():
+                self._own_headers()._headers.append(("content-type", TEXT))
+            return
+        elif isinstance(body, (bytes, bytearray, memoryview)):
+            self._body = bytes(body)
+            return
+        if web_socket is not None or body is not None:
+            self._make_js(js_body(body, "Response"), web_socket)
+
+    def _adopt(self, js_response: Any) -> None:
+        self._js = js_response
+        self._headers = None
+
+    def _own_headers(self) -> Headers:
+        headers = self._headers
+        if headers is None:
+            if self._js is None:
+                headers = Headers()
+            else:
+                headers = Headers(self._js.headers)
+                headers._follow(self._js.headers)
+            self._headers = headers
+        return headers
+
+    def _make_js(self, body: Any, web_socket: Any = None) -> None:
+        options: dict[str, Any] = {"status": self._status, "statusText": self._status_text}
+        headers = self._headers
+        if headers is not None:
+            options["headers"] = [list(pair) for pair in headers.items()]
+        if web_socket is not None:
+            options["webSocket"] = web_socket
+        self._js = js.Response.new(body, plain_object(options))
+        # The constructor may have added a content type; and Python's later changes go to both.
+        self._headers = None
+        self._body = None
+
+    @classmethod
+    def _from_js(cls, js_response: Any, url: str = "") -> Response:
+        response = cls.__new__(cls)
+        response._url = url
+        response._body = None
+        response._adopt(js_response)
+        return response
+
+    @property
+    def js_response(self) -> Any:  # type: ignore[override]
+        """The JavaScript Response."""
+        if self._js is None:
+            old = self._headers
+            self._make_js(js_body(self._body, "Response"))
+            if old is not None:
+                # Whoever holds these headers goes on changing this response's.
+                old._follow(self._js.headers)
+                self._headers = old
+        return self._js
+
+    @property
+    def js_object(self) -> Any:
+        """The JavaScript Response."""
+        return self.js_response
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+        return self._status if self._js is None else int(self._js.status)
+
+    @property
+    def status_text(self) -> str:
+        """The reason phrase, often empty."""
+        return self._status_text if self._js is None else str(self._js.statusText)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status <= 299
+
+    @property
+    def headers(self) -> Headers:  # type: ignore[override]
+        """The headers; changing them changes the response."""
+        return self._own_headers()
+
+    @property
+    def body(self) -> Any:
+        """The body as a JavaScript ReadableStream, or None."""
+        return self.js_response.body or None
+
+    @property
+    def url(self) -> str:
+        """The URL that was fetched; empty for a response made here."""
+        return self._url or (str(self._js.url) if self._js is not None else "")
+
+    @property
+    def redirected(self) -> bool:
+        """Whether fetching it followed a redirect."""
+        return self._js is not None and bool(self._js.redirected)
+
+    @property
+    def type(self) -> str:
+        """As in JavaScript: "default" for a response made here."""
+        return "default" if self._js is None else str(self._js.type)
+
+    @property
+    def body_used(self) -> bool:
+        """Whether the body has been read."""
+        return self._js is not None and bool(self._js.bodyUsed)
+
+    def clone(self) -> Response:
+        """A copy whose body can be read on its own."""
+        if self.body_used:
+            raise OSError("Body already used")
+        return Response._from_js(self.js_response.clone(), self._url)
+
+    def replace_body(self, body: Any) -> Response:
+        """A response with the same status and headers and another body."""
+        return Response(body, self.status, self.status_text, self.headers)
+
+    async def _read(self, method: str) -> Any:
+        response = self.js_response
+        is_used = bool(response.bodyUsed)
+        try:
+            return await getattr(response, method)()
+        except JsException as error:
+            raise body_error(error, is_used) from None
+
+    async def text(self) -> str:
+        """The body decoded as UTF-8."""
+        return str(await self._read("text"))
+
+    async def buffer(self) -> Any:
+        """The body as a JavaScript ArrayBuffer."""
+        return await self._read("arrayBuffer")
+
+    async def bytes(self) -> bytes:
+        """The body."""
+        return (await self._read("arrayBuffer")).to_bytes()  # type: ignore[no-any-return]
+
+    async def blob(self) -> Blob:
+        """The body as a Blob."""
+        return Blob(await self._read("blob"))
+
+    async def form_data(self) -> FormData:
+        """The body as the fields of a form."""
+        return FormData(await self._read("formData"))
+
+    formData = form_data  # noqa: N815 - the platform's name
+
+    async def _read_json(self, **options: Any) -> Any:
+        return json_module.loads(await self.text(), **options)
+
+    json = _JsonMethod()  # type: ignore[assignment]
+
+    @staticmethod
+    def from_json(
+        data: Any,
+        status: int | HTTPStatus | None = None,
+        status_text: str = "",
+        headers: Any = None,
+    ) -> Response:
+        """A response whose body is `data` as JSON."""
+        text = json_module.dumps(
+            data, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_json_default
+        )
+        own = Headers(headers)
+        if "content-type" not in own:
+            own._headers.append(("content-type", JSON))
+        return Response(text, status, status_text, own)
+
+    @staticmethod
+    def redirect(url: str, status: int | HTTPStatus = 302) -> Response:
+        """A response that sends the client elsewhere."""
+        if status not in REDIRECTS:
+            raise ValueError(f"Not a redirect's status: {int(status)}")
+        return Response(None, status, headers=[("location", str(js.URL.new(url).href))])
+
+    @staticmethod
+    def error() -> Response:
+        """The response of a failed fetch."""
+        return Response._from_js(js.Response.error())
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}>"
+
+    def _send(self, event: int) -> Any:
+        """What goes over the border: a string for Python's own responses, else the JavaScript Response.
+
+        The string is the status, the status text, and the headers' names and values, each on a line; then NUL and
+        the text, or SOH when the bytes were handed over before, or nothing when there is no body.
+        """
+        if self._js is not None:
+            return self._js
+        headers = self._headers
+        head = f"{self._status}\n{self._status_text}{headers._flat() if headers is not None else ''}"
+        body = self._body
+        if body is None:
+            return head
+        if isinstance(body, str):
+            return f"{head}\0{body}"
+        _runtime.bridge.body(event, to_js(body))
+        return head + "\x01"

@@ -1,0 +1,101 @@
+"""Conversion of values that cross between Python and JavaScript in calls of bindings and RPC."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import js
+from pyodide.ffi import JsException, JsProxy, create_proxy, to_js
+from pyodide.http import FetchResponse
+
+from ._body import Blob, File, FormData, js_kind
+from ._env import JsDict
+from ._headers import Headers
+from ._request import Request
+from ._response import Response
+from ._runtime import jsnull
+
+
+def python_to_rpc(value: Any) -> Any:
+    """A Python value as JavaScript takes it."""
+    if value is None:
+        return jsnull
+    if isinstance(value, (str, bool, int, float, JsProxy)):
+        return value
+    if isinstance(value, (bytes, memoryview)):
+        return to_js(value)
+    if isinstance(value, (Request, FormData, Blob)):
+        return value.js_object
+    if isinstance(value, FetchResponse):
+        return value.js_response
+    if isinstance(value, Headers):
+        return js.Headers.new(to_js([list(pair) for pair in value.items()]))
+    if isinstance(value, datetime.datetime):
+        return js.Date.new(value.timestamp() * 1000)
+    if isinstance(value, BaseException):
+        error = js.Error.new(str(value))
+        error.name = type(value).__name__
+        return error
+    if isinstance(value, Mapping):
+        result = js.Object.new()
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"The keys of a dict that goes to JavaScript are str, not {type(key).__name__}")
+            js.Reflect.set(result, key, python_to_rpc(item))
+        return result
+    if isinstance(value, list):
+        return to_js([python_to_rpc(item) for item in value])
+    if isinstance(value, (set, frozenset)):
+        return js.Set.new(to_js([python_to_rpc(item) for item in value]))
+    if isinstance(value, (tuple, bytearray, Awaitable)):
+        raise TypeError(f"Not a value that can go to JavaScript: {type(value).__name__}")
+    if isinstance(value, Callable):  # type: ignore[arg-type]
+        return create_proxy(value)
+    raise TypeError(f"Not a value that can go to JavaScript: {type(value).__name__}")
+
+
+_BUFFERS = frozenset(
+    """ArrayBuffer DataView Int8Array Uint8Array Uint8ClampedArray Int16Array Uint16Array Int32Array Uint32Array
+    Float32Array Float64Array BigInt64Array BigUint64Array""".split()
+)
+
+
+def python_from_rpc(value: Any) -> Any:
+    """A value that came from JavaScript as Python has it."""
+    if value is jsnull:
+        return None
+    if isinstance(value, JsException):
+        return value
+    if not isinstance(value, JsProxy):
+        return value
+    if js.Array.isArray(value):
+        return [python_from_rpc(item) for item in value]
+    kind = js_kind(value)
+    match kind:
+        case "Object":
+            return JsDict((pair[0], python_from_rpc(pair[1])) for pair in js.Object.entries(value))
+        case "Map":
+            return {python_from_rpc(pair[0]): python_from_rpc(pair[1]) for pair in value.entries()}
+        case "Set":
+            return {python_from_rpc(item) for item in value.values()}
+        case "Date":
+            return datetime.datetime.fromtimestamp(value.getTime() / 1000, datetime.UTC)
+        case "Response":
+            return Response(value)
+        case "Request":
+            return Request(value)
+        case "Headers":
+            return Headers(value)
+        case "FormData":
+            return FormData(value)
+        case "File":
+            return File(value)
+        case "Blob":
+            return Blob(value)
+        case "RegExp":
+            raise TypeError("Not a value that can come from JavaScript: RegExp")
+    if kind in _BUFFERS:
+        return value.to_bytes()
+    return value
