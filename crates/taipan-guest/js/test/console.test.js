@@ -31,7 +31,7 @@ for (const [what, value] of Object.entries({
   object: { a: 1, "b-c": "x", [Symbol("s")]: 2 },
   nested: { a: { b: { c: { d: 1 } } } },
   "nested lists": [[[[1]]]],
-  holes: [1, , , 4], // eslint-disable-line no-sparse-arrays
+  holes: [1, , , 4],
   "list with a name": Object.assign([1], { x: 2 }),
   map: new Map([["a", { b: 1 }]]),
   set: new Set([1, "x"]),

@@ -143,17 +143,20 @@ function streamFrom(pull: PullSource): ReadableStream<Uint8Array> {
   });
 }
 
+const TEXT = "text/plain;charset=UTF-8";
+
 /** The fetch standard's "extract a body": what it holds and what type it says it is. */
 export function extractBody(init: unknown): { body: Body; type: string | null } {
   if (init === null || init === undefined) return { body: new Body(), type: null };
-  if (init instanceof ReadableStream) {
-    if (isDisturbed(init) || init.locked) throw new TypeError("The stream given as the body is locked or was read from");
-    return { body: Body.of({ stream: init as ReadableStream<unknown> }), type: null };
-  }
   const whole = (source: string | Uint8Array, type: string | null) => ({
     body: Body.of({ source, length: typeof source === "string" ? null : source.length }),
     type,
   });
+  if (typeof init === "string") return whole(usv(init), TEXT);
+  if (init instanceof ReadableStream) {
+    if (isDisturbed(init) || init.locked) throw new TypeError("The stream given as the body is locked or was read from");
+    return { body: Body.of({ stream: init as ReadableStream<unknown> }), type: null };
+  }
   if (init instanceof Blob) return whole(blobBytes(init), init.type || null);
   if (init instanceof URLSearchParams) {
     return whole(init.toString(), "application/x-www-form-urlencoded;charset=UTF-8");
@@ -165,7 +168,7 @@ export function extractBody(init: unknown): { body: Body; type: string | null } 
   const bytes = bytesOf(init);
   // A copy: the caller may change the bytes, and Python's memory moves under views.
   if (bytes) return whole(bytes.slice(), null);
-  return whole(usv(init), "text/plain;charset=UTF-8");
+  return whole(usv(init), TEXT);
 }
 
 export interface BodyMixin {

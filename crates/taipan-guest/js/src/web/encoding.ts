@@ -57,6 +57,7 @@ export class TextDecoder {
   #encoding: string;
   #fatal: boolean;
   #ignoreBOM: boolean;
+  #isSimple: boolean;
   /** Bytes of an earlier chunk that are not a whole character yet. */
   #pending: Uint8Array = NOTHING;
   /** Whether a byte order mark is behind us: only the first character of a stream can be one. */
@@ -67,6 +68,7 @@ export class TextDecoder {
     this.#encoding = canonical(`${label}`);
     this.#fatal = Boolean(fatal);
     this.#ignoreBOM = Boolean(ignoreBOM);
+    this.#isSimple = this.#encoding === "utf-8" && !this.#fatal && !this.#ignoreBOM;
   }
   get encoding(): string {
     return this.#encoding;
@@ -78,7 +80,12 @@ export class TextDecoder {
     return this.#ignoreBOM;
   }
 
-  decode(input: unknown = undefined, options: { stream?: boolean } | null | undefined = undefined): string {
+  decode(input: unknown = undefined, options: { stream?: boolean } | null = {}): string {
+    // Pyodide's glue comes this way with every longer string.
+    if (this.#isSimple && input instanceof Uint8Array && arguments.length === 1 && !this.#begun && !this.#pending.length) {
+      const text = host.utf8Decode(input);
+      return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
+    }
     const given = input === undefined ? NOTHING : bytesOf(input);
     if (!given) throw new TypeError("The input is neither an ArrayBuffer nor a view of one");
     const stream = Boolean(options?.stream);
@@ -140,7 +147,7 @@ function oddByte(text: string): string {
 }
 
 function canonical(label: string): string {
-  return label === "utf-8" || label === "utf8" ? "utf-8" : (labelOp(label)[0] as string);
+  return ["utf-8", "utf-16le", "utf-16be"].includes(label) ? label : (labelOp(label)[0] as string);
 }
 
 function decodeUtf16(bytes: Uint8Array, littleEndian: boolean): string {

@@ -4,14 +4,25 @@ import { byteString, describe, forEachPair, need, pairIterators } from "./webidl
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~\w]+$/;
 
+/** Names that were checked before, in lower case: the same few come again and again. */
+const checkedNames = new Map<string, string>();
+const MOST_NAMES = 500;
+
 function headerName(name: unknown): string {
+  const known = checkedNames.get(name as string);
+  if (known !== undefined) return known;
   const text = byteString(name, "The header's name");
   if (!TOKEN.test(text)) throw new TypeError(`Not a header's name: ${text}`);
-  return text.toLowerCase();
+  const lower = text.toLowerCase();
+  if (checkedNames.size < MOST_NAMES) checkedNames.set(text, lower);
+  return lower;
 }
 
 function headerValue(value: unknown): string {
-  const text = byteString(value, "The header's value").replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
+  const given = `${value as string}`;
+  // Nearly all values are like this.
+  if (!/[^\t\x20-\x7e\x80-\xff]|^[\t ]|[\t ]$/.test(given)) return given;
+  const text = byteString(given, "The header's value").replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
   if (/[\0\r\n]/.test(text)) throw new TypeError("The header's value has a line break or a NUL in it");
   return text;
 }
@@ -85,7 +96,7 @@ export class Headers {
       return;
     }
     for (const key of Reflect.ownKeys(init)) {
-      if (!Object.getOwnPropertyDescriptor(init, key)?.enumerable) continue;
+      if (!Object.prototype.propertyIsEnumerable.call(init, key)) continue;
       this.append(key as string, (init as Record<string | symbol, unknown>)[key] as string);
     }
   }

@@ -91,7 +91,6 @@ function requestUrl(url: unknown): string {
 let bodyOf!: (request: Request) => Body;
 let incoming!: (request: IncomingRequest) => Request;
 
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export interface Request extends BodyMixin {}
 
 export class Request {

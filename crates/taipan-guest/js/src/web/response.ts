@@ -16,9 +16,14 @@ export interface ResponseInit {
 const NULL_BODY = [101, 103, 204, 205, 304];
 const REDIRECT = [301, 302, 303, 307, 308];
 
+function reasonPhrase(value: unknown): string {
+  const text = byteString(value, "The status text");
+  if (/[^\t\x20-\x7e\x80-\xff]/.test(text)) throw new TypeError("The status text has a control character in it");
+  return text;
+}
+
 let bodyOf!: (response: Response) => Body;
 
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export interface Response extends BodyMixin {}
 
 export class Response {
@@ -39,11 +44,7 @@ export class Response {
     if (this.#status < 200 || this.#status > 599) {
       throw new RangeError(`A response's status is from 200 to 599: ${String(given.status)}`);
     }
-    this.#statusText = given.statusText === undefined ? "" : byteString(given.statusText, "The status text");
-    // eslint-disable-next-line no-control-regex
-    if (/[^\t\x20-\x7e\x80-\xff]/.test(this.#statusText)) {
-      throw new TypeError("The status text has a control character in it");
-    }
+    this.#statusText = given.statusText === undefined ? "" : reasonPhrase(given.statusText);
     this.#headers = new Headers(given.headers);
     this.#cf = given.cf;
     if (body === null || body === undefined) {

@@ -18,14 +18,17 @@ interface Task {
   sequence: number;
   /** Place in the heap; −1 for what is not in it. */
   index: number;
+  /** The immediate after this one. */
+  next: Task | undefined;
   /** Milliseconds; −1 for what runs once. */
   readonly interval: number;
 }
 
 const heap: Task[] = [];
 const byId = new Map<number, Task>();
-let immediates: Task[] = [];
-let immediatesHead = 0;
+// A linked list: a loop that always has an immediate pending never gets to empty it.
+let firstImmediate: Task | undefined;
+let lastImmediate: Task | undefined;
 let lastId = 0;
 let lastSequence = 0;
 /** When the current task began: the time of immediates, cheaper than asking the host for each. */
@@ -80,15 +83,9 @@ function unschedule(task: Task): void {
 }
 
 function nextImmediate(): Task | undefined {
-  for (; immediatesHead < immediates.length; immediatesHead++) {
-    const task = immediates[immediatesHead] as Task;
-    if (task.callback) return task;
-  }
-  if (immediatesHead) {
-    immediates = [];
-    immediatesHead = 0;
-  }
-  return undefined;
+  while (firstImmediate && !firstImmediate.callback) firstImmediate = firstImmediate.next;
+  if (!firstImmediate) lastImmediate = undefined;
+  return firstImmediate;
 }
 
 /** The next task, whether it is due or not. */
@@ -105,7 +102,8 @@ export function runDue(now: number): boolean {
   if (!task || task.at > now) return false;
   const { callback } = task;
   if (task.index < 0) {
-    immediatesHead++;
+    firstImmediate = task.next;
+    if (!firstImmediate) lastImmediate = undefined;
     byId.delete(task.id);
   } else if (task.interval < 0) {
     unschedule(task);
@@ -151,6 +149,7 @@ function start(callback: unknown, delay: number, interval: number, args: readonl
     at: host.now(1) + delay,
     sequence: ++lastSequence,
     index: -1,
+    next: undefined,
     interval,
   };
   byId.set(task.id, task);
@@ -168,11 +167,21 @@ export function setInterval(callback: Callback, delay: unknown = 0, ...args: unk
 }
 
 export function setImmediate(callback: Callback, ...args: unknown[]): number {
-  const id = ++lastId;
-  const task: Task = { id, callback: checked(callback), args, at: turn, sequence: ++lastSequence, index: -1, interval: -1 };
-  byId.set(id, task);
-  immediates.push(task);
-  return id;
+  const task: Task = {
+    id: ++lastId,
+    callback: checked(callback),
+    args,
+    at: turn,
+    sequence: ++lastSequence,
+    index: -1,
+    next: undefined,
+    interval: -1,
+  };
+  byId.set(task.id, task);
+  if (lastImmediate) lastImmediate.next = task;
+  else firstImmediate = task;
+  lastImmediate = task;
+  return task.id;
 }
 
 function clear(id: unknown): void {

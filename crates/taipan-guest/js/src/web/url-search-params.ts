@@ -165,7 +165,7 @@ function fromPairs(init: Iterable<unknown>): Pair[] {
 function fromRecord(init: object): Pair[] {
   const pairs = new Map<string, string>();
   for (const key of Reflect.ownKeys(init)) {
-    if (!Object.getOwnPropertyDescriptor(init, key)?.enumerable) continue;
+    if (!Object.prototype.propertyIsEnumerable.call(init, key)) continue;
     pairs.set(usv(key), usv((init as Record<string | symbol, unknown>)[key]));
   }
   return [...pairs];

@@ -13,7 +13,6 @@ export function usv(value: unknown): string {
 /** ByteString: one byte per character. */
 export function byteString(value: unknown, what: string): string {
   const text = `${value as string}`;
-  // eslint-disable-next-line no-control-regex
   if (/[^\x00-\xff]/.test(text)) throw new TypeError(`${what} has a character above U+00FF: ${text}`);
   return text;
 }
