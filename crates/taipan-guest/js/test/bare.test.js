@@ -22,6 +22,7 @@ const bundle = outputFiles[0].text;
 const SCRIPT = `
   class DOMException extends Error {}
   globalThis.DOMException = DOMException;
+  ArrayBuffer.prototype.transfer ??= function () { return this.slice(); }; // Node 20 has none
   const lines = [];
   const host = {
     now: () => 0,
