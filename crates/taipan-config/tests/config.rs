@@ -1,4 +1,5 @@
 //! Whole configurations: what they mean, and the exact words for what is wrong with them.
+#![expect(clippy::unwrap_used, reason = "clippy does not see that helpers of tests are tests")]
 
 use std::path::Path;
 

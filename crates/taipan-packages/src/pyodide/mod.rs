@@ -13,10 +13,14 @@ mod archive;
 mod cache;
 mod error;
 mod http;
+#[cfg(test)]
+mod mirror;
 mod npm;
 mod obtain;
 mod progress;
 mod release;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use cache::Cache;

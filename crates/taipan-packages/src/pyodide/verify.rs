@@ -1,7 +1,8 @@
 //! Comparing files with the table.
 //!
-//! All files are read and hashed at every start. Sizes and a marker file would be quicker and would not notice a flipped bit,
-//! which in this file set means a Python that is wrong somewhere. See the test below for what it costs.
+//! All files are read and hashed at every start: about 14 ms for the 13.5 MB of a release, on a processor with SHA instructions
+//! (`tests/npm.rs` prints it). Sizes and a marker file would be quicker and would not notice a flipped bit, which in these
+//! files means a Python that is wrong somewhere.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
