@@ -53,6 +53,9 @@ const SCRIPT = `
 `;
 
 test("the bundle needs the language only", async () => {
-  assert.equal(await vm.runInNewContext(SCRIPT, {}), JSON.stringify(["a=1", "a=1", "1", "hi", "x", "abort", 2, "{ late: true }"]));
+  assert.equal(
+    await vm.runInNewContext(SCRIPT, {}),
+    JSON.stringify(["a=1", "a=1", "1", "hi", "x", "abort", 2, "{ late: true }"]),
+  );
 });
 test("the bundle is small", () => assert.ok(bundle.length < 250_000, `${bundle.length} bytes`));

@@ -41,14 +41,26 @@ for (const [what, value] of Object.entries({
   "bad date": new Date(NaN),
   regexp: /a+/g,
   function: function name() {},
-  arrow: (() => () => 1)(),
+  arrow: (
+    () => () =>
+      1
+  )(),
   async: async function later() {},
   class: Point,
   subclass: Sub,
   instance: new Point(),
   "subclass instance": new Sub([[1, 2]]),
   "null prototype": Object.assign(Object.create(null), { a: 1 }),
-  accessors: { get a() { return 1; }, set b(_) {}, get c() { return 1; }, set c(_) {} },
+  accessors: {
+    get a() {
+      return 1;
+    },
+    set b(_) {},
+    get c() {
+      return 1;
+    },
+    set c(_) {},
+  },
   box: Object("x"),
 })) {
   test(`inspect: ${what}`, () => assert.equal(inspect(value), nodeInspect(value)));
@@ -79,7 +91,14 @@ test("inspect: errors", () => {
   assert.match(inspect(new AggregateError([new Error("one")], "all")), /\[errors\]: \[\n\s+Error: one/);
 });
 test("inspect: what throws when it is looked at", () => {
-  const hostile = new Proxy({}, { ownKeys() { throw new Error("no"); } });
+  const hostile = new Proxy(
+    {},
+    {
+      ownKeys() {
+        throw new Error("no");
+      },
+    },
+  );
   assert.match(inspect(hostile), /^\[object that cannot be shown: Error: no\]$/);
 });
 test("inspect: Python objects show themselves", () => {
@@ -89,23 +108,55 @@ test("inspect: platform objects", () => {
   assert.equal(inspect(new web.Headers({ b: "2", a: "1" })), "Headers { a: '1', b: '2' }");
   assert.equal(inspect(new web.URLSearchParams("a=1")), "URLSearchParams { a: '1' }");
   assert.match(inspect(new web.Response("x", { status: 201 })), /^Response \{\n  status: 201,/);
-  assert.match(inspect(new web.Request("https://h/")), /^Request \{ method: 'GET', url: 'https:\/\/h\/', headers: Headers \{\}/);
+  assert.match(
+    inspect(new web.Request("https://h/")),
+    /^Request \{ method: 'GET', url: 'https:\/\/h\/', headers: Headers \{\}/,
+  );
   assert.match(inspect(new web.URL("https://h/x")), /^URL \{\n  href: 'https:\/\/h\/x',/);
-  assert.equal(inspect(new web.File(["x"], "n", { lastModified: 1 })), "File { name: 'n', size: 1, type: '', lastModified: 1 }");
+  assert.equal(
+    inspect(new web.File(["x"], "n", { lastModified: 1 })),
+    "File { name: 'n', size: 1, type: '', lastModified: 1 }",
+  );
   const response = new web.Response("x");
   inspect(response);
   assert.equal(internals.takeBody(response), "x"); // looking makes no stream
 });
 
 for (const args of [
-  [], ["a", 1, "b"], ["%s and %s", "x"], ["%s", "x", "y"], ["%d|%i|%f", "42.5", "42.5", "42.5"], ["%d", {}], ["%i", 12n], ["%j", { a: [1] }],
-  ["%% %s %%", 1], ["%c red", "color: red"], ["%x %s", 1], ["100%", 1], ["%s", null], ["%s", undefined], ["%s", Symbol("s")], ["%s", -5], ["%O", { a: { b: 1 } }],
-  [{ a: "x" }, "%s"], ["%s", () => 1].slice(0, 1), ["%d", "x"],
+  [],
+  ["a", 1, "b"],
+  ["%s and %s", "x"],
+  ["%s", "x", "y"],
+  ["%d|%i|%f", "42.5", "42.5", "42.5"],
+  ["%d", {}],
+  ["%i", 12n],
+  ["%j", { a: [1] }],
+  ["%% %s %%", 1],
+  ["%c red", "color: red"],
+  ["%x %s", 1],
+  ["100%", 1],
+  ["%s", null],
+  ["%s", undefined],
+  ["%s", Symbol("s")],
+  ["%s", -5],
+  ["%O", { a: { b: 1 } }],
+  [{ a: "x" }, "%s"],
+  ["%s", () => 1].slice(0, 1),
+  ["%d", "x"],
 ]) {
-  test(`format ${args.map(String).join(" ")}`, () => assert.equal(log(() => console.log(...args)), `1 ${format(...args)}`));
+  test(`format ${args.map(String).join(" ")}`, () =>
+    assert.equal(
+      log(() => console.log(...args)),
+      `1 ${format(...args)}`,
+    ));
 }
 test("levels", () => {
-  assert.equal(log(() => { for (const level of ["debug", "log", "info", "warn", "error"]) console[level](level); }), "0 debug\n1 log\n2 info\n3 warn\n4 error");
+  assert.equal(
+    log(() => {
+      for (const level of ["debug", "log", "info", "warn", "error"]) console[level](level);
+    }),
+    "0 debug\n1 log\n2 info\n3 warn\n4 error",
+  );
 });
 test("groups indent", () => {
   assert.equal(
@@ -123,12 +174,28 @@ test("groups indent", () => {
   );
 });
 test("assert", () => {
-  assert.equal(log(() => { console.assert(true, "no"); console.assert(false); console.assert(0, "why %s", "x"); console.assert("", { a: 1 }); }),
-    "4 Assertion failed\n4 Assertion failed: why x\n4 Assertion failed { a: 1 }");
+  assert.equal(
+    log(() => {
+      console.assert(true, "no");
+      console.assert(false);
+      console.assert(0, "why %s", "x");
+      console.assert("", { a: 1 });
+    }),
+    "4 Assertion failed\n4 Assertion failed: why x\n4 Assertion failed { a: 1 }",
+  );
 });
 test("count", () => {
-  assert.equal(log(() => { console.count(); console.count("x"); console.count(); console.countReset(); console.count(); console.countReset("none"); }),
-    "2 default: 1\n2 x: 1\n2 default: 2\n2 default: 1\n3 Count for 'none' does not exist");
+  assert.equal(
+    log(() => {
+      console.count();
+      console.count("x");
+      console.count();
+      console.countReset();
+      console.count();
+      console.countReset("none");
+    }),
+    "2 default: 1\n2 x: 1\n2 default: 2\n2 default: 1\n3 Count for 'none' does not exist",
+  );
 });
 test("time", () => {
   assert.equal(
@@ -155,10 +222,22 @@ test("table", () => {
 │ 2       │   │     │ 5      │
 └─────────┴───┴─────┴────────┘`,
   );
-  assert.match(log(() => console.table([{ a: 1, b: 2 }], ["b"])), /│ \(index\) │ b │/);
-  assert.equal(log(() => console.table("x")), "1 x");
+  assert.match(
+    log(() => console.table([{ a: 1, b: 2 }], ["b"])),
+    /│ \(index\) │ b │/,
+  );
+  assert.equal(
+    log(() => console.table("x")),
+    "1 x",
+  );
 });
 test("trace and dir", () => {
-  assert.match(log(() => console.trace("why %s", "x")), /^0 Trace: why x\n\s+at .*console\.test\.js/);
-  assert.equal(log(() => console.dir({ a: { b: { c: { d: 1 } } } }, { depth: null })), "1 {\n  a: { b: { c: { d: 1 } } }\n}".replace(/\n\s*/g, (m) => (m === "\n" ? " " : " ")));
+  assert.match(
+    log(() => console.trace("why %s", "x")),
+    /^0 Trace: why x\n\s+at .*console\.test\.js/,
+  );
+  assert.equal(
+    log(() => console.dir({ a: { b: { c: { d: 1 } } } }, { depth: null })),
+    "1 {\n  a: { b: { c: { d: 1 } } }\n}".replace(/\n\s*/g, (m) => (m === "\n" ? " " : " ")),
+  );
 });

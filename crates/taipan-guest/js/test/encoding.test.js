@@ -2,8 +2,27 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { drain, outcome, web } from "./support/platform.js";
 
-const same = (what, run) => test(what, () => assert.deepEqual(outcome(() => run(web)), outcome(() => run(globalThis))));
-const TEXTS = ["", "abc", "äöü", "€uro", "💩", "a💩", "💩💩", "\ud800", "a\udc00b", "\ud83d", "x".repeat(50) + "é", "\ufeffbom"];
+const same = (what, run) =>
+  test(what, () =>
+    assert.deepEqual(
+      outcome(() => run(web)),
+      outcome(() => run(globalThis)),
+    ),
+  );
+const TEXTS = [
+  "",
+  "abc",
+  "äöü",
+  "€uro",
+  "💩",
+  "a💩",
+  "💩💩",
+  "\ud800",
+  "a\udc00b",
+  "\ud83d",
+  "x".repeat(50) + "é",
+  "\ufeffbom",
+];
 
 for (const text of TEXTS) {
   same(`encode ${JSON.stringify(text)}`, ({ TextEncoder }) => [...new TextEncoder().encode(text)]);
@@ -18,8 +37,27 @@ for (const text of TEXTS) {
 same("encode() without an argument", ({ TextEncoder }) => [...new TextEncoder().encode()]);
 same("encodeInto something else", ({ TextEncoder }) => new TextEncoder().encodeInto("a", []));
 
-const LABELS = [undefined, "utf8", " UTF-8 ", "unicode-1-1-utf-8", "latin1", "ascii", "utf-16", "utf-16be", "UTF-16LE", "shift_jis", "gb18030", "big5", "euc-kr",
-  "windows-1252", "koi8-r", "iso-8859-2", "nope", "utf-7", ""];
+const LABELS = [
+  undefined,
+  "utf8",
+  " UTF-8 ",
+  "unicode-1-1-utf-8",
+  "latin1",
+  "ascii",
+  "utf-16",
+  "utf-16be",
+  "UTF-16LE",
+  "shift_jis",
+  "gb18030",
+  "big5",
+  "euc-kr",
+  "windows-1252",
+  "koi8-r",
+  "iso-8859-2",
+  "nope",
+  "utf-7",
+  "",
+];
 for (const label of LABELS) same(`label ${label}`, ({ TextDecoder }) => new TextDecoder(label).encoding);
 
 const BYTES = {
@@ -56,7 +94,8 @@ function decodings(what, encoding, bytes) {
       same(`${how}, ${size} at a time`, ({ TextDecoder }) => {
         const decoder = new TextDecoder(encoding, options);
         let text = "";
-        for (let i = 0; i < bytes.length; i += size) text += decoder.decode(new Uint8Array(bytes.slice(i, i + size)), { stream: true });
+        for (let i = 0; i < bytes.length; i += size)
+          text += decoder.decode(new Uint8Array(bytes.slice(i, i + size)), { stream: true });
         return text + decoder.decode();
       });
     }
@@ -89,7 +128,11 @@ same("chunks do not change what was left over", ({ TextDecoder }) => {
 });
 same("views and buffers", ({ TextDecoder }) => {
   const { buffer } = new Uint8Array([0x61, 0x62, 0x63, 0x64]);
-  return [new TextDecoder().decode(buffer), new TextDecoder().decode(new DataView(buffer, 1, 2)), new TextDecoder().decode(new Uint16Array(buffer, 2))];
+  return [
+    new TextDecoder().decode(buffer),
+    new TextDecoder().decode(new DataView(buffer, 1, 2)),
+    new TextDecoder().decode(new Uint16Array(buffer, 2)),
+  ];
 });
 same("not bytes", ({ TextDecoder }) => new TextDecoder().decode("text"));
 same("long UTF-16", ({ TextDecoder }) => {
@@ -104,7 +147,9 @@ test("text streams", async () => {
   let text = "";
   for await (const chunk of stream) text += chunk;
   assert.equal(text, "a💩b\ufffd");
-  const failing = ReadableStream.from([new Uint8Array([0xff])]).pipeThrough(new TextDecoderStream("utf-8", { fatal: true }));
+  const failing = ReadableStream.from([new Uint8Array([0xff])]).pipeThrough(
+    new TextDecoderStream("utf-8", { fatal: true }),
+  );
   await assert.rejects(failing.getReader().read(), TypeError);
   await drain();
 });

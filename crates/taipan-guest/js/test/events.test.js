@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { clock, logged, outcome, runDue, web } from "./support/platform.js";
 
-const same = (what, run) => test(what, () => assert.deepEqual(outcome(() => run(web)), outcome(() => run(globalThis))));
+const same = (what, run) =>
+  test(what, () =>
+    assert.deepEqual(
+      outcome(() => run(web)),
+      outcome(() => run(globalThis)),
+    ),
+  );
 
 same("listeners in order, each once", ({ EventTarget, Event }) => {
   const target = new EventTarget();
@@ -37,8 +43,14 @@ test("once; changes while dispatching", () => {
 same("stopping", ({ EventTarget, Event }) => {
   const target = new EventTarget();
   const seen = [];
-  target.addEventListener("x", (event) => { seen.push(1); event.stopPropagation(); });
-  target.addEventListener("x", (event) => { seen.push(2); event.stopImmediatePropagation(); });
+  target.addEventListener("x", (event) => {
+    seen.push(1);
+    event.stopPropagation();
+  });
+  target.addEventListener("x", (event) => {
+    seen.push(2);
+    event.stopImmediatePropagation();
+  });
   target.addEventListener("x", () => seen.push(3));
   target.dispatchEvent(new Event("x"));
   return seen;
@@ -110,7 +122,10 @@ test("CustomEvent and MessageEvent", () => {
   assert.deepEqual(new web.CustomEvent("x", { detail: { a: 1 } }).detail, { a: 1 });
   assert.equal(new web.CustomEvent("x").detail, null);
   const message = new web.MessageEvent("m", { data: 5, origin: "o" });
-  assert.deepEqual([message.data, message.origin, message.lastEventId, message.source, message.ports], [5, "o", "", null, []]);
+  assert.deepEqual(
+    [message.data, message.origin, message.lastEventId, message.source, message.ports],
+    [5, "o", "", null, []],
+  );
 });
 
 // ---- abort ----
@@ -130,7 +145,11 @@ same("abort, with and without a reason", ({ AbortController }) => {
   }
   return results.map((r) => r.slice(0, 4));
 });
-same("AbortSignal.abort", ({ AbortSignal }) => [AbortSignal.abort().reason.name, AbortSignal.abort("x").reason, AbortSignal.abort().aborted]);
+same("AbortSignal.abort", ({ AbortSignal }) => [
+  AbortSignal.abort().reason.name,
+  AbortSignal.abort("x").reason,
+  AbortSignal.abort().aborted,
+]);
 same("no signal of one's own", ({ AbortSignal }) => new AbortSignal());
 same("AbortSignal.any", ({ AbortSignal, AbortController }) => {
   const [a, b] = [new AbortController(), new AbortController()];
@@ -166,6 +185,9 @@ test("AbortSignal.timeout", async () => {
   assert.equal(signal.aborted, false);
   clock.now += 10;
   await runDue();
-  assert.deepEqual([signal.aborted, signal.reason.name, signal.reason.code, event], [true, "TimeoutError", 23, "abort"]);
+  assert.deepEqual(
+    [signal.aborted, signal.reason.name, signal.reason.code, event],
+    [true, "TimeoutError", 23, "abort"],
+  );
   assert.throws(() => web.AbortSignal.timeout(-1), TypeError);
 });

@@ -3,7 +3,9 @@ import test from "node:test";
 import { internals, outcomeAsync, web } from "./support/platform.js";
 
 const same = (what, run) =>
-  test(what, async () => assert.deepEqual(await outcomeAsync(() => run(web)), await outcomeAsync(() => run(globalThis))));
+  test(what, async () =>
+    assert.deepEqual(await outcomeAsync(() => run(web)), await outcomeAsync(() => run(globalThis))),
+  );
 const bytes = (...values) => new Uint8Array(values);
 const streamOf = ({ ReadableStream }, ...chunks) =>
   new ReadableStream({
@@ -52,13 +54,24 @@ for (const [what, make] of Object.entries(BODIES)) {
   }
   same(`Request with ${what}`, async (w) => {
     const request = new w.Request("https://h/", { method: "POST", body: make(w), duplex: "half" });
-    return [request.headers.get("content-type"), request.bodyUsed, await outcomeAsync(() => request.text()), request.bodyUsed];
+    return [
+      request.headers.get("content-type"),
+      request.bodyUsed,
+      await outcomeAsync(() => request.text()),
+      request.bodyUsed,
+    ];
   });
   same(`clones of a Response of ${what}`, async (w) => {
     const first = new w.Response(make(w), { headers: { a: "1" }, status: 201 });
     const second = first.clone();
     second.headers.set("a", "2");
-    return [await outcomeAsync(() => first.text()), await outcomeAsync(() => second.text()), first.headers.get("a"), second.status, second.bodyUsed];
+    return [
+      await outcomeAsync(() => first.text()),
+      await outcomeAsync(() => second.text()),
+      first.headers.get("a"),
+      second.status,
+      second.bodyUsed,
+    ];
   });
   same(`body of a Response of ${what} as a stream`, async (w) => {
     const response = new w.Response(make(w));
@@ -67,12 +80,33 @@ for (const [what, make] of Object.entries(BODIES)) {
     const states = [body === response.body, response.bodyUsed, body.locked];
     const reader = body.getReader();
     const all = [];
-    for (let r; !(r = await reader.read()).done; ) all.push(...r.value);
+    for (let r; !(r = await reader.read()).done;) all.push(...r.value);
     return [states, all, response.bodyUsed, await outcomeAsync(() => response.text())];
   });
 }
 
-for (const status of [undefined, 0, 99, 100, 101, 199, 200, 201, 204, 205, 304, 404, 599, 600, 999, "301", NaN, 65736, -1, 200.9]) {
+for (const status of [
+  undefined,
+  0,
+  99,
+  100,
+  101,
+  199,
+  200,
+  201,
+  204,
+  205,
+  304,
+  404,
+  599,
+  600,
+  999,
+  "301",
+  NaN,
+  65736,
+  -1,
+  200.9,
+]) {
   same(`status ${status}`, ({ Response }) => {
     const r = new Response(null, { status });
     return [r.status, r.ok];
@@ -82,7 +116,9 @@ for (const status of [undefined, 0, 99, 100, 101, 199, 200, 201, 204, 205, 304, 
 for (const statusText of [undefined, "", "Fine", "ä", "ā", "a\nb", "a\tb", "\x7f"]) {
   same(`statusText ${JSON.stringify(statusText)}`, ({ Response }) => new Response(null, { statusText }).statusText);
 }
-same("a content type of one's own stays", ({ Response }) => new Response("x", { headers: { "Content-Type": "a/b" } }).headers.get("content-type"));
+same("a content type of one's own stays", ({ Response }) =>
+  new Response("x", { headers: { "Content-Type": "a/b" } }).headers.get("content-type"),
+);
 same("defaults", ({ Response }) => {
   const { type, url, redirected, status, ok, statusText, body, bodyUsed } = new Response();
   return { type, url, redirected, status, ok, statusText, body, bodyUsed };
@@ -95,17 +131,39 @@ same("Response.error", ({ Response }) => {
 test("the headers of Response.error cannot be changed", () => {
   assert.throws(() => web.Response.error().headers.set("a", "b"), TypeError);
 });
-for (const args of [["https://h/x y"], ["https://h/", 301], ["https://h/", "307"], ["https://h/", 200], ["https://h/", 304], ["nope"], []]) {
+for (const args of [
+  ["https://h/x y"],
+  ["https://h/", 301],
+  ["https://h/", "307"],
+  ["https://h/", 200],
+  ["https://h/", 304],
+  ["nope"],
+  [],
+]) {
   same(`Response.redirect(${args})`, ({ Response }) => {
     const r = Response.redirect(...args);
     return [r.status, r.headers.get("location"), r.body, r.ok];
   });
 }
-for (const args of [[{ a: 1 }], [null], ["x"], [undefined], [() => 1], [Symbol("s")], [1n], [[], { status: 201, headers: { "x-a": "b" } }], [{}, { headers: { "content-type": "a/b" } }], [{}, { status: 204 }]]) {
-  same(`Response.json(${args.map((a) => (typeof a === "object" ? JSON.stringify(a) : String(a)))})`, async ({ Response }) => {
-    const r = Response.json(...args);
-    return [r.status, r.headers.get("content-type"), await r.text()];
-  });
+for (const args of [
+  [{ a: 1 }],
+  [null],
+  ["x"],
+  [undefined],
+  [() => 1],
+  [Symbol("s")],
+  [1n],
+  [[], { status: 201, headers: { "x-a": "b" } }],
+  [{}, { headers: { "content-type": "a/b" } }],
+  [{}, { status: 204 }],
+]) {
+  same(
+    `Response.json(${args.map((a) => (typeof a === "object" ? JSON.stringify(a) : String(a)))})`,
+    async ({ Response }) => {
+      const r = Response.json(...args);
+      return [r.status, r.headers.get("content-type"), await r.text()];
+    },
+  );
 }
 test("bytes() gives bytes of one's own", async () => {
   const given = bytes(1, 2, 3);
@@ -168,22 +226,88 @@ for (const url of ["https://h/a/../b?c#d", "relative", "https://u:p@h/", "HTTP:/
 }
 same("Request of a URL", (w) => new w.Request(new w.URL("https://h/x")).url);
 same("Request of nothing", ({ Request }) => new Request());
-for (const method of ["get", "Post", "patch", "PATCH", "delete", "head", "OPTIONS", "CONNECT", "trace", "a b", "", "Custom", "ä"]) {
+for (const method of [
+  "get",
+  "Post",
+  "patch",
+  "PATCH",
+  "delete",
+  "head",
+  "OPTIONS",
+  "CONNECT",
+  "trace",
+  "a b",
+  "",
+  "Custom",
+  "ä",
+]) {
   same(`method ${method}`, ({ Request }) => new Request("https://h/", { method }).method);
   same(`method ${method} with a body`, ({ Request }) => new Request("https://h/", { method, body: "x" }).method);
 }
-for (const init of [null, 5, { redirect: "manual" }, { redirect: "nope" }, { cache: "no-store" }, { cache: "x" }, { credentials: "omit" }, { mode: "cors" }, { mode: "x" },
-  { referrerPolicy: "origin" }, { integrity: "sha" }, { keepalive: 1 }, { signal: null }, { signal: {} }, { headers: 5 }, { headers: null }, { duplex: "half" }]) {
+for (const init of [
+  null,
+  5,
+  { redirect: "manual" },
+  { redirect: "nope" },
+  { cache: "no-store" },
+  { cache: "x" },
+  { credentials: "omit" },
+  { mode: "cors" },
+  { mode: "x" },
+  { referrerPolicy: "origin" },
+  { integrity: "sha" },
+  { keepalive: 1 },
+  { signal: null },
+  { signal: {} },
+  { headers: 5 },
+  { headers: null },
+  { duplex: "half" },
+]) {
   same(`Request init ${JSON.stringify(init)}`, ({ Request }) => {
-    const { method, redirect, cache, credentials, mode, integrity, keepalive, referrerPolicy, referrer, destination, duplex, bodyUsed, body } = new Request("https://h/", init);
-    return { method, redirect, cache, credentials, mode, integrity, keepalive, referrerPolicy, referrer, destination, duplex, bodyUsed, body };
+    const {
+      method,
+      redirect,
+      cache,
+      credentials,
+      mode,
+      integrity,
+      keepalive,
+      referrerPolicy,
+      referrer,
+      destination,
+      duplex,
+      bodyUsed,
+      body,
+    } = new Request("https://h/", init);
+    return {
+      method,
+      redirect,
+      cache,
+      credentials,
+      mode,
+      integrity,
+      keepalive,
+      referrerPolicy,
+      referrer,
+      destination,
+      duplex,
+      bodyUsed,
+      body,
+    };
   });
 }
 same("a Request from a Request", async ({ Request }) => {
   const first = new Request("https://h/", { method: "POST", body: "x", headers: { a: "1" }, redirect: "error" });
   const second = new Request(first);
   second.headers.set("a", "2");
-  return [first.bodyUsed, second.bodyUsed, first.headers.get("a"), second.redirect, await second.text(), await outcomeAsync(() => new Request(first))];
+  return [
+    first.bodyUsed,
+    second.bodyUsed,
+    first.headers.get("a"),
+    second.redirect,
+    await second.text(),
+    await outcomeAsync(() => new Request(first)),
+  ];
 });
 same("a Request from a Request with a stream", async (w) => {
   const first = new w.Request("https://h/", { method: "POST", body: streamOf(w, bytes(65)), duplex: "half" });
@@ -195,7 +319,10 @@ same("a Request from a Request with another body", async ({ Request }) => {
   const second = new Request(first, { body: "y", method: "PUT" });
   return [first.bodyUsed, second.method, second.headers.get("content-type"), await second.text(), await first.text()];
 });
-same("a GET from a POST", ({ Request }) => new Request(new Request("https://h/", { method: "POST", body: "x" }), { method: "GET" }).method);
+same(
+  "a GET from a POST",
+  ({ Request }) => new Request(new Request("https://h/", { method: "POST", body: "x" }), { method: "GET" }).method,
+);
 same("clone of a Request", async ({ Request }) => {
   const first = new Request("https://h/", { method: "POST", body: "x", headers: { a: "1" } });
   const second = first.clone();
@@ -208,12 +335,20 @@ same("signals follow", ({ Request, AbortController }) => {
   const copy = request.clone();
   const again = new Request(request);
   controller.abort("why");
-  return [request.signal === controller.signal, request.signal.aborted, copy.signal.reason, again.signal.aborted, new Request("https://h/").signal.aborted];
+  return [
+    request.signal === controller.signal,
+    request.signal.aborted,
+    copy.signal.reason,
+    again.signal.aborted,
+    new Request("https://h/").signal.aborted,
+  ];
 });
 same("class strings and enumerable members", ({ Request, Response }) => [
   String(new Request("https://h/")),
   String(new Response()),
-  Object.keys(Response.prototype).filter((k) => k !== "cf" && k !== "bytes").sort(),
+  Object.keys(Response.prototype)
+    .filter((k) => k !== "cf" && k !== "bytes")
+    .sort(),
   Object.keys(Response).sort(),
   [Request.length, Response.length, Request.name, Response.name, Response.json.length, Response.redirect.length],
 ]);
@@ -234,9 +369,18 @@ test("an incoming request", async () => {
   };
   const whole = make();
   assert.ok(whole instanceof web.Request);
-  assert.deepEqual([...whole.headers], [["content-type", "text/plain"], ["x", "1, 2"]]);
+  assert.deepEqual(
+    [...whole.headers],
+    [
+      ["content-type", "text/plain"],
+      ["x", "1, 2"],
+    ],
+  );
   assert.throws(() => whole.headers.set("a", "b"), TypeError);
-  assert.deepEqual([whole.method, whole.url, whole.bodyUsed, whole.cf.country, whole.signal.aborted], ["POST", "https://h/x", false, "X", false]);
+  assert.deepEqual(
+    [whole.method, whole.url, whole.bodyUsed, whole.cf.country, whole.signal.aborted],
+    ["POST", "https://h/x", false, "X", false],
+  );
   assert.equal(await whole.text(), "Hi");
   assert.equal(whole.bodyUsed, true);
   await assert.rejects(whole.text(), TypeError);

@@ -3,17 +3,26 @@ import test from "node:test";
 import { outcomeAsync, web } from "./support/platform.js";
 
 const same = (what, run) =>
-  test(what, async () => assert.deepEqual(await outcomeAsync(() => run(web)), await outcomeAsync(() => run(globalThis))));
+  test(what, async () =>
+    assert.deepEqual(await outcomeAsync(() => run(web)), await outcomeAsync(() => run(globalThis))),
+  );
 const bytes = (...values) => new Uint8Array(values);
 const show = (form) =>
-  Promise.all([...form].map(async ([name, v]) => [name, typeof v === "string" ? v : [v.name, v.type, v.size, [...new Uint8Array(await v.arrayBuffer())]]]));
+  Promise.all(
+    [...form].map(async ([name, v]) => [
+      name,
+      typeof v === "string" ? v : [v.name, v.type, v.size, [...new Uint8Array(await v.arrayBuffer())]],
+    ]),
+  );
 
 same("Blob of many parts", async ({ Blob }) => {
   const blob = new Blob(["ä", bytes(1, 2), bytes(3).buffer, new Blob(["z"]), 5, "\ud800"], { type: "A/B;C=D" });
   return [blob.size, blob.type, [...new Uint8Array(await blob.arrayBuffer())]];
 });
-for (const type of ["text/plain", "TEXT", "ä", "a\nb", "", null, undefined]) same(`Blob type ${type}`, ({ Blob }) => new Blob([], { type }).type);
-for (const parts of [undefined, [], "text", 5, null, {}, new Set(["a"])]) same(`Blob of ${typeof parts} ${parts}`, ({ Blob }) => new Blob(parts).size);
+for (const type of ["text/plain", "TEXT", "ä", "a\nb", "", null, undefined])
+  same(`Blob type ${type}`, ({ Blob }) => new Blob([], { type }).type);
+for (const parts of [undefined, [], "text", 5, null, {}, new Set(["a"])])
+  same(`Blob of ${typeof parts} ${parts}`, ({ Blob }) => new Blob(parts).size);
 for (const args of [[], [1], [1, 3], [-2], [0, -1], [3, 1], [0, 99], [1, 2, "X/Y"]]) {
   same(`slice(${args})`, async ({ Blob }) => {
     const part = new Blob(["abcd"], { type: "a/b" }).slice(...args);
@@ -38,11 +47,26 @@ same("FormData", ({ FormData }) => {
   f.append("a", null);
   f.set("b", "3");
   f.set("c", "4");
-  return [[...f], f.get("a"), f.getAll("a"), f.get("x"), f.getAll("x"), f.has("a"), f.has("x"), [...f.keys()], [...f.values()]];
+  return [
+    [...f],
+    f.get("a"),
+    f.getAll("a"),
+    f.get("x"),
+    f.getAll("x"),
+    f.has("a"),
+    f.has("x"),
+    [...f.keys()],
+    [...f.values()],
+  ];
 });
 same("FormData: set and delete", ({ FormData }) => {
   const f = new FormData();
-  for (const [k, v] of [["a", "1"], ["b", "2"], ["a", "3"]]) f.append(k, v);
+  for (const [k, v] of [
+    ["a", "1"],
+    ["b", "2"],
+    ["a", "3"],
+  ])
+    f.append(k, v);
   f.set("a", "9");
   f.delete("b");
   return [...f];
@@ -75,8 +99,12 @@ test("multipart made here is read by Node, and the other way", async () => {
   const ours = new web.Response(form(web));
   const theirs = new Response(form(globalThis));
   const [a, b] = [await ours.arrayBuffer(), await theirs.arrayBuffer()];
-  const readByNode = await new Response(a, { headers: { "content-type": ours.headers.get("content-type") } }).formData();
-  const readHere = await new web.Response(b, { headers: { "content-type": theirs.headers.get("content-type") } }).formData();
+  const readByNode = await new Response(a, {
+    headers: { "content-type": ours.headers.get("content-type") },
+  }).formData();
+  const readHere = await new web.Response(b, {
+    headers: { "content-type": theirs.headers.get("content-type") },
+  }).formData();
   assert.deepEqual(await show(readHere), await show(readByNode));
 });
 
@@ -94,7 +122,8 @@ const MULTIPART = {
 };
 for (const [what, text] of Object.entries(MULTIPART)) {
   same(`multipart: ${what}`, async ({ Response }) =>
-    show(await new Response(text, { headers: { "content-type": "multipart/form-data; boundary=B" } }).formData()));
+    show(await new Response(text, { headers: { "content-type": "multipart/form-data; boundary=B" } }).formData()),
+  );
 }
 test("multipart: a boundary is at the beginning of a line", async () => {
   const text = `${part('Content-Disposition: form-data; name="a"', "x--B\r\n-By\r\n--")}--B--\r\n`;
@@ -102,9 +131,18 @@ test("multipart: a boundary is at the beginning of a line", async () => {
   assert.deepEqual([...(await response.formData())], [["a", "x--B\r\n-By\r\n--"]]); // Node 20 refuses it
 });
 test("multipart: what is before the first boundary does not count", async () => {
-  const response = new web.Response(`hello\r\n${MULTIPART.simple}`, { headers: { "content-type": 'Multipart/Form-Data; x=y; boundary="B"' } });
+  const response = new web.Response(`hello\r\n${MULTIPART.simple}`, {
+    headers: { "content-type": 'Multipart/Form-Data; x=y; boundary="B"' },
+  });
   assert.deepEqual([...(await response.formData())], [["a", "1"]]);
 });
-for (const type of ["multipart/form-data", "text/plain", "application/json", "application/x-www-form-urlencoded; charset=x"]) {
-  same(`form data of ${type}`, async ({ Response }) => [...(await new Response("a=1&b=%20+", { headers: { "content-type": type } }).formData())]);
+for (const type of [
+  "multipart/form-data",
+  "text/plain",
+  "application/json",
+  "application/x-www-form-urlencoded; charset=x",
+]) {
+  same(`form data of ${type}`, async ({ Response }) => [
+    ...(await new Response("a=1&b=%20+", { headers: { "content-type": type } }).formData()),
+  ]);
 }

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { clock, host, internals, outcome, web } from "./support/platform.js";
 
-const same = (what, run) => test(what, () => assert.deepEqual(outcome(() => run(web)), outcome(() => run(globalThis))));
+const same = (what, run) =>
+  test(what, () =>
+    assert.deepEqual(
+      outcome(() => run(web)),
+      outcome(() => run(globalThis)),
+    ),
+  );
 
 // ---- structuredClone ----
 const VALUES = {
@@ -15,8 +21,19 @@ const VALUES = {
   buffer: () => new Uint8Array([1, 2, 3]).buffer,
   views: () => [new Uint8Array([1, 2, 3]).subarray(1), new Float64Array([1.5]), new DataView(new ArrayBuffer(4), 1, 2)],
   "null prototype": () => Object.assign(Object.create(null), { a: 1 }),
-  "object of a class": () => new (class Point { x = 1; #y = 2; get z() { return this.#y; } })(),
-  getter: () => ({ get a() { return 5; } }),
+  "object of a class": () =>
+    new (class Point {
+      x = 1;
+      #y = 2;
+      get z() {
+        return this.#y;
+      }
+    })(),
+  getter: () => ({
+    get a() {
+      return 5;
+    },
+  }),
   symbols: () => ({ [Symbol("s")]: 1, a: 2 }),
   function: () => ({ f() {} }),
   symbol: () => Symbol("s"),
@@ -51,7 +68,10 @@ test("structuredClone: errors", () => {
   error.extra = 1;
   const copy = web.structuredClone(error);
   assert.ok(copy instanceof RangeError);
-  assert.deepEqual([copy.name, copy.message, copy.cause, copy.stack, copy.extra], ["RangeError", "r", { a: 1 }, error.stack, undefined]);
+  assert.deepEqual(
+    [copy.name, copy.message, copy.cause, copy.stack, copy.extra],
+    ["RangeError", "r", { a: 1 }, error.stack, undefined],
+  );
   class Own extends Error {
     name = "Own";
   }
@@ -63,7 +83,13 @@ same("structuredClone: transfer", ({ structuredClone }) => {
   const { buffer } = new Uint8Array([1, 2, 3, 4]);
   const view = new Uint16Array(buffer, 2, 1);
   const copy = structuredClone({ buffer, view, list: [buffer] }, { transfer: [buffer] });
-  return [buffer.byteLength, [...new Uint8Array(copy.buffer)], copy.view.byteOffset, copy.view.buffer === copy.buffer, copy.list[0] === copy.buffer];
+  return [
+    buffer.byteLength,
+    [...new Uint8Array(copy.buffer)],
+    copy.view.byteOffset,
+    copy.view.buffer === copy.buffer,
+    copy.list[0] === copy.buffer,
+  ];
 });
 test("structuredClone: nothing moves when cloning fails", () => {
   const buffer = new ArrayBuffer(4);
@@ -92,7 +118,10 @@ test("crypto", () => {
   assert.ok(array.some((x) => x > 0));
   const part = new Uint8Array(8).subarray(2, 4);
   crypto.getRandomValues(part);
-  assert.deepEqual([...new Uint8Array(part.buffer)].filter((_, i) => i < 2 || i > 3), [0, 0, 0, 0, 0, 0]);
+  assert.deepEqual(
+    [...new Uint8Array(part.buffer)].filter((_, i) => i < 2 || i > 3),
+    [0, 0, 0, 0, 0, 0],
+  );
   crypto.getRandomValues(new BigInt64Array(2));
   crypto.getRandomValues(new Uint8Array(65536));
   assert.throws(() => crypto.getRandomValues(new Uint8Array(65537)), { name: "QuotaExceededError" });
@@ -111,7 +140,9 @@ test("performance", () => {
 test("streams", async () => {
   const upper = new web.TransformStream({ transform: (chunk, c) => c.enqueue(chunk.toUpperCase()) });
   const out = [];
-  await web.ReadableStream.from(["a", "b"]).pipeThrough(upper).pipeTo(new web.WritableStream({ write: (chunk) => void out.push(chunk) }));
+  await web.ReadableStream.from(["a", "b"])
+    .pipeThrough(upper)
+    .pipeTo(new web.WritableStream({ write: (chunk) => void out.push(chunk) }));
   assert.deepEqual(out, ["A", "B"]);
 });
 
@@ -126,7 +157,19 @@ test("globals are writable, configurable and not enumerable, and named as they a
   }
 });
 test("interfaces have the length that Web IDL says", () => {
-  const one = ["CustomEvent", "Event", "MessageEvent", "Request", "URL", "queueMicrotask", "reportError", "setImmediate", "setInterval", "setTimeout", "structuredClone"];
+  const one = [
+    "CustomEvent",
+    "Event",
+    "MessageEvent",
+    "Request",
+    "URL",
+    "queueMicrotask",
+    "reportError",
+    "setImmediate",
+    "setInterval",
+    "setTimeout",
+    "structuredClone",
+  ];
   const streams = Object.getOwnPropertyNames(web).filter((name) => /Stream|Strategy/.test(name));
   for (const name of Object.getOwnPropertyNames(web)) {
     if (typeof web[name] !== "function" || streams.includes(name)) continue;
@@ -146,8 +189,13 @@ test("prototypes have Node's members", () => {
   for (const name of Object.getOwnPropertyNames(web)) {
     const theirs = globalThis[name];
     if (typeof theirs !== "function" || !/^[A-Z]/.test(name) || absent[name] === null) continue;
-    for (const [ours, other] of [[web[name], theirs], [web[name].prototype, theirs.prototype]]) {
-      const missing = Object.getOwnPropertyNames(other).filter((key) => !(key in ours) && !(absent[name] ?? []).includes(key));
+    for (const [ours, other] of [
+      [web[name], theirs],
+      [web[name].prototype, theirs.prototype],
+    ]) {
+      const missing = Object.getOwnPropertyNames(other).filter(
+        (key) => !(key in ours) && !(absent[name] ?? []).includes(key),
+      );
       assert.deepEqual(missing, [], name);
     }
   }

@@ -133,7 +133,8 @@ test("any of the clear functions clears", async () => {
 });
 
 test("only functions", () => {
-  for (const set of [web.setTimeout, web.setInterval, web.setImmediate, web.queueMicrotask]) assert.throws(() => set("code"), TypeError);
+  for (const set of [web.setTimeout, web.setInterval, web.setImmediate, web.queueMicrotask])
+    assert.throws(() => set("code"), TypeError);
 });
 
 test("an exception is reported and the next timer runs", async () => {
@@ -172,7 +173,12 @@ test("message channels", async () => {
   object.a.push(2);
   assert.deepEqual(got, []);
   await runDue();
-  assert.deepEqual(got, [["early", "message", true, true], "microtask", [{ a: [1] }, "message", true, true], "microtask"]);
+  assert.deepEqual(got, [
+    ["early", "message", true, true],
+    "microtask",
+    [{ a: [1] }, "message", true, true],
+    "microtask",
+  ]);
   got.length = 0;
   port2.addEventListener("message", (event) => got.push(event.data));
   port1.postMessage(1);

@@ -2,8 +2,26 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { outcome, web } from "./support/platform.js";
 
-const same = (what, run) => test(what, () => assert.deepEqual(outcome(() => run(web)), outcome(() => run(globalThis))));
-const PARTS = ["href", "origin", "protocol", "username", "password", "host", "hostname", "port", "pathname", "search", "hash"];
+const same = (what, run) =>
+  test(what, () =>
+    assert.deepEqual(
+      outcome(() => run(web)),
+      outcome(() => run(globalThis)),
+    ),
+  );
+const PARTS = [
+  "href",
+  "origin",
+  "protocol",
+  "username",
+  "password",
+  "host",
+  "hostname",
+  "port",
+  "pathname",
+  "search",
+  "hash",
+];
 const show = (url) => [...PARTS.map((p) => url[p]), String(url), JSON.stringify(url)];
 
 for (const args of [
@@ -28,9 +46,24 @@ test("URL.parse", () => {
   assert.equal(web.URL.parse("x", "https://h/").href, "https://h/x");
 });
 for (const [part, value] of [
-  ["href", "http://other/"], ["href", "nope"], ["protocol", "http"], ["protocol", "data:"], ["username", "a b"], ["password", "x:y"],
-  ["host", "n:99"], ["hostname", "n"], ["hostname", "a b"], ["port", "443"], ["port", "81x"], ["port", "x"], ["pathname", "a b?"], ["search", "?x=y"],
-  ["search", ""], ["hash", "h i"], ["hash", ""], ["origin", "x"],
+  ["href", "http://other/"],
+  ["href", "nope"],
+  ["protocol", "http"],
+  ["protocol", "data:"],
+  ["username", "a b"],
+  ["password", "x:y"],
+  ["host", "n:99"],
+  ["hostname", "n"],
+  ["hostname", "a b"],
+  ["port", "443"],
+  ["port", "81x"],
+  ["port", "x"],
+  ["pathname", "a b?"],
+  ["search", "?x=y"],
+  ["search", ""],
+  ["hash", "h i"],
+  ["hash", ""],
+  ["origin", "x"],
 ]) {
   same(`set ${part} = ${value}`, ({ URL }) => {
     const url = new URL("https://u@h:8080/p?q=1#f");
@@ -44,11 +77,17 @@ same("parameters change the URL", ({ URL }) => {
   const url = new URL("https://h/?a=1&b=%20x");
   const steps = [];
   const params = url.searchParams;
-  params.append("c", "ä&"); steps.push(url.href);
-  params.set("a", "2"); steps.push(url.search);
-  params.delete("b"); steps.push(url.href);
-  params.sort(); steps.push(url.href);
-  params.delete("a"); params.delete("c"); steps.push(url.href, url.search);
+  params.append("c", "ä&");
+  steps.push(url.href);
+  params.set("a", "2");
+  steps.push(url.search);
+  params.delete("b");
+  steps.push(url.href);
+  params.sort();
+  steps.push(url.href);
+  params.delete("a");
+  params.delete("c");
+  steps.push(url.href, url.search);
   return steps;
 });
 same("search changes the parameters", ({ URL }) => {
@@ -61,11 +100,52 @@ same("search changes the parameters", ({ URL }) => {
 });
 
 for (const init of [
-  undefined, "", "?", "??a", "a", "a=", "=b", "a=b=c", "a&&b", "&", "a=1&a=2", "a+b=c+d", "%41=%42", "%=%4", "%zz=%f", "%ff%fe=%c3", "a=%F0%9F%92%A9", "💩=ü", "\ud800=1",
-  "a=%EF%BB%BFx", "x=%2B+%26%3D", { a: 1, b: [2, 3] }, [["a", "b"], ["a", "c"]], [["a"]], [["a", "b", "c"]], ["ab"], ["abc"], new Map([["k", "v"]]),
-  { [Symbol("s")]: 1 }, 5, [], {}, () => 1, "a=%00", "a=!'()*~-._", "a=\"<>\\^`{|}",
+  undefined,
+  "",
+  "?",
+  "??a",
+  "a",
+  "a=",
+  "=b",
+  "a=b=c",
+  "a&&b",
+  "&",
+  "a=1&a=2",
+  "a+b=c+d",
+  "%41=%42",
+  "%=%4",
+  "%zz=%f",
+  "%ff%fe=%c3",
+  "a=%F0%9F%92%A9",
+  "💩=ü",
+  "\ud800=1",
+  "a=%EF%BB%BFx",
+  "x=%2B+%26%3D",
+  { a: 1, b: [2, 3] },
+  [
+    ["a", "b"],
+    ["a", "c"],
+  ],
+  [["a"]],
+  [["a", "b", "c"]],
+  ["ab"],
+  ["abc"],
+  new Map([["k", "v"]]),
+  { [Symbol("s")]: 1 },
+  5,
+  [],
+  {},
+  () => 1,
+  "a=%00",
+  "a=!'()*~-._",
+  'a="<>\\^`{|}',
 ]) {
-  const what = typeof init === "string" ? JSON.stringify(init) : Array.isArray(init) ? `list ${JSON.stringify(init)}` : typeof init;
+  const what =
+    typeof init === "string"
+      ? JSON.stringify(init)
+      : Array.isArray(init)
+        ? `list ${JSON.stringify(init)}`
+        : typeof init;
   same(`URLSearchParams: ${what}`, ({ URLSearchParams }) => {
     const p = new URLSearchParams(init);
     return [[...p], String(p), p.size];
@@ -81,7 +161,16 @@ same("every ASCII character, and back", ({ URLSearchParams }) => {
 });
 same("get, getAll, has", ({ URLSearchParams }) => {
   const p = new URLSearchParams("a=1&b=2&a=3");
-  return [p.get("a"), p.get("x"), p.getAll("a"), p.getAll("x"), p.has("a"), p.has("a", "3"), p.has("a", "9"), p.has("a", undefined)];
+  return [
+    p.get("a"),
+    p.get("x"),
+    p.getAll("a"),
+    p.getAll("x"),
+    p.has("a"),
+    p.has("a", "3"),
+    p.has("a", "9"),
+    p.has("a", undefined),
+  ];
 });
 same("delete with a value", ({ URLSearchParams }) => {
   const p = new URLSearchParams("a=1&a=2&b=3");

@@ -7,15 +7,12 @@ import { describe } from "./webidl";
 
 let create!: () => AbortSignal;
 let abort!: (signal: AbortSignal, reason: unknown) => void;
-/** Runs `algorithm` before the listeners when the signal aborts. */
-let onAbort!: (signal: AbortSignal, algorithm: () => void) => void;
 
 const KEY = Symbol("AbortSignal");
 
 export class AbortSignal extends EventTarget {
   #aborted = false;
   #reason: unknown = undefined;
-  #algorithms: (() => void)[] = [];
   #onabort: HandlerAttribute | undefined;
   /**
    * A dependent signal holds its sources; they hold it weakly until somebody listens to it. Otherwise every
@@ -28,7 +25,6 @@ export class AbortSignal extends EventTarget {
   static {
     create = () => new AbortSignal(KEY);
     abort = (signal, reason) => signal.#abort(reason);
-    onAbort = (signal, algorithm) => void signal.#algorithms.push(algorithm);
   }
 
   constructor(key: symbol | undefined = undefined) {
@@ -45,16 +41,21 @@ export class AbortSignal extends EventTarget {
 
   static timeout(milliseconds: number): AbortSignal {
     const delay = Number(milliseconds);
-    if (!(delay >= 0 && delay <= Number.MAX_SAFE_INTEGER)) throw new TypeError(`Not a number of milliseconds: ${milliseconds}`);
+    if (!(delay >= 0 && delay <= Number.MAX_SAFE_INTEGER))
+      throw new TypeError(`Not a number of milliseconds: ${milliseconds}`);
     const signal = create();
-    setTimeout(() => signal.#abort(new DOMException("The operation timed out", "TimeoutError")), Math.min(delay, 0x7fffffff));
+    setTimeout(
+      () => signal.#abort(new DOMException("The operation timed out", "TimeoutError")),
+      Math.min(delay, 0x7fffffff),
+    );
     return signal;
   }
 
   static any(signals: Iterable<AbortSignal>): AbortSignal {
     const result = create();
     const given = [...signals];
-    for (const signal of given) if (!(signal instanceof AbortSignal)) throw new TypeError("An element is not an AbortSignal");
+    for (const signal of given)
+      if (!(signal instanceof AbortSignal)) throw new TypeError("An element is not an AbortSignal");
     const first = given.find((signal) => signal.#aborted);
     if (first) {
       result.#aborted = true;
@@ -89,11 +90,19 @@ export class AbortSignal extends EventTarget {
     (this.#onabort ??= new HandlerAttribute("abort")).set(this, handler);
   }
 
-  override addEventListener(type: string, listener: Listener | null, options: boolean | ListenerOptions | null = {}): void {
+  override addEventListener(
+    type: string,
+    listener: Listener | null,
+    options: boolean | ListenerOptions | null = {},
+  ): void {
     super.addEventListener(type, listener, options);
     if (!this.#aborted) for (const source of this.#sources) source.#listened.add(this);
   }
-  override removeEventListener(type: string, listener: Listener | null, options: boolean | ListenerOptions | null = {}): void {
+  override removeEventListener(
+    type: string,
+    listener: Listener | null,
+    options: boolean | ListenerOptions | null = {},
+  ): void {
     super.removeEventListener(type, listener, options);
     if (!isListening(this)) for (const source of this.#sources) source.#listened.delete(this);
   }
@@ -111,8 +120,10 @@ export class AbortSignal extends EventTarget {
       signal.#reason = why;
     }
     for (const signal of affected) {
-      for (const algorithm of signal.#algorithms.splice(0)) algorithm();
       dispatchTrusted(signal, new Event("abort"));
+      // Its other sources have no more to tell it.
+      for (const source of signal.#sources) source.#listened.delete(signal);
+      signal.#sources = [];
       signal.#listened.clear();
       signal.#dependents = [];
     }
@@ -144,4 +155,4 @@ export class AbortController {
 }
 describe(AbortController, "AbortController");
 
-export { create as createSignal, abort as abortSignal, onAbort };
+export { create as createSignal };

@@ -73,7 +73,8 @@ export class Body {
   /** The body for another message; this one has been used then. */
   move(): Body {
     if (this.isNull) return new Body();
-    if (this.isUnusable) throw new TypeError("The body has been read already, or is being read: it cannot be passed on");
+    if (this.isUnusable)
+      throw new TypeError("The body has been read already, or is being read: it cannot be passed on");
     // Whoever holds the stream must find it locked, so the other message gets what comes out of a pipe.
     const stream = this.stream?.pipeThrough(new TransformStream<unknown, unknown>()) ?? null;
     const moved = Body.of({ source: this.source, pull: this.pull, stream, length: this.length });
@@ -87,7 +88,7 @@ export class Body {
     if (this.source !== null) return this.source;
     const chunks: Uint8Array[] = [];
     if (this.pull) {
-      for (let chunk; (chunk = await this.pull()); ) chunks.push(chunk);
+      for (let chunk; (chunk = await this.pull());) chunks.push(chunk);
     } else if (this.stream) {
       const reader = this.stream.getReader();
       for (;;) {
@@ -154,7 +155,8 @@ export function extractBody(init: unknown): { body: Body; type: string | null } 
   });
   if (typeof init === "string") return whole(usv(init), TEXT);
   if (init instanceof ReadableStream) {
-    if (isDisturbed(init) || init.locked) throw new TypeError("The stream given as the body is locked or was read from");
+    if (isDisturbed(init) || init.locked)
+      throw new TypeError("The stream given as the body is locked or was read from");
     return { body: Body.of({ stream: init as ReadableStream<unknown> }), type: null };
   }
   if (init instanceof Blob) return whole(blobBytes(init), init.type || null);
@@ -201,7 +203,11 @@ async function readFormData(body: Body, contentType: string): Promise<FormData> 
 }
 
 /** Gives an interface the members of BodyMixin. `bodyOf` and `headersOf` throw for anything else. */
-export function mixBody<T extends object>(cls: Interface, bodyOf: (self: T) => Body, headersOf: (self: T) => Headers): void {
+export function mixBody<T extends object>(
+  cls: Interface,
+  bodyOf: (self: T) => Body,
+  headersOf: (self: T) => Headers,
+): void {
   const mixin = {
     get body() {
       return bodyOf(this as unknown as T).toStream();

@@ -21,7 +21,7 @@ function show(value: unknown): string {
 }
 
 /** The console standard's Formatter: `%s %d %i %f %o %O %j %c %%` in the first argument, the others appended. */
-export function formatArguments(args: readonly unknown[]): string {
+function formatArguments(args: readonly unknown[]): string {
   const [first, ...rest] = args;
   if (typeof first !== "string" || !first.includes("%")) return args.map(show).join(" ");
   let used = 0;
@@ -36,11 +36,23 @@ export function formatArguments(args: readonly unknown[]): string {
 function substitute(kind: string, value: unknown): string {
   switch (kind) {
     case "s":
-      return typeof value === "object" && value !== null ? inspect(value, 0) : typeof value === "bigint" ? `${value}n` : String(value);
+      return typeof value === "object" && value !== null
+        ? inspect(value, 0)
+        : typeof value === "bigint"
+          ? `${value}n`
+          : String(value);
     case "d":
-      return typeof value === "bigint" ? `${value}n` : typeof value === "symbol" || typeof value === "object" ? "NaN" : String(Number(value));
+      return typeof value === "bigint"
+        ? `${value}n`
+        : typeof value === "symbol" || typeof value === "object"
+          ? "NaN"
+          : String(Number(value));
     case "i":
-      return typeof value === "bigint" ? `${value}n` : typeof value === "symbol" ? "NaN" : String(parseInt(String(value), 10));
+      return typeof value === "bigint"
+        ? `${value}n`
+        : typeof value === "symbol"
+          ? "NaN"
+          : String(parseInt(String(value), 10));
     case "f":
       return typeof value === "symbol" ? "NaN" : String(parseFloat(String(value)));
     case "j":
@@ -77,9 +89,11 @@ function elapsed(label: string): string | undefined {
 function table(data: unknown, columns?: readonly string[]): void {
   if (typeof data !== "object" || data === null) return emit(LOG, show(data));
   const rows: [string, unknown][] =
-    data instanceof Map ? [...data].map(([k, v]) => [show(k), v])
-    : data instanceof Set ? [...data].map((v, i) => [String(i), v])
-    : Object.entries(data);
+    data instanceof Map
+      ? [...data].map(([k, v]) => [show(k), v])
+      : data instanceof Set
+        ? [...data].map((v, i) => [String(i), v])
+        : Object.entries(data);
   const names = new Set<string>(columns);
   let hasValues = false;
   for (const [, row] of rows) {
@@ -94,11 +108,18 @@ function table(data: unknown, columns?: readonly string[]): void {
   });
   const widths = header.map((name, i) => Math.max(name.length, ...lines.map((line) => line[i]?.length ?? 0)));
   const draw = (cells: string[]) => `│ ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(" │ ")} │`;
-  const rule = (left: string, cross: string, right: string) => left + widths.map((w) => "─".repeat(w + 2)).join(cross) + right;
-  emit(LOG, [rule("┌", "┬", "┐"), draw(header), rule("├", "┼", "┤"), ...lines.map(draw), rule("└", "┴", "┘")].join("\n"));
+  const rule = (left: string, cross: string, right: string) =>
+    left + widths.map((w) => "─".repeat(w + 2)).join(cross) + right;
+  emit(
+    LOG,
+    [rule("┌", "┬", "┐"), draw(header), rule("├", "┼", "┤"), ...lines.map(draw), rule("└", "┴", "┘")].join("\n"),
+  );
 }
 
-const at = (level: number) => (...args: unknown[]) => emit(level, formatArguments(args));
+const at =
+  (level: number) =>
+  (...args: unknown[]) =>
+    emit(level, formatArguments(args));
 
 function group(...label: unknown[]): void {
   if (label.length) emit(LOG, formatArguments(label));

@@ -82,7 +82,13 @@ export class TextDecoder {
 
   decode(input: unknown = undefined, options: { stream?: boolean } | null = {}): string {
     // Pyodide's glue comes this way with every longer string.
-    if (this.#isSimple && input instanceof Uint8Array && arguments.length === 1 && !this.#begun && !this.#pending.length) {
+    if (
+      this.#isSimple &&
+      input instanceof Uint8Array &&
+      arguments.length === 1 &&
+      !this.#begun &&
+      !this.#pending.length
+    ) {
       const text = host.utf8Decode(input);
       return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
     }

@@ -141,7 +141,12 @@ describe(Event, "Event");
 constants(Event, { NONE: 0, CAPTURING_PHASE: 1, AT_TARGET: 2, BUBBLING_PHASE: 3 });
 Object.defineProperty(Event.prototype, inspected, {
   value(this: Event) {
-    return { type: this.type, defaultPrevented: this.defaultPrevented, cancelable: this.cancelable, timeStamp: this.timeStamp };
+    return {
+      type: this.type,
+      defaultPrevented: this.defaultPrevented,
+      cancelable: this.cancelable,
+      timeStamp: this.timeStamp,
+    };
   },
 });
 
@@ -234,7 +239,11 @@ export class EventTarget {
     if (!list || !found) return;
     found.removed = true;
     if (list.length === 1) this.#listeners?.delete(name);
-    else this.#listeners?.set(name, list.filter((r) => r !== found));
+    else
+      this.#listeners?.set(
+        name,
+        list.filter((r) => r !== found),
+      );
   }
 
   dispatchEvent(event: Event): boolean {

@@ -150,7 +150,12 @@ export function parseMultipart(bytes: Uint8Array, boundary: string): FormData {
     const headEnd = find(bytes, blank, at);
     const end = headEnd < 0 ? -1 : find(bytes, delimiter, headEnd + 2);
     if (end < 0) throw malformed("a part has no end");
-    pairs.push(parsePart(host.utf8Decode(bytes.subarray(at + 2, headEnd)), bytes.subarray(headEnd + 4, Math.max(end, headEnd + 4))));
+    pairs.push(
+      parsePart(
+        host.utf8Decode(bytes.subarray(at + 2, headEnd)),
+        bytes.subarray(headEnd + 4, Math.max(end, headEnd + 4)),
+      ),
+    );
     at = end + delimiter.length;
   }
 }

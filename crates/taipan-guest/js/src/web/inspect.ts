@@ -83,7 +83,13 @@ function formatObject(value: object, depth: number, seen: object[], indent: stri
   }
   if (typeof value === "function") return withProperties(functionHead(value), value, depth, seen, indent);
   if (value instanceof Date) {
-    return withProperties(Number.isNaN(value.getTime()) ? "Invalid Date" : value.toISOString(), value, depth, seen, indent);
+    return withProperties(
+      Number.isNaN(value.getTime()) ? "Invalid Date" : value.toISOString(),
+      value,
+      depth,
+      seen,
+      indent,
+    );
   }
   if (value instanceof RegExp) return withProperties(String(value), value, depth, seen, indent);
   if (value instanceof String || value instanceof Number || value instanceof Boolean) {
@@ -94,9 +100,11 @@ function formatObject(value: object, depth: number, seen: object[], indent: stri
   }
   const isPlain = name === "Object" && (tag === undefined || tag === "Object");
   const size =
-    value instanceof Map || value instanceof Set ? value.size
-    : Array.isArray(value) || isTypedArray(value) ? value.length
-    : undefined;
+    value instanceof Map || value instanceof Set
+      ? value.size
+      : Array.isArray(value) || isTypedArray(value)
+        ? value.length
+        : undefined;
   const label = [
     name === null ? "[Object: null prototype]" : isPlain || (name === "Array" && Array.isArray(value)) ? "" : name,
     size === undefined || (name === "Array" && Array.isArray(value)) ? "" : `(${size})`,
@@ -152,7 +160,7 @@ function arrayItems(value: unknown[] | TypedArray, depth: number, seen: object[]
   const end = Math.min(value.length, MAX_ITEMS);
   for (let i = 0; i < end; i++) {
     let holes = 0;
-    while (i < end && !(i in value)) i++, holes++;
+    while (i < end && !(i in value)) (i++, holes++);
     if (holes) items.push(`<${holes} empty item${holes > 1 ? "s" : ""}>`);
     if (i < end) items.push(format(value[i], depth - 1, seen, `${indent}  `));
   }

@@ -26,7 +26,10 @@ export class MessagePort extends EventTarget {
     if (key !== KEY) throw new TypeError("Illegal constructor");
     super();
   }
-  postMessage(message: unknown, options: Iterable<unknown> | { transfer?: Iterable<unknown> } | null | undefined = undefined): void {
+  postMessage(
+    message: unknown,
+    options: Iterable<unknown> | { transfer?: Iterable<unknown> } | null | undefined = undefined,
+  ): void {
     need(arguments.length, 1, "postMessage");
     const isPrimitive = message === null || (typeof message !== "object" && typeof message !== "function");
     const isList = typeof options === "object" && options !== null && Symbol.iterator in options;

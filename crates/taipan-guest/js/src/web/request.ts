@@ -135,13 +135,14 @@ export class Request {
     }
 
     const headers =
-      given.headers !== undefined ? new Headers(given.headers)
-      : from ? copyHeaders(from.headers)
-      : new Headers();
+      given.headers !== undefined ? new Headers(given.headers) : from ? copyHeaders(from.headers) : new Headers();
     this.#headers = headers;
 
     const hasBody = given.body !== undefined && given.body !== null;
-    if ((this.#method === "GET" || this.#method === "HEAD") && (hasBody || (from && given.body === undefined && !from.#body.isNull))) {
+    if (
+      (this.#method === "GET" || this.#method === "HEAD") &&
+      (hasBody || (from && given.body === undefined && !from.#body.isNull))
+    ) {
       throw new TypeError(`A ${this.#method} request has no body`);
     }
     if (hasBody) {

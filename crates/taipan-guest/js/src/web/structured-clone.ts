@@ -5,8 +5,12 @@ import { dictionary, need } from "./webidl";
 const ERRORS = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
 
 function notCloneable(value: unknown): DOMException {
-  const what = typeof value === "function" ? `the function ${value.name || "(anonymous)"}` : `a value of type ${typeof value}`;
-  return new DOMException(`This cannot be cloned: ${typeof value === "object" ? Object.prototype.toString.call(value) : what}`, "DataCloneError");
+  const what =
+    typeof value === "function" ? `the function ${value.name || "(anonymous)"}` : `a value of type ${typeof value}`;
+  return new DOMException(
+    `This cannot be cloned: ${typeof value === "object" ? Object.prototype.toString.call(value) : what}`,
+    "DataCloneError",
+  );
 }
 
 export function structuredClone<T>(value: T, options: { transfer?: Iterable<unknown> } | null = {}): T {
@@ -14,7 +18,8 @@ export function structuredClone<T>(value: T, options: { transfer?: Iterable<unkn
   const { transfer } = dictionary(options, "The options");
   const moved = transfer === undefined ? [] : [...transfer];
   for (const [i, buffer] of moved.entries()) {
-    if (!(buffer instanceof ArrayBuffer)) throw new DOMException("Only an ArrayBuffer can be transferred", "DataCloneError");
+    if (!(buffer instanceof ArrayBuffer))
+      throw new DOMException("Only an ArrayBuffer can be transferred", "DataCloneError");
     if (buffer.detached || moved.indexOf(buffer) !== i) {
       throw new DOMException("An ArrayBuffer can be transferred only once", "DataCloneError");
     }
@@ -101,7 +106,8 @@ function cloneError(error: Error, seen: Seen, layouts: Layouts): Error {
 
 /** Only ordinary objects, or those of a user's class, which come out as ordinary ones. */
 function isPlain(value: object): boolean {
-  if (value instanceof Promise || value instanceof WeakMap || value instanceof WeakSet || value instanceof WeakRef) return false;
+  if (value instanceof Promise || value instanceof WeakMap || value instanceof WeakSet || value instanceof WeakRef)
+    return false;
   for (let p = Object.getPrototypeOf(value) as object | null; p; p = Object.getPrototypeOf(p) as object | null) {
     if (p !== Object.prototype && Object.hasOwn(p, Symbol.toStringTag)) return false;
   }

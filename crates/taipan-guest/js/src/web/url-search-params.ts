@@ -37,13 +37,15 @@ export function parseForm(text: string): Pair[] {
     if (!part) continue;
     const equals = part.indexOf("=");
     pairs.push(
-      equals < 0 ? [percentDecode(part), ""] : [percentDecode(part.slice(0, equals)), percentDecode(part.slice(equals + 1))],
+      equals < 0
+        ? [percentDecode(part), ""]
+        : [percentDecode(part.slice(0, equals)), percentDecode(part.slice(equals + 1))],
     );
   }
   return pairs;
 }
 
-export function serializeForm(pairs: readonly (readonly [string, string])[]): string {
+function serializeForm(pairs: readonly (readonly [string, string])[]): string {
   return pairs.map(([name, value]) => `${percentEncode(name)}=${percentEncode(value)}`).join("&");
 }
 
@@ -71,7 +73,8 @@ export class URLSearchParams {
   constructor(init: unknown = "") {
     if (typeof init === "function" || (typeof init === "object" && init !== null)) {
       const iterator = (init as { [Symbol.iterator]?: unknown })[Symbol.iterator];
-      this.#pairs = iterator === undefined || iterator === null ? fromRecord(init) : fromPairs(init as Iterable<unknown>);
+      this.#pairs =
+        iterator === undefined || iterator === null ? fromRecord(init) : fromPairs(init as Iterable<unknown>);
     } else {
       const text = usv(init);
       this.#pairs = parseForm(text.startsWith("?") ? text.slice(1) : text);
@@ -125,7 +128,10 @@ export class URLSearchParams {
   toString(): string {
     return serializeForm(this.#pairs);
   }
-  forEach(callback: (value: string, name: string, params: URLSearchParams) => unknown, thisArg: unknown = undefined): void {
+  forEach(
+    callback: (value: string, name: string, params: URLSearchParams) => unknown,
+    thisArg: unknown = undefined,
+  ): void {
     forEachPair(this, (i) => this.#pairs[i], callback, thisArg);
   }
   keys(): IteratorObject<string, undefined> {

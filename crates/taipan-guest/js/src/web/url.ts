@@ -8,7 +8,19 @@ const parseOp = syncOp("url.parse");
 const setOp = syncOp("url.set");
 
 /** The order of the operation's answer. */
-const PARTS = ["href", "protocol", "username", "password", "host", "hostname", "port", "pathname", "search", "hash", "origin"] as const;
+const PARTS = [
+  "href",
+  "protocol",
+  "username",
+  "password",
+  "host",
+  "hostname",
+  "port",
+  "pathname",
+  "search",
+  "hash",
+  "origin",
+] as const;
 type Part = (typeof PARTS)[number];
 
 function parse(url: unknown, base: unknown): string[] | undefined {

@@ -19,7 +19,8 @@ export function byteString(value: unknown, what: string): string {
 
 /** Throws unless a call had at least `least` arguments. */
 export function need(given: number, least: number, what: string): void {
-  if (given < least) throw new TypeError(`${what} needs ${least} argument${least > 1 ? "s" : ""}, but only ${given} given`);
+  if (given < least)
+    throw new TypeError(`${what} needs ${least} argument${least > 1 ? "s" : ""}, but only ${given} given`);
 }
 
 /** A view of the bytes of a buffer source; undefined for anything else. */
@@ -58,7 +59,8 @@ export function describe(cls: Interface, name: string): void {
 /** Constants such as `Event.AT_TARGET`, on the interface and its prototype. */
 export function constants(cls: Interface, values: Record<string, number>): void {
   for (const [key, value] of Object.entries(values)) {
-    for (const target of [cls, cls.prototype as object]) Object.defineProperty(target, key, { value, enumerable: true });
+    for (const target of [cls, cls.prototype as object])
+      Object.defineProperty(target, key, { value, enumerable: true });
   }
 }
 

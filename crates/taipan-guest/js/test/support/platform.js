@@ -24,7 +24,19 @@ export const logged = [];
 /** Time stands still unless a test moves it; in milliseconds. */
 export const clock = { now: 1000 };
 
-const PARTS = ["href", "protocol", "username", "password", "host", "hostname", "port", "pathname", "search", "hash", "origin"];
+const PARTS = [
+  "href",
+  "protocol",
+  "username",
+  "password",
+  "host",
+  "hostname",
+  "port",
+  "pathname",
+  "search",
+  "hash",
+  "origin",
+];
 const parts = (url) => PARTS.map((part) => url[part]);
 
 const operations = {
