@@ -1,7 +1,7 @@
 //! Taking active data segments out of a module, so that instantiating it does not write to memory.
 
 use wasm_encoder::{Encode, SectionId};
-use wasmparser::{ConstExpr, DataKind, DataSectionReader, Operator};
+use wasmparser::{CodeSectionReader, ConstExpr, DataKind, DataSectionReader, Operator};
 
 use crate::RewriteError;
 use crate::emit::Edits;
@@ -58,13 +58,41 @@ pub(crate) fn detach(module: &Module<'_>, edits: &mut Edits) -> Result<Vec<Segme
     if detached.is_empty() {
         return Ok(detached);
     }
-    // Without a data count section, no instruction can name a segment.
-    if detached.len() == count as usize && !module.has_data_count {
+    if detached.len() == count as usize && !are_named(module)? {
         edits.drop(SectionId::Data);
+        edits.drop(SectionId::DataCount);
     } else {
         edits.replace(SectionId::Data, body);
     }
     Ok(detached)
+}
+
+/// Whether some instruction names a data segment. If none does, thousands of empty ones need not stay.
+fn are_named(module: &Module<'_>) -> Result<bool, RewriteError> {
+    // Without this section, such instructions are invalid.
+    if !module.has_data_count {
+        return Ok(false);
+    }
+    let Some(section) = module.section(SectionId::Code) else { return Ok(false) };
+    for body in CodeSectionReader::new(section.reader())? {
+        let body = body?;
+        if !body.as_bytes().array_windows().any(may_name_data) {
+            continue;
+        }
+        let mut operators = body.get_operators_reader()?;
+        while !operators.eof() {
+            if matches!(operators.read()?, Operator::MemoryInit { .. } | Operator::DataDrop { .. }) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the bytes could begin `memory.init` or `data.drop`, if an instruction began here. The second byte is the
+/// first of a LEB128 number that is 8 or 9.
+fn may_name_data(bytes: &[u8; 2]) -> bool {
+    matches!(bytes, [0xfc, 0x08 | 0x09 | 0x88 | 0x89])
 }
 
 /// `None` for forms that no toolchain of ours emits.

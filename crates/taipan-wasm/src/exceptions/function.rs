@@ -8,7 +8,7 @@ use wasmparser::{FunctionBody, Operator};
 use super::Context;
 use super::plan::{Handler, HandlerId, Plan, Scope, TryId};
 use super::types::HandlerBlock;
-use crate::{RewriteError, ValueType};
+use crate::{RewriteError, ValueType, limits};
 
 /// The landing's block comes right after the function's own frame.
 const LANDING: u32 = 1;
@@ -42,6 +42,7 @@ pub(super) fn lower(
     };
     writer.write(body)?;
     let Writer { code, exnrefs, .. } = writer;
+    limits::check("locals in a function", count as usize + exnrefs.most as usize, limits::MAX_LOCALS)?;
 
     let mut lowered = Vec::with_capacity(code.len() + 32);
     (groups + u32::from(exnrefs.most > 0)).encode(&mut lowered);
@@ -51,6 +52,7 @@ pub(super) fn lower(
         ValType::EXNREF.encode(&mut lowered);
     }
     lowered.extend_from_slice(&code);
+    limits::check("bytes in a function", lowered.len(), limits::MAX_FUNCTION_BYTES)?;
     Ok(lowered)
 }
 
@@ -188,8 +190,7 @@ impl Writer<'_, '_, '_> {
             if delegate.to_caller {
                 clauses.push(Catch::AllRef { label: self.depth(LANDING)? });
             }
-            self.open(&Instruction::TryTable(block, clauses.into()));
-            return Ok(());
+            return self.open_try_table(block, clauses);
         }
 
         self.open(&Instruction::Block(block));
@@ -211,6 +212,11 @@ impl Writer<'_, '_, '_> {
         for handler in &self.plan.get(id)?.handlers {
             clauses.push(clause(handler, self.depth(handler.frame)?));
         }
+        self.open_try_table(block, clauses)
+    }
+
+    fn open_try_table(&mut self, block: BlockType, clauses: Vec<Catch>) -> Result<(), RewriteError> {
+        limits::check("handlers for one try", clauses.len(), limits::MAX_CLAUSES)?;
         self.open(&Instruction::TryTable(block, clauses.into()));
         Ok(())
     }

@@ -53,9 +53,8 @@ use wasm_encoder::{Encode, SectionId};
 use wasmparser::{CodeSectionReader, FunctionBody};
 
 use crate::emit::{Edits, Items};
-use crate::limits::MAX_DELEGATE_STEPS;
 use crate::module::Module;
-use crate::{RewriteError, Stats};
+use crate::{RewriteError, Stats, limits};
 
 use plan::Plan;
 use types::BlockTypes;
@@ -76,13 +75,7 @@ impl Context<'_, '_> {
     /// Counts one more handler that a `delegate` looked at.
     fn step(&mut self) -> Result<(), RewriteError> {
         self.delegate_steps += 1;
-        if self.delegate_steps > MAX_DELEGATE_STEPS {
-            return Err(RewriteError::TooMuch {
-                what: "steps to follow delegates",
-                limit: MAX_DELEGATE_STEPS,
-            });
-        }
-        Ok(())
+        limits::check("steps to follow delegates", self.delegate_steps, limits::MAX_DELEGATE_STEPS)
     }
 }
 

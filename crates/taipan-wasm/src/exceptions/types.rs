@@ -6,9 +6,8 @@ use wasm_encoder::{BlockType, Encode, ValType};
 use wasmparser::FuncType;
 
 use crate::emit::Items;
-use crate::limits::MAX_ADDED_TYPE_BYTES;
 use crate::module::Module;
-use crate::{RewriteError, ValueType};
+use crate::{RewriteError, ValueType, limits};
 
 /// What the type of a handler's block depends on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,9 +65,8 @@ impl BlockTypes {
             params.encode(bytes);
             results.encode(bytes);
         });
-        if self.added.bytes.len() > MAX_ADDED_TYPE_BYTES {
-            return Err(RewriteError::TooMuch { what: "bytes of block types", limit: MAX_ADDED_TYPE_BYTES });
-        }
+        limits::check("bytes of block types", self.added.bytes.len(), limits::MAX_ADDED_TYPE_BYTES)?;
+        limits::check("types", module.types.len() + self.added.count as usize, limits::MAX_TYPES)?;
         Ok(index)
     }
 }

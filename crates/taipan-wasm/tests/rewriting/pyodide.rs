@@ -18,7 +18,12 @@ fn main_module() -> Result<()> {
     let start = Instant::now();
     let output = rewrite(&input, &Options::main())?;
     println!("rewritten in {:?}: {} -> {} bytes", start.elapsed(), input.len(), output.wasm.len());
-    println!("{:?}, {} data segments, {} hidden globals", output.stats, output.data.len(), output.hidden.globals.len());
+    println!(
+        "{:?}, {} data segments, {} hidden globals",
+        output.stats,
+        output.data.len(),
+        output.hidden.globals.len()
+    );
     Validator::new_with_features(features::OUTPUT).validate_all(&output.wasm)?;
 
     let mut memories = Vec::new();
