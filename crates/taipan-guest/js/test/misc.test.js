@@ -176,30 +176,6 @@ test("interfaces have the length that Web IDL says", () => {
     assert.equal(web[name].length, name === "File" ? 2 : one.includes(name) ? 1 : 0, name);
   }
 });
-test("prototypes have Node's members", () => {
-  // Not in Workers: parts of Node's own, or of a browser's.
-  const absent = {
-    URL: ["createObjectURL", "revokeObjectURL"],
-    Performance: null,
-    MessagePort: ["ref", "unref", "hasRef"],
-    Crypto: ["subtle"],
-    Event: ["initEvent"],
-    Request: ["attribute"],
-  };
-  for (const name of Object.getOwnPropertyNames(web)) {
-    const theirs = globalThis[name];
-    if (typeof theirs !== "function" || !/^[A-Z]/.test(name) || absent[name] === null) continue;
-    for (const [ours, other] of [
-      [web[name], theirs],
-      [web[name].prototype, theirs.prototype],
-    ]) {
-      const missing = Object.getOwnPropertyNames(other).filter(
-        (key) => !(key in ours) && !(absent[name] ?? []).includes(key),
-      );
-      assert.deepEqual(missing, [], name);
-    }
-  }
-});
 test("the navigator comes when it is called", () => {
   const global = {};
   assert.equal(web.navigator, undefined);
