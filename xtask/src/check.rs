@@ -40,7 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("taipan-testkit", &[]),
-    ("xtask", &["taipan-testkit", "taipan-wasm"]),
+    ("xtask", &["taipan-testkit"]),
 ];
 
 /// The crate that may contain `unsafe`.

@@ -5,7 +5,7 @@ mod bench;
 mod check;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
@@ -17,6 +17,12 @@ enum Chore {
     Check,
     /// Measures taipan beside a peer.
     Bench(bench::Options),
+    /// Compares translated exceptions with Node's on random modules until they differ.
+    FuzzExceptions {
+        /// The first seed, and how many; without a number it does not end.
+        #[arg(num_args = 0..=2)]
+        seeds: Vec<u64>,
+    },
 }
 
 /// The root of the repository.
@@ -28,5 +34,17 @@ fn main() -> Result<ExitCode> {
     match Chore::parse() {
         Chore::Check => check::run(&root()),
         Chore::Bench(options) => bench::run(&root(), &options),
+        Chore::FuzzExceptions { seeds } => fuzz_exceptions(&seeds),
     }
+}
+
+/// The harness is an example of `taipan-wasm`, beside the test with the fixed seed, so that nothing else has to
+/// build Wasmtime for it.
+fn fuzz_exceptions(seeds: &[u64]) -> Result<ExitCode> {
+    let status = Command::new("cargo")
+        .args(["run", "--release", "--package", "taipan-wasm", "--example", "fuzz_exceptions", "--"])
+        .args(seeds.iter().map(u64::to_string))
+        .current_dir(root())
+        .status()?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
