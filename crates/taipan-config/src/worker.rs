@@ -170,6 +170,7 @@ impl<'a> Layers<'a> {
         for section in environments.iter() {
             for name in &names {
                 if let Some(environment) = section.child(name)? {
+                    no_top_level_key(&environment)?;
                     environment.only(&in_environments)?;
                 }
             }
@@ -240,6 +241,17 @@ impl<'a> Layers<'a> {
             }
         }
     }
+}
+
+fn no_top_level_key(environment: &Section<'_>) -> Result<(), ConfigError> {
+    let top_level =
+        |key: &str| KEYS.iter().any(|(known, scope, _)| *known == key && *scope == Scope::TopLevel);
+    let Some(entry) = environment.entries().iter().find(|entry| top_level(&entry.key)) else { return Ok(()) };
+    let (key, path) = (&entry.key, environment.path_of(&entry.key));
+    Err(environment
+        .source
+        .error(entry.at, format!("an environment cannot have this key: `{path}`"))
+        .with_hint(format!("move `{key}` to the top level")))
 }
 
 fn main_module(layers: &Layers<'_>, root: &Path) -> Result<PathBuf, ConfigError> {

@@ -255,6 +255,10 @@ fn unknown_keys_are_named_with_the_nearest_known_one() {
     wrangler.jsonc:1:39: unknown key: `env.a.var`; did you mean `env.a.vars`?
     correct the key or remove it
     ");
+    insta::assert_snapshot!(refused(&worker(r#"{ "main": "entry.py", "env": { "a": { "dev": {} } } }"#), None), @r"
+    wrangler.jsonc:1:39: an environment cannot have this key: `env.a.dev`
+    move `dev` to the top level
+    ");
     let toml = "main = \"entry.py\"\n\n[dev]\nprot = 1\n";
     insta::assert_snapshot!(refused(&folder(&[("wrangler.toml", toml), ("entry.py", "")]), None), @r"
     wrangler.toml:4:1: unknown key: `dev.prot`; did you mean `dev.port`?
@@ -331,6 +335,44 @@ fn places_count_characters_and_a_byte_order_mark_is_no_character() {
     wrangler.jsonc:1:46: unknown key: `x`
     correct the key or remove it
     ");
+}
+
+/// Every beginning of a good configuration, and the whole with any one byte replaced: an error about a place in the file, or a
+/// configuration, and never a panic.
+#[test]
+fn spoiled_files() {
+    let jsonc = r#"{ "main": "entry.py", // é
+        "vars": { "A": [1.5, null, "\u00e9"] }, "limits": { "cpu_ms": 5 }, "env": { "a": { "vars": {} } }, }"#;
+    let toml =
+        "main = 'entry.py' # é\n[vars]\nA = [1.5, 0x1F, \"\\u00e9\"]\nD = 2026-01-01\n[limits]\ncpu_ms = 5\n";
+    let dev_vars = "export A=\"x\\ny\" # é\nB='two\nlines'\nC=d#e\n";
+    for (name, text) in [("wrangler.jsonc", jsonc), ("wrangler.toml", toml), (".dev.vars", dev_vars)] {
+        let folder = match name {
+            ".dev.vars" => worker(r#"{ "main": "entry.py" }"#),
+            _ => folder(&[("entry.py", "")]),
+        };
+        let file = folder.path().join(name);
+        let mut refusals = 0;
+        let mut check = |bytes: &[u8]| {
+            fs_err::write(&file, bytes).unwrap();
+            if let Err(error) = WorkerConfig::load(folder.path(), None) {
+                refusals += 1;
+                let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
+                assert!(error.place().is_none_or(|place| (1..=lines).contains(&place.line)), "{error}");
+            }
+        };
+        for length in 0..text.len() {
+            check(&text.as_bytes()[..length]);
+        }
+        for index in 0..text.len() {
+            for byte in *b"\"'{[,=#\n\\\xff" {
+                let mut bytes = text.as_bytes().to_vec();
+                bytes[index] = byte;
+                check(&bytes);
+            }
+        }
+        assert!(refusals > 50, "{name}: {refusals}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::tls::{RootCerts, TlsConfig};
@@ -47,13 +48,18 @@ pub(super) fn download(
     part: &Path,
     progress: &dyn Progress,
 ) -> Result<(), ObtainError> {
+    // The system's certificates: a mirror often stands behind a private authority.
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::PlatformVerifier)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build();
     let agent = ureq::Agent::config_builder()
         .timeout_connect(Some(SILENCE))
         .timeout_recv_response(Some(SILENCE))
         .timeout_per_read(Some(SILENCE))
         .http_status_as_error(false)
         .user_agent(concat!("taipan/", env!("CARGO_PKG_VERSION")))
-        .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+        .tls_config(tls)
         .build()
         .new_agent();
     let mut furthest = 0;
