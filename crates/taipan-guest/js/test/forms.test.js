@@ -125,6 +125,25 @@ for (const [what, text] of Object.entries(MULTIPART)) {
     show(await new Response(text, { headers: { "content-type": "multipart/form-data; boundary=B" } }).formData()),
   );
 }
+test("multipart: quotes and backslashes in names", async () => {
+  for (const [written, name] of [
+    ['"a\\"', "a\\"],
+    ['"a\\"b"', 'a"b'],
+    ['"C:\\d\\e.txt"', "C:\\d\\e.txt"],
+    ['"a%22b"', 'a"b'],
+    ["plain", "plain"],
+    ['"x; name=y"', "x; name=y"],
+  ]) {
+    const text = `${part(`Content-Disposition: form-data; filename=${written}; name="f"`, "1")}--B--\r\n`;
+    const response = new web.Response(text, { headers: { "content-type": "multipart/form-data; boundary=B" } });
+    assert.equal((await response.formData()).get("f").name, name, written);
+  }
+});
+test("multipart: endless headers of a part", async () => {
+  const text = `${part(`Content-Disposition: form-data; name="${"x".repeat(20000)}"`, "1")}--B--\r\n`;
+  const response = new web.Response(text, { headers: { "content-type": "multipart/form-data; boundary=B" } });
+  await assert.rejects(response.formData(), /longer than 16384 bytes/);
+});
 test("multipart: a boundary is at the beginning of a line", async () => {
   const text = `${part('Content-Disposition: form-data; name="a"', "x--B\r\n-By\r\n--")}--B--\r\n`;
   const response = new web.Response(text, { headers: { "content-type": "multipart/form-data; boundary=B" } });

@@ -117,6 +117,9 @@ export function serializeMultipart(form: FormData): { bytes: Uint8Array; type: s
   return { bytes: concat(chunks), type: `multipart/form-data; boundary=${boundary}` };
 }
 
+/** Bytes of one part's headers; what is longer is an attack. */
+const MAX_HEAD = 16384;
+
 /** Where `needle` begins in `bytes` at or after `from`; −1 when it does not. */
 function find(bytes: Uint8Array, needle: Uint8Array, from: number): number {
   const first = needle[0] as number;
@@ -150,6 +153,7 @@ export function parseMultipart(bytes: Uint8Array, boundary: string): FormData {
     const headEnd = find(bytes, blank, at);
     const end = headEnd < 0 ? -1 : find(bytes, delimiter, headEnd + 2);
     if (end < 0) throw malformed("a part has no end");
+    if (headEnd - at > MAX_HEAD) throw malformed(`a part's headers are longer than ${MAX_HEAD} bytes`);
     pairs.push(
       parsePart(
         host.utf8Decode(bytes.subarray(at + 2, headEnd)),
@@ -167,9 +171,10 @@ function parsePart(head: string, content: Uint8Array): Pair {
     if (colon > 0) headers.set(line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim());
   }
   const disposition = headers.get("content-disposition") ?? "";
-  const name = parameter(disposition, "name");
+  const named = parameters(disposition);
+  const name = named.get("name");
   if (!/^form-data\s*;/i.test(disposition) || name === undefined) throw malformed("a part has no name");
-  const filename = parameter(disposition, "filename");
+  const filename = named.get("filename");
   if (filename === undefined) {
     const text = host.utf8Decode(content);
     return [name, text.charCodeAt(0) === 0xfeff ? text.slice(1) : text];
@@ -177,11 +182,23 @@ function parsePart(head: string, content: Uint8Array): Pair {
   return [name, new File([content], filename, { type: headers.get("content-type") ?? "text/plain" })];
 }
 
-/** A parameter of Content-Disposition as browsers write it: quoted, with %22, %0D and %0A for what would break it. */
-function parameter(disposition: string, name: string): string | undefined {
-  const found = new RegExp(`;\\s*${name}=(?:"((?:[^"\\\\]|\\\\.)*)"|([^;\\s]*))`, "i").exec(disposition);
-  const text = found?.[1]?.replace(/\\(["\\])/g, "$1") ?? found?.[2];
-  return text?.replace(/%(0A|0D|22)/gi, (escape) => decodeURIComponent(escape));
+/**
+ * The parameters of Content-Disposition, by lower-case name. Browsers write %22, %0D and %0A for what would break the
+ * quotes and leave backslashes alone; other clients write \" for a quote, so a value ends at a quote with nothing
+ * behind it.
+ */
+function parameters(disposition: string): Map<string, string> {
+  const found = new Map<string, string>();
+  const pattern = /\s*;\s*([^\s;="]+)=(?:"((?:[^"]|"(?!\s*(?:;|$)))*)"|([^;\s"]*))/gy;
+  pattern.lastIndex = disposition.search(/;|$/);
+  for (const [, name = "", quoted, plain = ""] of disposition.matchAll(pattern)) {
+    const text = quoted?.replaceAll('\\"', '"') ?? plain;
+    found.set(
+      name.toLowerCase(),
+      text.replace(/%(0A|0D|22)/gi, (escape) => decodeURIComponent(escape)),
+    );
+  }
+  return found;
 }
 
 export { make as formDataFrom };
