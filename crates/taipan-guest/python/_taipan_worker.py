@@ -167,7 +167,8 @@ def _class_call(cls: type, function: Any) -> Call:
 
 def _function_call(function: Any) -> Call:
     """For `on_fetch`, which takes JavaScript objects, or Python's if it is decorated with `@handler`."""
-    if inner := getattr(function, "__taipan_handler__", None):
+    wrapper, inner = getattr(function, "__taipan_handler__", (None, None))
+    if wrapper is function:
         incoming = Request._incoming
         inner_takes = _takes(inner, False)
 

@@ -91,7 +91,8 @@ class Host {
   };
   opAsync = async (op, id, ...fields) => {
     const request = this.of(id);
-    await null;
+    // A macrotask, as with a real host: an endless stream must not starve the timers.
+    await new Promise(setImmediate);
     if (OPS[op] === "http.read") {
       const chunk = request.body.shift();
       return chunk === undefined ? [] : [new Uint8Array(chunk).buffer];
@@ -102,40 +103,74 @@ class Host {
   };
 }
 
+/** Undoes what a Worker's start does, so that the tests share one boot of Pyodide. */
+const RESET = `
+import logging, sys
+
+def reset():
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(("/taipan/", "${ROOT}/")):
+            del sys.modules[name]
+    sys.path[:] = [path for path in sys.path if not path.startswith(("/taipan/", "${ROOT}"))]
+    sys.path_importer_cache.clear()
+    logging.getLogger().handlers.clear()
+
+reset
+`;
+
 let base;
+let pyodide;
+let current;
 let next = 1;
+
+async function boot() {
+  const { loadPyodide } = await import(pathToFileURL(join(pyodideFolder, "pyodide.mjs")).href);
+  const py = await loadPyodide({
+    indexURL: pyodideFolder,
+    stdout: line => current.output.push(line),
+    stderr: line => current.errors.push(line),
+    env: { HOME: "/home/pyodide", PYTHONDONTWRITEBYTECODE: "1" },
+  });
+  const copy = async (from, to) => {
+    py.FS.mkdirTree(to);
+    for (const entry of await readdir(from, { withFileTypes: true })) {
+      if (entry.isDirectory() && entry.name === "workers") await copy(join(from, entry.name), `${to}/${entry.name}`);
+      else if (entry.isFile()) py.FS.writeFile(`${to}/${entry.name}`, await readFile(join(from, entry.name)));
+    }
+  };
+  await copy(join(guest, "python"), "/taipan/python");
+  return { py, reset: py.runPython(RESET) };
+}
+
+function removeTree(FS, path) {
+  for (const name of FS.readdir(path)) {
+    if (name === "." || name === "..") continue;
+    const child = `${path}/${name}`;
+    if (FS.isDir(FS.stat(child).mode)) removeTree(FS, child);
+    else FS.unlink(child);
+  }
+  FS.rmdir(path);
+}
 
 export class Worker {
   output = [];
   errors = [];
-  env = {};
 
-  /** Boots a fresh Pyodide; `files` are the Worker's, the first is the main module unless `main` says otherwise. */
+  /** Starts a Worker. `files` are its files; the first is the main module unless `main` says otherwise. */
   static async start(files, { main, env = {}, globalHandlers = false } = {}) {
-    const { loadPyodide } = await import(pathToFileURL(join(pyodideFolder, "pyodide.mjs")).href);
     base ??= await dispatcher();
-    const worker = new Worker();
-    const py = await loadPyodide({
-      indexURL: pyodideFolder,
-      stdout: line => worker.output.push(line),
-      stderr: line => worker.errors.push(line),
-      env: { HOME: "/home/pyodide" },
-    });
+    pyodide ??= await boot();
+    const worker = (current = new Worker());
+    const { py, reset } = pyodide;
     worker.py = py;
-    const copy = async (from, to) => {
-      py.FS.mkdirTree(to);
-      for (const entry of await readdir(from, { withFileTypes: true })) {
-        if (entry.isDirectory() && entry.name === "workers") await copy(join(from, entry.name), `${to}/${entry.name}`);
-        else if (entry.isFile()) py.FS.writeFile(`${to}/${entry.name}`, await readFile(join(from, entry.name)));
-      }
-    };
-    await copy(join(guest, "python"), "/taipan/python");
-    py.FS.mkdirTree(ROOT);
+    reset();
+    if (py.FS.analyzePath(ROOT).exists) removeTree(py.FS, ROOT);
     for (const [name, text] of Object.entries(files)) {
       const path = `${ROOT}/${name}`;
       py.FS.mkdirTree(dirname(path));
       py.FS.writeFile(path, text);
     }
+    py.runPython("import importlib; importlib.invalidate_caches()");
     worker.host = new Host();
     worker.runtime = base.installWorker(worker.host, web);
     const report = await worker.runtime.load(py, {

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 
 import js
 from pyodide.ffi import JsException, JsProxy, to_js
 
 from ._runtime import jsnull
 
-BlobEnding = Literal["transparent", "native"]
+
+class BlobEnding(StrEnum):
+    """What becomes of line ends in the strings of a Blob."""
+
+    TRANSPARENT = "transparent"
+    NATIVE = "native"
 
 
 def js_kind(value: JsProxy) -> str:
     """The name of a JavaScript object's class."""
     constructor = getattr(value, "constructor", None)
     return str(getattr(constructor, "name", "")) or "Object"
+
+
+def python_exception(error: JsException) -> Exception:
+    """The Python exception for what JavaScript says of a wrong argument."""
+    match error.name:
+        case "RangeError":
+            return ValueError(error.message)
+        case "TypeError":
+            return TypeError(error.message)
+    return error
+
+
+def construct(constructor: Any, *arguments: Any) -> Any:
+    """A new JavaScript object."""
+    try:
+        return constructor.new(*arguments)
+    except JsException as error:
+        raise python_exception(error) from None
 
 
 def plain_object(values: Mapping[str, Any]) -> Any:
@@ -33,10 +57,12 @@ class Blob:
         content_type: str | None = None,
         endings: BlobEnding | None = None,
     ) -> None:
-        if isinstance(blob_parts, JsProxy) and js_kind(blob_parts) in ("Blob", "File"):
-            self._js = blob_parts
+        blob = blob_parts.js_object if isinstance(blob_parts, Blob) else blob_parts
+        if content_type is None and isinstance(blob, JsProxy) and js_kind(blob) in ("Blob", "File"):
+            # Immutable, so it can be shared.
+            self._js = blob
         else:
-            self._js = js.Blob.new(_parts(blob_parts), _blob_options(content_type, endings))
+            self._js = construct(js.Blob, _parts(blob), _blob_options(content_type, endings))
 
     @property
     def js_object(self) -> Any:
@@ -84,13 +110,19 @@ class File(Blob):
         endings: BlobEnding | None = None,
         last_modified: int | None = None,
     ) -> None:
-        if isinstance(blob_parts, JsProxy) and js_kind(blob_parts) == "File":
-            self._js = blob_parts
-            return
+        file = blob_parts.js_object if isinstance(blob_parts, Blob) else blob_parts
+        if isinstance(file, JsProxy):
+            kind = js_kind(file)
+            if kind == "File" and filename in (None, file.name) and content_type is None and last_modified is None:
+                self._js = file
+                return
+            if kind in ("Blob", "File"):
+                content_type = file.type if content_type is None else content_type
+                last_modified = getattr(file, "lastModified", None) if last_modified is None else last_modified
         if filename is None:
-            raise TypeError("A File has a filename")
+            raise TypeError("A File needs a filename")
         options = _blob_options(content_type, endings, last_modified)
-        self._js = js.File.new(_parts(blob_parts), filename, options)
+        self._js = construct(js.File, _parts(file), filename, options)
 
     @property
     def name(self) -> str:
@@ -123,7 +155,7 @@ def _parts(parts: Any) -> Any:
 
 
 def _blob_options(content_type: str | None, endings: str | None, last_modified: int | None = None) -> Any:
-    given = {"type": content_type, "endings": endings, "lastModified": last_modified}
+    given = {"type": content_type, "endings": None if endings is None else str(endings), "lastModified": last_modified}
     return plain_object({name: value for name, value in given.items() if value is not None})
 
 
@@ -244,6 +276,11 @@ def js_body(body: Any, where: str) -> Any:
     raise TypeError(f"Unsupported type in {where}: {kind}{advice}")
 
 
-def body_error(error: JsException, is_used: bool) -> Exception:
-    """What a failure to read a body is in Python."""
-    return OSError("Body already used") if is_used else error
+async def read_body(message: Any, method: str) -> Any:
+    """Reads the body of a JavaScript Request or Response with one of its methods."""
+    if message.bodyUsed:
+        raise OSError("Body already used")
+    try:
+        return await getattr(message, method)()
+    except JsException as error:
+        raise python_exception(error) from None

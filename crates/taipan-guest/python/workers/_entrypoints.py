@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pyodide.ffi import JsProxy
 
+from . import _runtime
 from ._body import js_kind
 from ._context import Context
 from ._env import Env, env
@@ -49,9 +50,9 @@ class WorkflowEntrypoint:
         self.env = env
 
 
-def _converted(argument: Any, js_env: Any) -> Any:
+def _converted(argument: Any) -> Any:
     if isinstance(argument, JsProxy):
-        if argument is js_env:
+        if argument is _runtime.js_env:
             return env
         if js_kind(argument) == "Request":
             return Request(argument)
@@ -63,10 +64,9 @@ def handler(function: F) -> F:
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        from . import _runtime
+        return function(*[_converted(argument) for argument in args], **kwargs)
 
-        return function(*[_converted(argument, _runtime.js_env) for argument in args], **kwargs)
-
-    # The runtime makes the Python objects itself and calls the function directly.
-    wrapper.__taipan_handler__ = function  # type: ignore[attr-defined]
+    # The runtime makes the Python objects itself and calls the function directly; unless there is another decorator on
+    # top, whose `wraps` copied this attribute.
+    wrapper.__taipan_handler__ = (wrapper, function)  # type: ignore[attr-defined]
     return wrapper  # type: ignore[return-value]

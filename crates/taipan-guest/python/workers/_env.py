@@ -18,6 +18,9 @@ class JsDict(dict):  # type: ignore[type-arg]
         except KeyError:
             raise AttributeError(f"no key {name!r}", name=name, obj=self) from None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
 
 class Env:
     """Variables and bindings by name: `env.NAME`."""

@@ -28,10 +28,14 @@ def _value(name: str, value: object) -> str:
         if value is None or isinstance(value, (list, tuple, dict, set)):
             raise TypeError(f"The value of header {name!r} is a str, not {type(value).__name__}")
         value = str(value)
-    value = value.strip(" \t\r\n")
-    if found := _FORBIDDEN(value):
-        raise ValueError(f"The value of header {name!r} has a character that cannot be sent: {found.group()!r}")
-    return value
+    return sendable(value.strip(" \t\r\n"), f"value of header {name!r}")
+
+
+def sendable(text: str, what: str) -> str:
+    """The text, if HTTP can carry it outside of a body."""
+    if found := _FORBIDDEN(text):
+        raise ValueError(f"The {what} has a character that cannot be sent: {found.group()!r}")
+    return text
 
 
 def _pairs(init: Any) -> Iterable[tuple[Any, Any]]:
@@ -68,9 +72,17 @@ class Headers(HTTPMessage):
 
     @classmethod
     def _trusted(cls, flat: list[str]) -> Headers:
-        """From names and values in turn that need no validation."""
+        """From names and values in turn that need no validation; those of one name are joined, as JavaScript does."""
         headers = cls()
-        headers._headers = list(zip(flat[::2], flat[1::2], strict=True))
+        names = flat[::2]
+        pairs = zip(names, flat[1::2], strict=True)
+        if len(set(names)) == len(names):
+            headers._headers = list(pairs)
+        else:
+            joined: dict[str, str] = {}
+            for name, value in pairs:
+                joined[name] = f"{joined[name]}, {value}" if name in joined else value
+            headers._headers = list(joined.items())
         return headers
 
     def _follow(self, js_headers: Any) -> None:
@@ -99,13 +111,11 @@ class Headers(HTTPMessage):
             self._js.append(name, text)
 
     def add_header(self, _name: str, _value: Any, **params: Any) -> None:
-        before = len(self._headers)
         # The base class formats the parameters and then assigns, which replaces here.
-        scratch = HTTPMessage()
-        scratch.add_header(_name, _value, **params)
-        for name, value in scratch.items():
+        formatted = HTTPMessage()
+        formatted.add_header(_name, _value, **params)
+        for name, value in formatted.items():
             self.append(name, value)
-        assert len(self._headers) > before
 
     def replace_header(self, _name: str, _value: Any) -> None:
         if _name not in self:

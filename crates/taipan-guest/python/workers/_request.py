@@ -11,10 +11,10 @@ from http import HTTPMethod
 from typing import Any
 
 import js
-from pyodide.ffi import JsException, JsProxy
+from pyodide.ffi import JsProxy
 
 from . import _runtime
-from ._body import Blob, FormData, body_error, js_body, js_kind, plain_object
+from ._body import Blob, FormData, construct, js_body, js_kind, plain_object, read_body
 from ._env import JsDict
 from ._headers import Headers
 from ._runtime import jsnull
@@ -38,7 +38,7 @@ class Request:
         if isinstance(input, JsProxy) and js_kind(input) == "Request" and not options:
             self._js: Any = input
         else:
-            self._js = js.Request.new(input, request_options(options))
+            self._js = construct(js.Request, input, request_options(options))
 
     @classmethod
     def _incoming(cls, event: int, method: str, url: str) -> Request:
@@ -168,12 +168,7 @@ class Request:
         return Request(self.js_object.clone())
 
     async def _read(self, method: str) -> Any:
-        request = self.js_object
-        is_used = bool(request.bodyUsed)
-        try:
-            return await getattr(request, method)()
-        except JsException as error:
-            raise body_error(error, is_used) from None
+        return await read_body(self.js_object, method)
 
     async def text(self) -> str:
         """The body decoded as UTF-8."""

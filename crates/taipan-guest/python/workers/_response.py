@@ -11,12 +11,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import js
-from pyodide.ffi import JsException, JsProxy, to_js
+from pyodide.ffi import JsProxy, to_js
 from pyodide.http import FetchResponse
 
 from . import _runtime
-from ._body import Blob, FormData, body_error, js_body, js_kind, plain_object
-from ._headers import Headers
+from ._body import Blob, FormData, construct, js_body, js_kind, plain_object, read_body
+from ._headers import Headers, sendable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ class Response(FetchResponse):
             headers = body.headers if headers is None else headers
             body = body.body
         self._status = _status(status, web_socket is not None)
-        self._status_text = status_text
+        self._status_text = sendable(status_text, "status text") if status_text else ""
         self._headers: Headers | None = None if headers is None else Headers(headers)
         if body is None:
             pass
@@ -116,7 +116,7 @@ class Response(FetchResponse):
             options["headers"] = [list(pair) for pair in headers.items()]
         if web_socket is not None:
             options["webSocket"] = web_socket
-        self._js = js.Response.new(body, plain_object(options))
+        self._js = construct(js.Response, body, plain_object(options))
         # The constructor may have added a content type; and Python's later changes go to both.
         self._headers = None
         self._body = None
@@ -202,12 +202,7 @@ class Response(FetchResponse):
         return Response(body, self.status, self.status_text, self.headers)
 
     async def _read(self, method: str) -> Any:
-        response = self.js_response
-        is_used = bool(response.bodyUsed)
-        try:
-            return await getattr(response, method)()
-        except JsException as error:
-            raise body_error(error, is_used) from None
+        return await read_body(self.js_response, method)
 
     async def text(self) -> str:
         """The body decoded as UTF-8."""
@@ -244,9 +239,7 @@ class Response(FetchResponse):
         headers: Any = None,
     ) -> Response:
         """A response whose body is `data` as JSON."""
-        text = json_module.dumps(
-            data, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_json_default
-        )
+        text = json_module.dumps(data, ensure_ascii=False, separators=(",", ":"), default=_json_default)
         own = Headers(headers)
         if "content-type" not in own:
             own._headers.append(("content-type", JSON))
@@ -257,7 +250,8 @@ class Response(FetchResponse):
         """A response that sends the client elsewhere."""
         if status not in REDIRECTS:
             raise ValueError(f"Not a redirect's status: {int(status)}")
-        return Response(None, status, headers=[("location", str(js.URL.new(url).href))])
+        # As a URL, it has no character that a header cannot carry.
+        return Response(None, status, headers=[("location", construct(js.URL, url).href)])
 
     @staticmethod
     def error() -> Response:

@@ -81,7 +81,8 @@ def python_from_rpc(value: Any) -> Any:
         case "Set":
             return {python_from_rpc(item) for item in value.values()}
         case "Date":
-            return datetime.datetime.fromtimestamp(value.getTime() / 1000, datetime.UTC)
+            # Without a time zone, as the platform has it; the sandbox's local time is UTC.
+            return datetime.datetime.fromtimestamp(value.getTime() / 1000)
         case "Response":
             return Response(value)
         case "Request":
