@@ -21,7 +21,7 @@ class Default(WorkerEntrypoint):
                 fill([])
             case "huge":
                 try:
-                    bytearray(1 << 31)
+                    bytearray(1 << 30)
                 except MemoryError as error:
                     return Response(type(error).__name__)
         return Response("fine")

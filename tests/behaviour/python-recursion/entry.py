@@ -5,13 +5,6 @@ def down(n):
     return down(n + 1) + 1
 
 
-class Nested:
-    """Recurses through C code: repr of a list calls repr of its items."""
-
-    def __repr__(self):
-        return repr([self])
-
-
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
         match request.url.rsplit("/", 1)[1]:
@@ -22,9 +15,4 @@ class Default(WorkerEntrypoint):
                     return Response(type(error).__name__)
             case "uncaught":
                 down(0)
-            case "c-stack":
-                try:
-                    repr(Nested())
-                except RecursionError as error:
-                    return Response(type(error).__name__)
         return Response("fine")
