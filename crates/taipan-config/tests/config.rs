@@ -354,6 +354,8 @@ fn spoiled_files() {
         let file = folder.path().join(name);
         let mut refusals = 0;
         let mut check = |bytes: &[u8]| {
+            // Not written over: file systems wait for the disk then.
+            let _ = fs_err::remove_file(&file);
             fs_err::write(&file, bytes).unwrap();
             if let Err(error) = WorkerConfig::load(folder.path(), None) {
                 refusals += 1;
