@@ -132,8 +132,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
     let mut ours = Ours::start(options, &folder)?;
     let mut peer = Peer::start(options, root, &folder)?;
     let cases: Vec<String> = serde_json::from_str(&ours.ask(name)?).context("not a list of cases")?;
+    let mut out = std::io::stdout();
     if !options.json {
-        println!("{:<28} {:>12} {:>12} {:>8}", "ns per operation", "taipan", "pyodide/node", "ratio");
+        writeln!(out, "{:<28} {:>12} {:>12} {:>8}", "ns per operation", "taipan", "pyodide/node", "ratio")?;
     }
     for case in &cases {
         // The first sample of each side warms it up.
@@ -151,9 +152,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
             let row = json!({
                 "bench": name, "case": case, "ours": ours, "peer": peer, "unit": "ns", "ratio": ratio,
             });
-            println!("{row}");
+            writeln!(out, "{row}")?;
         } else {
-            println!("{case:<28} {ours:>12.0} {peer:>12.0} {ratio:>8.2}");
+            writeln!(out, "{case:<28} {ours:>12.0} {peer:>12.0} {ratio:>8.2}")?;
         }
     }
     Ok(ExitCode::SUCCESS)
