@@ -2,12 +2,14 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming, SizeHint};
 use taipan_bindings::{Aborted, Pull, ResponseStream};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::timeout;
 
 use crate::worker::Presence;
 
@@ -75,24 +77,42 @@ impl hyper::body::Body for Body {
     }
 }
 
+/// So much of a body that the handler did not read is read and thrown away, so that the connection can go on. A client
+/// with more to send loses its connection instead.
+const UNREAD_LIMIT: usize = 4 << 20;
+
+/// The time that a client has for it.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Reads the request's body, a chunk for each pull and never ahead of them.
 pub(crate) async fn pump(mut body: Incoming, mut pulls: UnboundedReceiver<Pull>) {
     while let Some(pull) = pulls.recv().await {
-        let chunk = loop {
-            match body.frame().await.transpose() {
-                // Trailers are not part of the fetch standard.
-                Ok(Some(frame)) => match frame.into_data() {
-                    Ok(data) if data.is_empty() => {}
-                    Ok(data) => break Ok(Some(data)),
-                    Err(_) => {}
-                },
-                Ok(None) => break Ok(None),
-                Err(error) => break Err(error),
-            }
-        };
-        match chunk {
+        match next_chunk(&mut body).await {
             Ok(chunk) => pull.chunk(chunk),
             Err(error) => pull.fail(format!("the request body broke off: {error}")),
         }
     }
+    let drain = async {
+        let mut unread = 0;
+        while let Ok(Some(chunk)) = next_chunk(&mut body).await {
+            unread += chunk.len();
+            if unread > UNREAD_LIMIT {
+                break;
+            }
+        }
+    };
+    // Late or not, the body is dropped now.
+    timeout(UNREAD_TIMEOUT, drain).await.unwrap_or_default();
+}
+
+async fn next_chunk(body: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
+    while let Some(frame) = body.frame().await {
+        // Trailers are not part of the fetch standard.
+        if let Ok(data) = frame?.into_data()
+            && !data.is_empty()
+        {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
 }
