@@ -75,17 +75,27 @@ def _frame(summary: traceback.FrameSummary) -> dict[str, Any]:
     }
 
 
-def _frames(stack: traceback.StackSummary) -> list[dict[str, Any]]:
-    kept = [summary for summary in stack if not _is_machinery(summary.filename)]
+def _kept(stack: traceback.StackSummary | None, error: BaseException | None) -> list[traceback.FrameSummary]:
+    """The entries without the machinery's and without those that Pyodide makes of JavaScript's stack."""
+    kept = []
+    place = error.__traceback__ if error is not None else None
+    for summary in stack or ():
+        is_python = place is None or summary.colno is not None or "__name__" in place.tb_frame.f_globals
+        if is_python and not _is_machinery(summary.filename):
+            kept.append(summary)
+        place = place and place.tb_next
+    return kept
+
+
+def _frames(kept: list[traceback.FrameSummary]) -> list[dict[str, Any]]:
     if len(kept) > _FIRST + _LAST:
         kept = kept[:_FIRST] + kept[-_LAST:]
     return [_frame(summary) for summary in kept]
 
 
-def _prune(exception: traceback.TracebackException) -> None:
+def _prune(exception: traceback.TracebackException, error: BaseException | None) -> None:
     """Makes the text show what the frames show."""
-    stack = exception.stack
-    kept = [summary for summary in stack if not _is_machinery(summary.filename)]
+    kept = _kept(exception.stack, error)
     for summary in kept:
         # The source is looked up by the real name.
         _ = summary.line
@@ -115,7 +125,7 @@ def _javascript_stack(error: JsException) -> str | None:
     if not isinstance(stack, str):
         return None
     places = [line.strip() for line in stack.splitlines()]
-    hidden = ("wasm", "pyodide", "taipan", "node:internal")
+    hidden = ("wasm", "/pyodide", "/taipan/", "taipan:", "node:internal")
     kept = [line for line in places if line.startswith("at ") and not any(word in line for word in hidden)]
     return "\n".join(["JavaScript stack:", *(f"  {line}" for line in kept)]) if kept else None
 
@@ -142,7 +152,7 @@ def _notes(error: BaseException) -> list[str]:
 
 
 def _report(shown: traceback.TracebackException, error: BaseException, kind: str, depth: int) -> dict[str, Any]:
-    frames = _frames(shown.stack)
+    frames = _frames(_kept(shown.stack, error))
     if isinstance(error, SyntaxError) and error.filename:
         frames.append(_syntax_frame(error))
     cause: dict[str, Any] | None = None
@@ -167,7 +177,7 @@ def _report(shown: traceback.TracebackException, error: BaseException, kind: str
 def _syntax_frame(error: SyntaxError) -> dict[str, Any]:
     line = error.lineno or 1
     start = error.offset - 1 if error.offset else None
-    end = error.end_offset - 1 if error.end_offset and error.end_lineno == error.lineno and error.end_offset > 0 else None
+    end = error.end_offset - 1 if error.end_offset and error.end_lineno == error.lineno else None
     return {
         "file": relative(error.filename or ""),
         "line": line,
@@ -188,10 +198,10 @@ def _hint(error: BaseException) -> str | None:
 
 
 def _missing_module(name: str) -> str | None:
-    first, _, rest = name.partition(".")
+    first = name.partition(".")[0]
     folder = os.path.dirname(_main)
-    if folder and first == folder.split("/")[0] and rest:
-        return f"modules beside {_main} are imported without the folder: import {rest}"
+    if folder and first == folder.split("/")[0]:
+        return f"modules beside {_main} are imported without the folder's name: leave out {folder.replace('/', '.')}."
     if first in sys.stdlib_module_names:
         return f"{first} is a module of the standard library that is not available in the sandbox"
     beside = _root + (f"{folder}/" if folder else "")
@@ -219,7 +229,7 @@ def describe(error: BaseException, kind: str = "exception") -> dict[str, Any]:
         shown = traceback.TracebackException(type(error), error, error.__traceback__)
         report = _report(shown, error, kind, 0)
         for part, source in _walk(shown, error, set()):
-            _prune(part)
+            _prune(part, source)
             if isinstance(source, JsException):
                 if hasattr(part, "exc_type_module"):
                     part.exc_type_module = "builtins"
@@ -305,7 +315,7 @@ def hung(task: asyncio.Task[Any] | None, handler: str) -> dict[str, Any]:
         f"{handler} waits for something that can never happen: no timer, operation or other task is left that could "
         "complete it",
         "look at what is awaited there: a future that nobody completes, or a promise that nobody resolves",
-        _frames(stack),
+        _frames(_kept(stack, None)),
     )
 
 

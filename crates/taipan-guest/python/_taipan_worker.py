@@ -14,28 +14,30 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from inspect import isawaitable
 from types import CoroutineType, FunctionType, ModuleType, SimpleNamespace
 from typing import Any
+
+from pyodide.ffi import JsProxy, can_run_sync
+from pyodide.http import FetchResponse
 
 import _taipan_report as reports
 import workers._context
 import workers._env
 import workers._runtime
-from pyodide.ffi import JsProxy, can_run_sync
-from pyodide.http import FetchResponse
 from workers import Context, DurableObject, Request, Response, WorkerEntrypoint, WorkflowEntrypoint, env
 from workers._body import js_kind
 
 _EVENTS = ("fetch", "alarm", "scheduled", "trace", "queue", "pubsub")
-_BRIDGE = ("body", "cf", "complete", "headers", "hold", "release", "request")
+_BRIDGE = ("body", "cf", "complete", "headers", "hold", "read", "release", "request")
 _BASES = (WorkerEntrypoint, DurableObject, WorkflowEntrypoint)
 
 #: Makes what a handler is called with from the number, method and URL of a request and its context.
 Call = Callable[[int, str, str, Context], Any]
 
 
-class _Failed(Exception):
+class _ReportedError(Exception):
     """A failure whose report has been made."""
 
     def __init__(self, report: dict[str, Any]) -> None:
@@ -80,12 +82,11 @@ class Runtime:
                 answer = result._send(event)
             else:
                 answer = self._other(event, result)
-        except _Failed as failure:
+        except _ReportedError as failure:
             answer = reports.to_json(failure.report)
         except BaseException as error:
             answer = reports.to_json(reports.describe(error))
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         context.answered()
         if not context.is_detached:
             return answer
@@ -106,7 +107,7 @@ class Runtime:
             kind = "None" if result is None else type(result).__name__
         raise self._bad_return(kind, result)
 
-    def _bad_return(self, kind: str, result: Any) -> _Failed:
+    def _bad_return(self, kind: str, result: Any) -> _ReportedError:
         if result is None:
             hint = "end every path through the handler with a return statement: return Response(…)"
         elif isinstance(result, (dict, list)):
@@ -118,7 +119,7 @@ class Runtime:
         code = _code(self._function)
         frames = [reports.place(code, self._name)] if code else []
         message = f"{self._name} returned {kind}, not a Response"
-        return _Failed(reports.plain("bad_return", "TypeError", message, hint, frames))
+        return _ReportedError(reports.plain("bad_return", "TypeError", message, hint, frames))
 
     def hung(self, event: int) -> str:
         """Gives up on a handler that waits for what can never happen; says where it waits, as a report in JSON."""
@@ -127,6 +128,13 @@ class Runtime:
         if task is not None:
             task.cancel()
         return report
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # The Worker may have put anything in their place.
+        with suppress(Exception):
+            stream.flush()
 
 
 def _log_failure(error: BaseException, where: str) -> None:
@@ -167,7 +175,7 @@ def _class_call(cls: type, function: Any) -> Call:
 
 def _function_call(function: Any) -> Call:
     """For `on_fetch`, which takes JavaScript objects, or Python's if it is decorated with `@handler`."""
-    wrapper, inner = getattr(function, "__taipan_handler__", (None, None))
+    wrapper, inner = getattr(function, "__taipan_handler__", (None, function))
     if wrapper is function:
         incoming = Request._incoming
         inner_takes = _takes(inner, False)
@@ -195,9 +203,7 @@ def _exported(module: ModuleType) -> dict[str, Any]:
 def _find(module: ModuleType, main: str, global_handlers: bool) -> tuple[Call, str, Any]:
     exported = _exported(module)
     default = exported.get("Default")
-    classes = [
-        value for value in exported.values() if isinstance(value, type) and issubclass(value, _BASES) and value not in _BASES
-    ]
+    classes = [c for c in exported.values() if isinstance(c, type) and issubclass(c, _BASES) and c not in _BASES]
     functions = {name: f for name in _EVENTS if callable(f := exported.get(f"on_{name}"))}
     if default is not None and functions:
         names = ", ".join(f"on_{name}" for name in functions)
@@ -206,7 +212,7 @@ def _find(module: ModuleType, main: str, global_handlers: bool) -> tuple[Call, s
     if isinstance(default, type) and issubclass(default, WorkerEntrypoint):
         function = getattr(default, "fetch", None)
         if function is None:
-            return _missing(f'{main} has no handler for requests: the class Default has no method "fetch"'), "fetch", None
+            return _missing(main, 'the class Default has no method "fetch"'), "fetch", None
         return _class_call(default, function), "Default.fetch", function
     if default is not None:
         raise _no_handler(
@@ -224,7 +230,7 @@ def _find(module: ModuleType, main: str, global_handlers: bool) -> tuple[Call, s
         return _function_call(functions["fetch"]), "on_fetch", functions["fetch"]
     if functions or classes:
         what = 'a handler named "on_fetch"' if functions else 'a class named "Default"'
-        return _missing(f"{main} has no handler for requests: it does not export {what}"), "fetch", None
+        return _missing(main, f"it does not export {what}"), "fetch", None
     raise _no_handler(f"{main} has no entrypoint: there is no class Default in it", _ADVICE)
 
 
@@ -234,12 +240,12 @@ _ADVICE = (
 )
 
 
-def _no_handler(message: str, hint: str) -> _Failed:
-    return _Failed(reports.plain("no_handler", "TypeError", message, hint))
+def _no_handler(message: str, hint: str) -> _ReportedError:
+    return _ReportedError(reports.plain("no_handler", "TypeError", message, hint))
 
 
-def _missing(message: str) -> Call:
-    failure = _no_handler(message, _ADVICE)
+def _missing(main: str, why: str) -> Call:
+    failure = _no_handler(f"{main} has no handler for requests: {why}", _ADVICE)
 
     def call(event: int, method: str, url: str, context: Context) -> Any:
         raise failure
@@ -251,14 +257,14 @@ def _import(main: str, root: str) -> ModuleType:
     path = os.path.join(root, main)
     name, extension = os.path.splitext(os.path.basename(main))
     if extension != ".py":
-        raise _Failed(reports.plain("startup", "ValueError", f"the main module is not a .py file: {main}"))
+        raise _ReportedError(reports.plain("startup", "ValueError", f"the main module is not a .py file: {main}"))
     if not os.path.isfile(path):
         message = f"the main module does not exist: {main}"
         hint = 'correct "main" in the configuration, or create the file'
-        raise _Failed(reports.plain("startup", "FileNotFoundError", message, hint))
+        raise _ReportedError(reports.plain("startup", "FileNotFoundError", message, hint))
     if name in sys.stdlib_module_names or name in sys.modules:
         message = f"the main module has the name of a module that Python needs: {main}"
-        raise _Failed(reports.plain("startup", "ImportError", message, "rename it, for example to entry.py"))
+        raise _ReportedError(reports.plain("startup", "ImportError", message, "rename it, for example to entry.py"))
     sys.path.insert(0, os.path.dirname(path))
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
@@ -268,7 +274,7 @@ def _import(main: str, root: str) -> ModuleType:
     return module
 
 
-class _LogHandler(logging._StderrHandler):  # type: ignore[name-defined, misc]
+class _LogHandler(logging._StderrHandler):  # type: ignore[name-defined]
     """Writes to whatever sys.stderr is then."""
 
 
@@ -305,16 +311,15 @@ def load(main: str, root: str, global_handlers: bool, env_json: str, js_env: Any
         install()
     try:
         runtime = Runtime(*_find(_import(main, root), main, global_handlers))
-    except _Failed as failure:
+    except _ReportedError as failure:
         return reports.to_json(failure.report)
     except BaseException as error:
         return reports.to_json(reports.describe(error, _kind(error)))
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
     return runtime
 
 
 def can_block() -> bool:
     """Whether `run_sync` works in what JavaScript calls directly."""
-    return can_run_sync()
+    return bool(can_run_sync())

@@ -157,7 +157,7 @@ class Default(WorkerEntrypoint):
   const { failure } = await w.finished(id);
   assert.equal(failure.kind, "hung");
   assert.match(failure.message, /^Default\.fetch waits for something that can never happen/);
-  assert.deepEqual(failure.frames.map(f => [f.function, f.line]), [["fetch", 9], ["inner", 5]]);
+  assert.deepEqual(failure.frames.map(f => [f.function, f.line]), [["fetch", 10], ["inner", 5]]);
   await new Promise(resolve => setTimeout(resolve, 20));
   assert.deepEqual(w.output, ["cleaned up"]);
   assert.deepEqual(w.runtime.pendingRequests(), []);
@@ -262,4 +262,46 @@ class Default(WorkerEntrypoint):
   assert.ok(after[0] - before[0] < 50, `Python objects: ${before[0]} → ${after[0]}`);
   assert.ok(after[1] - before[1] < 10, `proxies: ${before[1]} → ${after[1]}`);
   assert.deepEqual(w.runtime.pendingRequests(), []);
+});
+
+test("work and bodies that can never end are given up", { skip }, async () => {
+  const w = await worker(`
+from pyodide.code import run_js
+
+class Default(WorkerEntrypoint):
+    async def fetch(self, request):
+        if request.url.endswith("/body"):
+            return Response(run_js("new ReadableStream({})"))
+        self.ctx.waitUntil(asyncio.Future())
+        return Response("answered")
+`);
+  const { error } = console;
+  const logged = [];
+  console.error = (...args) => logged.push(args.join(" "));
+  try {
+    for (const path of ["/", "/body"]) {
+      const id = w.send(path);
+      assert.equal(w.host.of(id).ended, false);
+      w.runtime.failHung(id);
+      assert.equal((await w.finished(id)).status, 200);
+    }
+  } finally {
+    console.error = error;
+  }
+  assert.match(logged[0], /Work given to waitUntil waits for something/);
+});
+
+test("a Worker that replaces sys.stdout", { skip }, async () => {
+  const w = await worker(`
+import sys
+
+class Default(WorkerEntrypoint):
+    async def fetch(self, request):
+        saved, sys.stdout = sys.stdout, None
+        if request.url.endswith("/back"):
+            sys.stdout = sys.__stdout__
+        return Response("x")
+`);
+  assert.equal((await w.fetch("/")).text, "x");
+  assert.equal((await w.fetch("/back")).text, "x");
 });

@@ -17,7 +17,7 @@ async function failureOf(body, { head = "", files = {} } = {}) {
 }
 
 function clean({ text }) {
-  assert.doesNotMatch(text, /wasm|pyodide|_taipan|\/taipan|workers\//);
+  assert.doesNotMatch(text, /wasm|pyodide|_taipan|\/taipan\/|workers\//);
   return text;
 }
 
@@ -90,10 +90,13 @@ test("an exception group", { skip }, async () => {
 });
 
 test("an exception of JavaScript", { skip }, async () => {
-  const failure = await failureOf('from pyodide.code import run_js\nrun_js("function inner() { null.x }; inner()")');
+  globalThis.thrower = function thrower() {
+    null.x;
+  };
+  const failure = await failureOf("import js\njs.thrower()");
   assert.equal(failure.type, "JsException");
   assert.match(failure.message, /TypeError: Cannot read properties of null/);
-  assert.match(clean(failure), /File "entry.py", line 6[^]*\nJsException: TypeError: Cannot read[^]*JavaScript stack:\n  at inner/);
+  assert.match(clean(failure), /File "entry.py", line 6[^]*\nJsException: TypeError: Cannot read[^]*JavaScript stack:\n  at (globalThis\.)?thrower/);
 });
 
 test("an exception that went through JavaScript", { skip }, async () => {
@@ -153,9 +156,9 @@ for (const [code, [message, hint]] of Object.entries(RETURNS)) {
 test("a syntax error", { skip }, async () => {
   const { failure } = await Worker.start({ "src/entry.py": "x = 1\ndef f(self request):\n    pass\n" });
   assert.equal(failure.kind, "syntax");
-  assert.equal(failure.text, '  File "src/entry.py", line 2\n    def f(self request):\n          ^^^^^^^^^^^^\nSyntaxError: invalid syntax. Perhaps you forgot a comma?\n');
+  assert.equal(failure.text, '  File "src/entry.py", line 2\n    def f(self request):\n               ^^^^^^^\nSyntaxError: invalid syntax\n');
   assert.deepEqual(failure.frames, [
-    { file: "src/entry.py", line: 2, column: 6, end_column: 18, function: "", source: "def f(self request):", user: true },
+    { file: "src/entry.py", line: 2, column: 11, end_column: 18, function: "", source: "def f(self request):", user: true },
   ]);
 });
 
@@ -170,8 +173,8 @@ test("a syntax error in an imported module", { skip }, async () => {
 test("missing modules", { skip }, async () => {
   const hints = {
     "import halper": /^did you mean 'helper'\?$/,
-    "import src.helper": /^modules beside src\/entry\.py are imported without the folder: import helper$/,
-    "from src.helper import X": /import helper$/,
+    "import src.helper": /^modules beside src\/entry\.py are imported without the folder's name: leave out src\.$/,
+    "from src.helper import X": /leave out src\.$/,
     "import frobnicate": /^there is neither a file frobnicate\.py beside src\/entry\.py nor an installed package/,
     "import curses": /^curses is a module of the standard library that is not available/,
   };

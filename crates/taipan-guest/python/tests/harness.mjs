@@ -105,7 +105,7 @@ class Host {
 
 /** Undoes what a Worker's start does, so that the tests share one boot of Pyodide. */
 const RESET = `
-import logging, sys
+import linecache, logging, sys
 
 def reset():
     for name, module in list(sys.modules.items()):
@@ -113,6 +113,7 @@ def reset():
             del sys.modules[name]
     sys.path[:] = [path for path in sys.path if not path.startswith(("/taipan/", "${ROOT}"))]
     sys.path_importer_cache.clear()
+    linecache.clearcache()
     logging.getLogger().handlers.clear()
 
 reset

@@ -25,7 +25,7 @@ def js_kind(value: JsProxy) -> str:
     return str(getattr(constructor, "name", "")) or "Object"
 
 
-def python_exception(error: JsException) -> Exception:
+def python_exception(error: Any) -> Any:
     """The Python exception for what JavaScript says of a wrong argument."""
     match error.name:
         case "RangeError":
@@ -248,12 +248,15 @@ def _to_form(value: Any) -> Any:
     raise TypeError(f"Unsupported type in FormData: {type(value).__name__}")
 
 
-#: Classes of JavaScript objects that are bodies.
-JS_BODIES = frozenset(
-    """ArrayBuffer SharedArrayBuffer DataView Blob File FormData ReadableStream URLSearchParams
-    Int8Array Uint8Array Uint8ClampedArray Int16Array Uint16Array Int32Array Uint32Array
-    Float16Array Float32Array Float64Array BigInt64Array BigUint64Array""".split()
+_NUMBERS = ("Int8", "Uint8", "Uint8Clamped", "Int16", "Uint16", "Int32", "Uint32", "Float16", "Float32", "Float64")
+
+#: Classes of JavaScript objects that are bytes.
+JS_BUFFERS = frozenset(
+    ["ArrayBuffer", "DataView", "BigInt64Array", "BigUint64Array", *(f"{name}Array" for name in _NUMBERS)]
 )
+
+#: Classes of JavaScript objects that are bodies.
+JS_BODIES = JS_BUFFERS | {"Blob", "File", "FormData", "ReadableStream", "URLSearchParams"}
 
 
 def js_body(body: Any, where: str) -> Any:
@@ -272,7 +275,8 @@ def js_body(body: Any, where: str) -> Any:
             return body
         raise TypeError(f"Unsupported type in {where}: {kind}")
     kind = type(body).__name__
-    advice = f"; use {where}.json(…) to send it as JSON" if isinstance(body, (dict, list)) and where == "Response" else ""
+    is_json = where == "Response" and isinstance(body, (dict, list))
+    advice = "; use Response.json(…) to send it as JSON" if is_json else ""
     raise TypeError(f"Unsupported type in {where}: {kind}{advice}")
 
 

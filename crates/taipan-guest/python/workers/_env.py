@@ -28,7 +28,7 @@ class Env:
     __slots__ = ("_values",)
     _values: dict[str, Any]
 
-    def __init__(self, values: Mapping[str, Any] = {}) -> None:  # noqa: B006 - copied, never kept
+    def __init__(self, values: Mapping[str, Any]) -> None:
         object.__setattr__(self, "_values", dict(values))
 
     def __getattr__(self, name: str) -> Any:
@@ -73,7 +73,7 @@ class Env:
 
 
 #: The Worker's environment. The same object for every request.
-env = Env()
+env = Env({})
 
 
 def attach(env_json: str) -> None:

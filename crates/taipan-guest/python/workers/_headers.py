@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http.client import HTTPMessage
 from typing import Any
 
@@ -38,7 +38,7 @@ def sendable(text: str, what: str) -> str:
     return text
 
 
-def _pairs(init: Any) -> Iterable[tuple[Any, Any]]:
+def _pairs(init: Any) -> Any:
     if isinstance(init, HTTPMessage):
         return init.items()
     if isinstance(init, Mapping):
@@ -58,6 +58,8 @@ class Headers(HTTPMessage):
     `http.client.HTTPMessage`. Unlike there, assigning *replaces* what was there; `append` adds another value.
     """
 
+    # Of the base class, which keeps them as they were given.
+    _headers: list[tuple[str, str]]
     _js: Any = None
 
     def __init__(self, init: Any = None) -> None:

@@ -11,10 +11,10 @@ from http import HTTPMethod
 from typing import Any
 
 import js
-from pyodide.ffi import JsProxy
+from pyodide.ffi import JsException, JsProxy
 
 from . import _runtime
-from ._body import Blob, FormData, construct, js_body, js_kind, plain_object, read_body
+from ._body import Blob, FormData, construct, js_body, js_kind, plain_object, python_exception, read_body
 from ._env import JsDict
 from ._headers import Headers
 from ._runtime import jsnull
@@ -25,7 +25,7 @@ _METHODS = {method.value: method for method in HTTPMethod}
 class Request:
     """A request that came in, or one to be made."""
 
-    __slots__ = ("_cf", "_event", "_headers", "_js", "_method", "_url")
+    __slots__ = ("_cf", "_event", "_headers", "_js", "_method", "_url", "_was_read")
 
     def __init__(self, input: Request | str | Any, **options: Any) -> None:
         self._event = -1
@@ -33,6 +33,7 @@ class Request:
         self._headers: Headers | None = None
         self._method = ""
         self._url = ""
+        self._was_read = False
         if isinstance(input, Request):
             input = input.js_object
         if isinstance(input, JsProxy) and js_kind(input) == "Request" and not options:
@@ -47,6 +48,7 @@ class Request:
         request._method = method
         request._url = url
         request._headers = request._js = request._cf = None
+        request._was_read = False
         return request
 
     @property
@@ -54,8 +56,8 @@ class Request:
         """The JavaScript Request."""
         if self._js is None:
             request = _runtime.bridge.request(self._event)
-            if not isinstance(request, JsProxy):
-                raise RuntimeError("The request is over: read what you need of it before its response is sent")
+            if request is None:
+                raise _over()
             self._js = request
         return self._js
 
@@ -78,7 +80,7 @@ class Request:
             if self._js is None:
                 flat = _runtime.bridge.headers(self._event)
                 if flat is None:
-                    raise RuntimeError("The request is over: read what you need of it before its response is sent")
+                    raise _over()
                 self._headers = Headers._trusted(flat.split("\n") if flat else [])
             else:
                 self._headers = Headers(self._js.headers)
@@ -104,7 +106,7 @@ class Request:
     @property
     def body_used(self) -> bool:
         """Whether the body has been read."""
-        return self._js is not None and bool(self._js.bodyUsed)
+        return (self._js is not None or self._was_read) and bool(self.js_object.bodyUsed)
 
     @property
     def signal(self) -> Any:
@@ -168,7 +170,19 @@ class Request:
         return Request(self.js_object.clone())
 
     async def _read(self, method: str) -> Any:
-        return await read_body(self.js_object, method)
+        if self._js is not None:
+            return await read_body(self._js, method)
+        # Without a proxy of the request.
+        self._was_read = True
+        reading = _runtime.bridge.read(self._event, method)
+        if reading is None:
+            raise _over()
+        if reading is False:
+            raise OSError("Body already used")
+        try:
+            return await reading
+        except JsException as error:
+            raise python_exception(error) from None
 
     async def text(self) -> str:
         """The body decoded as UTF-8."""
@@ -198,6 +212,10 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url}>"
+
+
+def _over() -> RuntimeError:
+    return RuntimeError("The request is over: read what you need of it before its response is sent")
 
 
 def request_options(options: dict[str, Any]) -> Any:

@@ -52,6 +52,8 @@ class _JsonMethod:
 class Response(FetchResponse):
     """What a handler returns, and what `fetch` gives."""
 
+    _js: Any
+    _headers: Headers | None
     abort_controller = None
     abort_signal = None
     js_request = None
@@ -65,7 +67,7 @@ class Response(FetchResponse):
         web_socket: Any = None,
     ) -> None:
         self._url = ""
-        self._js: Any = None
+        self._js = None
         self._body: str | bytes | None = None
         if isinstance(body, FetchResponse):
             body = body.js_response
@@ -78,7 +80,7 @@ class Response(FetchResponse):
             body = body.body
         self._status = _status(status, web_socket is not None)
         self._status_text = sendable(status_text, "status text") if status_text else ""
-        self._headers: Headers | None = None if headers is None else Headers(headers)
+        self._headers = None if headers is None else Headers(headers)
         if body is None:
             pass
         elif self._status in NULL_BODY:
@@ -109,17 +111,18 @@ class Response(FetchResponse):
             self._headers = headers
         return headers
 
-    def _make_js(self, body: Any, web_socket: Any = None) -> None:
+    def _make_js(self, body: Any, web_socket: Any = None) -> Any:
         options: dict[str, Any] = {"status": self._status, "statusText": self._status_text}
         headers = self._headers
         if headers is not None:
             options["headers"] = [list(pair) for pair in headers.items()]
         if web_socket is not None:
             options["webSocket"] = web_socket
-        self._js = construct(js.Response, body, plain_object(options))
+        twin = self._js = construct(js.Response, body, plain_object(options))
         # The constructor may have added a content type; and Python's later changes go to both.
         self._headers = None
         self._body = None
+        return twin
 
     @classmethod
     def _from_js(cls, js_response: Any, url: str = "") -> Response:
@@ -130,15 +133,16 @@ class Response(FetchResponse):
         return response
 
     @property
-    def js_response(self) -> Any:  # type: ignore[override]
+    def js_response(self) -> Any:
         """The JavaScript Response."""
         if self._js is None:
             old = self._headers
-            self._make_js(js_body(self._body, "Response"))
+            twin = self._make_js(js_body(self._body, "Response"))
             if old is not None:
                 # Whoever holds these headers goes on changing this response's.
-                old._follow(self._js.headers)
+                old._follow(twin.headers)
                 self._headers = old
+            return twin
         return self._js
 
     @property
@@ -162,7 +166,7 @@ class Response(FetchResponse):
         return 200 <= self.status <= 299
 
     @property
-    def headers(self) -> Headers:  # type: ignore[override]
+    def headers(self) -> Headers:
         """The headers; changing them changes the response."""
         return self._own_headers()
 
@@ -229,7 +233,7 @@ class Response(FetchResponse):
     async def _read_json(self, **options: Any) -> Any:
         return json_module.loads(await self.text(), **options)
 
-    json = _JsonMethod()  # type: ignore[assignment]
+    json = _JsonMethod()
 
     @staticmethod
     def from_json(

@@ -10,7 +10,7 @@ import js
 from pyodide.ffi import JsException, JsProxy, create_proxy, to_js
 from pyodide.http import FetchResponse
 
-from ._body import Blob, File, FormData, js_kind
+from ._body import JS_BUFFERS, Blob, File, FormData, js_kind
 from ._env import JsDict
 from ._headers import Headers
 from ._request import Request
@@ -56,12 +56,6 @@ def python_to_rpc(value: Any) -> Any:
     raise TypeError(f"Not a value that can go to JavaScript: {type(value).__name__}")
 
 
-_BUFFERS = frozenset(
-    """ArrayBuffer DataView Int8Array Uint8Array Uint8ClampedArray Int16Array Uint16Array Int32Array Uint32Array
-    Float32Array Float64Array BigInt64Array BigUint64Array""".split()
-)
-
-
 def python_from_rpc(value: Any) -> Any:
     """A value that came from JavaScript as Python has it."""
     if value is jsnull:
@@ -97,6 +91,6 @@ def python_from_rpc(value: Any) -> Any:
             return Blob(value)
         case "RegExp":
             raise TypeError("Not a value that can come from JavaScript: RegExp")
-    if kind in _BUFFERS:
+    if kind in JS_BUFFERS:
         return value.to_bytes()
     return value

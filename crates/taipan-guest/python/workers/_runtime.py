@@ -8,7 +8,7 @@ try:
     from pyodide.ffi import jsnull
 except ImportError:
     # Before Pyodide 0.28 JavaScript's null was None.
-    jsnull = None  # type: ignore[assignment]
+    jsnull = None
 
 __all__ = ["bridge", "js_env", "jsnull"]
 

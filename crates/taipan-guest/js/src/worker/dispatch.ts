@@ -33,7 +33,7 @@ export interface WorkerRuntime {
   onEvent(kind: number, id: number, fields: FieldOut[]): void;
   /** The requests that have no answer yet. */
   pendingRequests(): number[];
-  /** Answers a request whose handler waits for what can never happen, and says where it waits. */
+  /** Ends a request that waits for what can never happen: in its handler, in `waitUntil`, or in its response's body. */
   failHung(request: number): void;
 }
 
@@ -210,6 +210,13 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       const entry = entries.get(id);
       return entry && jsRequest(entry);
     },
+    /** Reads the request's body with the method; undefined when the request is over, false when it has been read. */
+    read(id: number, method: "text" | "arrayBuffer" | "blob" | "formData"): Promise<unknown> | false | undefined {
+      const entry = entries.get(id);
+      if (!entry) return undefined;
+      const request = jsRequest(entry);
+      return request.bodyUsed ? false : request[method]();
+    },
     body(id: number, bytes: Uint8Array) {
       const entry = entries.get(id);
       if (entry) entry.bytes = bytes;
@@ -286,8 +293,11 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
     pendingRequests: () => [...entries.values()].filter(entry => !entry.isAnswered).map(entry => entry.id),
     failHung(id) {
       const entry = entries.get(id);
-      if (!entry || entry.isAnswered || !python) return;
-      fail(entry, python.hung(id));
+      if (!entry || !python) return;
+      if (!entry.isAnswered) fail(entry, python.hung(id));
+      else if (entry.isHeld) console.error("Work given to waitUntil waits for something that can never happen");
+      entry.isHeld = false;
+      entry.cancelBody?.(new Error("The response's body never ends"));
       finishIfDone(entry);
     },
   };
