@@ -22,28 +22,15 @@ async function dispatcher() {
   return module;
 }
 
-/** What `js/src/web` gives the dispatcher, on Node's own classes. */
-const web = {
-  makeIncomingRequest({ method, url, headers, body, signal, cf }) {
-    const pairs = [];
-    for (let i = 0; i < headers.length; i += 2) pairs.push([headers[i], headers[i + 1]]);
-    const stream = body && new ReadableStream({
-      async pull(controller) {
-        const chunk = await body();
-        if (chunk) controller.enqueue(chunk);
-        else controller.close();
-      },
-    }, { highWaterMark: 0 });
-    const request = new Request(url, { method, headers: pairs, body: stream, signal, duplex: "half" });
-    Object.defineProperty(request, "cf", { value: cf });
-    return request;
-  },
-  flattenHeaders: headers => [...headers].flat(),
-  takeBody(response) {
-    if (response.bodyUsed) throw new TypeError("The body has been read already");
-    return response.body;
-  },
-};
+/** Puts our own classes in the place of Node's, as they are in the sandbox; timers and the console stay Node's. */
+async function platform() {
+  const { internals, web } = await import(pathToFileURL(join(guest, "js/test/support/platform.js")).href);
+  for (const name of Object.keys(Object.getOwnPropertyDescriptors(web))) {
+    if (!/^[A-Z]/.test(name) || /^(Crypto|Performance|URL|Event|Text.*coder|Message.*)$/.test(name)) continue;
+    Object.defineProperty(globalThis, name, { value: web[name], writable: true, configurable: true });
+  }
+  return internals;
+}
 
 const OPS = ["respond", "read", "write", "close", "abort", "fail", "done"].map(verb => `http.${verb}`);
 
@@ -120,6 +107,7 @@ reset
 `;
 
 let base;
+let web;
 let pyodide;
 let current;
 let next = 1;
@@ -161,6 +149,7 @@ export class Worker {
   static async start(files, { main, env = {}, globalHandlers = false } = {}) {
     base ??= await dispatcher();
     pyodide ??= await boot();
+    web ??= await platform();
     const worker = (current = new Worker());
     const { py, reset } = pyodide;
     worker.py = py;
