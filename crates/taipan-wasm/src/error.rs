@@ -65,7 +65,7 @@ pub enum RewriteError {
 /// What is wrong with a module's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MemoryError {
-    /// There is none.
+    /// There is none that could be turned into an import.
     #[error("it has none")]
     None,
     /// There are several.

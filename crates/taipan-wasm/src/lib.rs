@@ -46,14 +46,11 @@ pub const START_EXPORT: &str = "__taipan_start";
 /// Validates `wasm` and rewrites it.
 ///
 /// # Errors
-/// If the input is not valid with the features in [`features`], if its memory is not exactly one plain 32-bit memory,
+/// If the input is not valid with the features in [`features`], if it has a memory that is not one plain 32-bit memory,
 /// or if an option cannot be carried out; see [`RewriteError`].
 pub fn rewrite(wasm: &[u8], options: &Options) -> Result<Output, RewriteError> {
     let module = Module::parse(wasm)?;
-    // A module of functions alone needs no memory, unless it is to import one.
-    if !module.memories.is_empty() || options.memory != MemoryPlacement::Keep {
-        module.check_memory()?;
-    }
+    module.check_memory(options)?;
     features::validate(wasm)?;
     layout::check_names(&module)?;
 

@@ -9,7 +9,7 @@ use wasmparser::{
     TableSectionReader, TableType, TagSectionReader, TypeRef, TypeSectionReader,
 };
 
-use crate::{MemoryError, RewriteError};
+use crate::{MemoryError, MemoryPlacement, Options, RewriteError};
 
 /// Length of the magic number and the version.
 const HEADER: usize = 8;
@@ -178,12 +178,14 @@ impl<'a> Module<'a> {
         self.tags.get(tag as usize).copied().ok_or(RewriteError::Bug("a tag that does not exist"))
     }
 
-    /// Refuses modules that an isolate's one memory cannot serve.
-    pub(crate) fn check_memory(&self) -> Result<(), RewriteError> {
+    /// Refuses modules that an isolate's one memory cannot serve. A module of functions alone, such as the adapters that
+    /// Emscripten's glue makes, needs none.
+    pub(crate) fn check_memory(&self, options: &Options) -> Result<(), RewriteError> {
         let error = match self.memories.as_slice() {
             [memory] if memory.shared => MemoryError::Shared,
             [memory] if memory.memory64 => MemoryError::Memory64,
             [_] => return Ok(()),
+            [] if options.memory == MemoryPlacement::Keep => return Ok(()),
             [] => MemoryError::None,
             several => MemoryError::Several(several.len()),
         };

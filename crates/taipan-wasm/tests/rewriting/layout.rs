@@ -182,6 +182,13 @@ fn a_start_function_that_is_exported_keeps_its_name() -> Result<()> {
 }
 
 #[test]
+fn an_adapter_without_memory_is_accepted() -> Result<()> {
+    let text = r#"(module (import "e" "f" (func $f)) (func (export "g") call $f))"#;
+    assert_eq!(outline(&run(text, &Options::side())?.wasm)?.1, ["g"]);
+    Ok(())
+}
+
+#[test]
 fn a_module_without_imports_gets_the_section_in_its_place() -> Result<()> {
     let text = r#"(module (memory 1) (func (export "f") (result i32) i32.const 0 i32.load))"#;
     assert_eq!(outline(&run(text, &Options::main())?.wasm)?.0, ["env.memory"]);

@@ -447,6 +447,11 @@ impl Body<'_> {
             body.emit(Instruction::If(BlockType::Empty));
             body.within(&[], Self::rethrow);
             body.emit(Instruction::End);
+            // Its own, so that what a rethrow means depends on the label even if the one above names another.
+            body.condition();
+            body.emit(Instruction::If(BlockType::Empty));
+            body.emit(Instruction::Rethrow(1));
+            body.emit(Instruction::End);
         });
         self.emit(Instruction::End);
     }
