@@ -14,7 +14,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from inspect import isawaitable
 from types import CoroutineType, FunctionType, ModuleType, SimpleNamespace
 from typing import Any
@@ -131,10 +130,12 @@ class Runtime:
 
 
 def _flush() -> None:
+    # Not with `suppress`, which costs more than the flushing. The Worker may have put anything in the streams' place.
     for stream in (sys.stdout, sys.stderr):
-        # The Worker may have put anything in their place.
-        with suppress(Exception):
+        try:
             stream.flush()
+        except Exception:  # noqa: S110
+            pass
 
 
 def _log_failure(error: BaseException, where: str) -> None:
@@ -265,7 +266,8 @@ def _import(main: str, root: str) -> ModuleType:
     if name in sys.stdlib_module_names or name in sys.modules:
         message = f"the main module has the name of a module that Python needs: {main}"
         raise _ReportedError(reports.plain("startup", "ImportError", message, "rename it, for example to entry.py"))
-    sys.path.insert(0, os.path.dirname(path))
+    # The Worker's own modules come first, then the packages that were vendored with it.
+    sys.path[:0] = [os.path.dirname(path), os.path.join(root, "python_modules")]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -300,6 +302,7 @@ def _kind(error: BaseException) -> str:
 
 def load(main: str, root: str, global_handlers: bool, env_json: str, js_env: Any, bridge: Any) -> Any:
     """Runs the main module. Gives what handles events, or a report as JSON."""
+    main = os.path.normpath(main)
     reports.configure(root, main)
     # Looked up once: each look at a JavaScript object is a trip over the border.
     workers._runtime.bridge = SimpleNamespace(**{name: getattr(bridge, name) for name in _BRIDGE})

@@ -187,6 +187,16 @@ test("missing modules", { skip }, async () => {
   }
 });
 
+test("a vendored package is no code of the author's", { skip }, async () => {
+  const worker = await Worker.start(
+    { "src/entry.py": `import vendored\n${IMPORTS}${IN_CLASS}        vendored.fail()\n`, "python_modules/vendored.py": "def fail():\n    1 / 0\n" },
+    { main: "./src/entry.py" }
+  );
+  assert.equal(worker.failure, null);
+  const { failure } = await worker.fetch("/");
+  assert.deepEqual(failure.frames.map(f => [f.file, f.user]), [["src/entry.py", true], ["python_modules/vendored.py", false]]);
+});
+
 test("an exception at import", { skip }, async () => {
   const { failure } = await Worker.start({ "entry.py": "DIVISOR = 1 / 0\n" });
   assert.equal(failure.kind, "startup");

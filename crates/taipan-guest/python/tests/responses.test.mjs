@@ -27,6 +27,8 @@ def empty(): return Response("")
 def text(): return Response("ä 🐍 \\0 end")
 def surrogate(): return Response("a\\ud800b")
 def bytes_(): return Response(bytes(range(256)))
+def utf8(): return Response("\\ufeffä 🐍 \\0".encode())
+def large(): return Response("ä".encode() * 100_000)
 def bytearray_(): return Response(bytearray(b"mutable"))
 def view(): return Response(memoryview(b"_view_")[1:-1])
 def buffer(): return Response(run_js("new Uint8Array([104, 105]).buffer"))
@@ -76,6 +78,9 @@ async def read():
   assert.equal((await get("text")).text, "ä 🐍 \0 end");
   assert.equal((await get("surrogate")).text, "a\ufffdb");
   assert.deepEqual([...(await get("bytes_")).bytes], Array.from({ length: 256 }, (_, i) => i));
+  assert.deepEqual((await get("utf8")).bytes, Buffer.from("\ufeffä 🐍 \0"));
+  assert.deepEqual((await get("utf8")).headers, {});
+  assert.deepEqual((await get("large")).bytes, Buffer.from("ä".repeat(100_000)));
   assert.equal((await get("bytearray_")).text, "mutable");
   assert.equal((await get("view")).text, "view");
   for (const path of ["buffer", "array"]) assert.equal((await get(path)).text, "hi");
