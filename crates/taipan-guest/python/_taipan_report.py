@@ -225,6 +225,9 @@ def _installed() -> set[str]:
 
 def describe(error: BaseException, kind: str = "exception") -> dict[str, Any]:
     """The report of an exception."""
+    if isinstance(error, MemoryError):
+        # What its frames hold is what there is no memory for.
+        traceback.clear_frames(error.__traceback__)
     try:
         shown = traceback.TracebackException(type(error), error, error.__traceback__)
         report = _report(shown, error, kind, 0)

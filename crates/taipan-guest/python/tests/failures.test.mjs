@@ -127,6 +127,17 @@ test("an exception that cannot be shown", { skip }, async () => {
   assert.match(failure.message, /str\(\) failed/);
 });
 
+test("running out of memory lets go of what filled it", { skip }, async () => {
+  const head = `import weakref
+class Block: pass
+class OutOfMemory(MemoryError):
+    def __str__(self): return "freed" if self.block() is None else "still there"
+`;
+  const failure = await failureOf("block = Block()\nerror = OutOfMemory()\nerror.block = weakref.ref(block)\nraise error", { head });
+  assert.equal(failure.message, "freed");
+  assert.equal(failure.frames[0].source.trim(), "raise error");
+});
+
 test("a method that takes too much", { skip }, async () => {
   const worker = await Worker.start({ "entry.py": `${IMPORTS}class Default(WorkerEntrypoint):\n    def fetch(self, a, b, c, d): pass\n` });
   const { failure } = await worker.fetch("/");
