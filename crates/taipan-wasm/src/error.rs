@@ -12,12 +12,18 @@ pub enum RewriteError {
     /// The module does not validate with the features that are switched on.
     #[error("the WebAssembly module is invalid or uses a feature that is switched off")]
     Invalid(#[from] wasmparser::Error),
+    /// The module defines a type of garbage-collected objects.
+    #[error("the WebAssembly module defines a struct or array type, which is switched off: type {0}")]
+    HeapType(usize),
     /// The module's memory is not what an isolate can be built on.
     #[error("the WebAssembly module must have exactly one 32-bit memory that is not shared: {0}")]
     Memory(MemoryError),
     /// Only one imported table can become defined without moving the others.
     #[error("cannot make the WebAssembly module define its table, since it imports several: {0}")]
     ImportedTables(usize),
+    /// Functions were to get slots of a table that is not there.
+    #[error("the WebAssembly module has no function table")]
+    NoTable,
     /// The defined table would not hold what was asked for.
     #[error(
         "cannot make the WebAssembly module's table {wanted} entries large, since its maximum is lower: {maximum}"

@@ -23,6 +23,7 @@ pub mod limits;
 mod module;
 mod options;
 mod output;
+mod seats;
 
 pub use data::{OffsetExpr, Segment};
 pub use dylink::{Dylink, Export, Import, dylink};
@@ -35,7 +36,7 @@ use module::Module;
 
 /// The version of the rewriter. Raised whenever the output for some input changes; part of every key under which
 /// compiled code is kept.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 3;
 
 /// What the names of exports begin with that [`rewrite`] adds for the engine. No input may use it.
 pub const RESERVED_PREFIX: &str = "__taipan_";
@@ -51,7 +52,7 @@ pub const START_EXPORT: &str = "__taipan_start";
 pub fn rewrite(wasm: &[u8], options: &Options) -> Result<Output, RewriteError> {
     let module = Module::parse(wasm)?;
     module.check_memory(options)?;
-    features::validate(wasm)?;
+    features::validate(wasm, &module)?;
     layout::check_names(&module)?;
 
     let mut edits = Edits::default();
@@ -60,6 +61,12 @@ pub fn rewrite(wasm: &[u8], options: &Options) -> Result<Output, RewriteError> {
         exceptions::lower(&module, &mut edits, &mut stats)?;
     }
     layout::place_memory_and_table(&module, options, &mut edits)?;
+    if options.seat_exports {
+        let functions = seats::unseated(&module)?;
+        if !functions.is_empty() {
+            seats::seat(&module, &functions, &mut edits)?;
+        }
+    }
     let exports = layout::add_exports(&module, options, &mut edits)?;
     let data = if options.detach_data { data::detach(&module, &mut edits)? } else { Vec::new() };
 

@@ -37,6 +37,8 @@ pub struct Options {
     pub memory: MemoryPlacement,
     /// Where the function table comes from.
     pub table: TablePlacement,
+    /// Give every exported function a slot of the function table, as Emscripten's dynamic linker would at start-up.
+    pub seat_exports: bool,
     /// Export every mutable global and every table that the module defines and does not export, so that a snapshot can
     /// save them; see [`Output::hidden`](crate::Output::hidden).
     pub export_hidden: bool,
@@ -53,6 +55,7 @@ impl Default for Options {
             lower_exceptions: false,
             memory: MemoryPlacement::Keep,
             table: TablePlacement::Keep,
+            seat_exports: false,
             export_hidden: false,
             detach_data: false,
             drop_start: false,
@@ -68,6 +71,7 @@ impl Options {
             memory: MemoryPlacement::Import { module: "env".into(), name: "memory".into() },
             // The glue makes such a table one entry larger than the import asks for: slot 0 is the null pointer.
             table: TablePlacement::Define { extra: 1 },
+            seat_exports: true,
             ..Self::side()
         }
     }
