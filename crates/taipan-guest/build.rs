@@ -4,9 +4,10 @@
 
 use std::env;
 use std::error::Error;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use fs_err as fs;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 

@@ -8,6 +8,7 @@ answer is what that call returns.
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.util
 import inspect
 import logging
@@ -25,6 +26,7 @@ import _taipan_report as reports
 import workers._context
 import workers._env
 import workers._runtime
+import workers._snapshots
 from workers import Context, DurableObject, Request, Response, WorkerEntrypoint, WorkflowEntrypoint, env
 from workers._body import js_kind
 
@@ -53,6 +55,19 @@ class Runtime:
         self._function = function
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[int, asyncio.Task[Any]] = {}
+
+    def freeze(self) -> None:
+        """The isolate becomes a snapshot next."""
+        workers._snapshots.freeze()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        gc.collect()
+
+    def thaw(self, env_json: str, js_env: Any) -> None:
+        """The isolate was made from a snapshot."""
+        workers._runtime.js_env = js_env
+        workers._env.attach(env_json)
+        workers._snapshots.thaw()
 
     def fetch(self, event: int, method: str, url: str) -> Any:
         """Handles a request.
@@ -321,6 +336,11 @@ def load(main: str, root: str, global_handlers: bool, env_json: str, js_env: Any
     finally:
         _flush()
     return runtime
+
+
+def refresh() -> None:
+    """The isolate was made from a snapshot in which no Worker was loaded yet."""
+    workers._snapshots.thaw()
 
 
 def can_block() -> bool:

@@ -4,6 +4,7 @@
 //! JavaScript (`js/`) and carries the in-sandbox Python (`python/`). It knows nothing of Wasmtime, of
 //! HTTP or of files on disk, and must never: everything here is data plus the pure codec of
 //! [`protocol`], so that the engine and the host's operations agree on one definition.
+#![forbid(unsafe_code)]
 
 pub mod ops;
 pub mod protocol;

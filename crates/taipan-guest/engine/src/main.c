@@ -296,9 +296,13 @@ EXPORT(engine_memory_grown) void engine_memory_grown(void) {
   if (ctx) taipan_grow_memory_buffer(memory_buffer, __builtin_wasm_memory_size(0) * 65536u);
 }
 
-/* Runs a script; 0, or 1 after the exception was logged. */
-EXPORT(engine_eval) int engine_eval(const char *source, uint32_t length, const char *name) {
+EXPORT(engine_seed_random) void engine_seed_random(uint64_t seed) { taipan_seed_random(ctx, seed); }
+
+/* Runs a script; 0, or 1 after the exception was logged. The blocks are ours to free. */
+EXPORT(engine_eval) int engine_eval(char *source, uint32_t length, char *name) {
   JSValue r = JS_Eval(ctx, source, length, name, JS_EVAL_TYPE_GLOBAL);
+  free(source);
+  free(name);
   bool threw = JS_IsException(r);
   if (threw) report_exception();
   JS_FreeValue(ctx, r);

@@ -53,6 +53,8 @@ void report_exception(void);
 /* Patched into quickjs.c: the ArrayBuffer that is the whole linear memory. */
 JSValue taipan_new_memory_buffer(JSContext *ctx, size_t length);
 void taipan_grow_memory_buffer(JSValueConst buffer, size_t length);
+/* Patched in as well: the seed of Math.random. */
+void taipan_seed_random(JSContext *ctx, uint64_t seed);
 
 /* The host's functions. `out` receives a block from malloc() that the caller frees. */
 typedef struct {

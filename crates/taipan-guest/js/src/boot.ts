@@ -1,5 +1,5 @@
 /**
- * Starts Python: the unmodified Pyodide glue, then our Python, then the Worker's main module.
+ * Starts Python: the unmodified Pyodide glue, then our Python.
  *
  * The glue chooses its ways of reading files by looking at global names. It is shown a "shell" (`read`, `readbuffer`,
  * `load`), which needs neither URLs nor `fetch`; the names are gone before any code of the Worker runs.
@@ -9,16 +9,20 @@ import { installSuspending } from "./wasm/suspend";
 
 export interface BootOptions {
   version: string;
+  /** Paths of our Python files. */
+  python: string[];
+}
+
+export interface WorkerOptions {
   /** Path of the main module within the Worker's files. */
   main: string;
   sources: string[];
-  python: string[];
   envJson: string;
   globalHandlers: boolean;
 }
 
 const RUNTIME = "/pyodide/";
-const PYTHON = "/taipan/python/";
+export const PYTHON = "/taipan/python/";
 /** Where the host has the Worker's files, and where Python sees them. */
 const SOURCES = "/worker/";
 export const WORKER_ROOT = "/session/metadata";
@@ -37,7 +41,13 @@ function copyIn(H: Host, fs: any, from: string, names: string[], to: string): vo
   }
 }
 
-/** Returns Pyodide's API with the Worker's files in place; its main module has not run yet. */
+/** Gives Python the Worker's files. */
+export function placeSources(H: Host, py: any, sources: string[]): void {
+  py.FS.mkdirTree(WORKER_ROOT);
+  copyIn(H, py.FS, SOURCES, sources, WORKER_ROOT);
+}
+
+/** Returns Pyodide's API, with our Python in place. */
 export async function bootPython(H: Host, options: BootOptions): Promise<any> {
   const scope = globalThis as any;
   const disguise: Record<string, unknown> = {
@@ -57,7 +67,12 @@ export async function bootPython(H: Host, options: BootOptions): Promise<any> {
   const { default: createPyodideModule } = await import(module);
   const py = await loadPyodide({
     indexURL: RUNTIME,
-    createPyodideModule: (settings: any) => createPyodideModule(glue = settings),
+    createPyodideModule: (settings: any) => {
+      glue = settings;
+      // Otherwise the glue ends in a trap, which says nothing.
+      settings.onAbort = (what: unknown) => H.exit(1, `aborted ${what ?? ""}`.trim());
+      return createPyodideModule(settings);
+    },
     jsglobals: scope,
     env: { HOME: "/home/pyodide", PYTHONSAFEPATH: "1" },
     stdin: () => null,
@@ -68,7 +83,5 @@ export async function bootPython(H: Host, options: BootOptions): Promise<any> {
   for (const name of Object.keys(disguise)) delete scope[name];
   py._api.on_fatal = (e: unknown) => H.exit(1, String((e as Error)?.message ?? e));
   copyIn(H, py.FS, PYTHON, options.python, PYTHON.slice(0, -1));
-  copyIn(H, py.FS, SOURCES, options.sources, WORKER_ROOT);
-  py.FS.mkdirTree(WORKER_ROOT);
   return py;
 }

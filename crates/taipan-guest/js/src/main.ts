@@ -1,5 +1,5 @@
 /** The first JavaScript of every isolate: makes the platform, then waits for the host to say what to boot. */
-import { bootPython, type BootOptions, WORKER_ROOT } from "./boot";
+import { bootPython, type BootOptions, placeSources, PYTHON, WORKER_ROOT, type WorkerOptions } from "./boot";
 import type { FieldOut, Host } from "./host";
 import { installWebAssembly } from "./wasm/api";
 import { installWeb } from "./web/index";
@@ -9,6 +9,10 @@ const H: Host = (globalThis as any).__taipan_host;
 delete (globalThis as any).__taipan_host;
 
 const EVENT_BOOT = 4;
+const EVENT_FREEZE = 5;
+const EVENT_THAW = 6;
+const EVENT_LOAD = 7;
+const EVENT_HUNG = 8;
 
 const web = installWeb(H);
 installWebAssembly(H);
@@ -16,19 +20,39 @@ H.onTimers(now => web.timers.runDue(now), () => web.timers.nextDue());
 H.onUnhandledRejection(reason => console.error("Unhandled promise rejection:", reason));
 const worker = installWorker(H, web);
 
+let python: any;
+
+/** What the host knows of our own failures: there is nothing that a Worker could do about them. */
+function broken(e: unknown): never {
+  const stack = (e as Error)?.stack;
+  return H.exit(1, `the runtime does not start: ${e}${stack ? `\n${stack}` : ""}`);
+}
+
 async function boot(options: BootOptions): Promise<void> {
-  const py = await bootPython(H, options);
-  const report = await worker.load(py, {
-    main: options.main,
-    root: WORKER_ROOT,
-    python: "/taipan/python",
-    envJson: options.envJson,
-    globalHandlers: options.globalHandlers,
-  });
-  H.booted(report);
+  python = await bootPython(H, options);
+  worker.prepare(python, PYTHON);
+  H.booted(null);
+}
+
+async function load(options: WorkerOptions): Promise<void> {
+  placeSources(H, python, options.sources);
+  const { main, envJson, globalHandlers } = options;
+  H.booted(await worker.load(python, { main, root: WORKER_ROOT, envJson, globalHandlers }));
+}
+
+/** The isolate is about to become a snapshot: what nobody needs should not be in it. */
+function freeze(): void {
+  worker.freeze();
+  H.gc();
 }
 
 H.onEvent((kind: number, id: number, fields: FieldOut[]) => {
-  if (kind !== EVENT_BOOT) return worker.onEvent(kind, id, fields);
-  boot(JSON.parse(fields[0] as string)).catch(e => H.exit(1, `the runtime does not start: ${e?.stack ? `${e}\n${e.stack}` : e}`));
+  switch (kind) {
+    case EVENT_BOOT: return void boot(JSON.parse(fields[0] as string)).catch(broken);
+    case EVENT_LOAD: return void load(JSON.parse(fields[0] as string)).catch(broken);
+    case EVENT_FREEZE: return freeze();
+    case EVENT_THAW: return worker.thaw(fields[0] as string);
+    case EVENT_HUNG: return worker.failHung(id);
+    default: return worker.onEvent(kind, id, fields);
+  }
 });

@@ -14,6 +14,7 @@ from ._headers import Headers
 from ._request import Request
 from ._response import Response
 from ._rpc import python_from_rpc, python_to_rpc
+from ._snapshots import after_restore, before_snapshot
 
 waitUntil = wait_until  # noqa: N816 - the platform's name
 
@@ -53,6 +54,8 @@ __all__ = [
     "Response",
     "WorkerEntrypoint",
     "WorkflowEntrypoint",
+    "after_restore",
+    "before_snapshot",
     "env",
     "fetch",
     "handler",

@@ -27,6 +27,8 @@ const TYPE_OF: Record<string, ValueKind> = { i: "i32", j: "i64", f: "f32", d: "f
 const CODE_OF: Partial<Record<string, string>> = { i32: "i", i64: "j", f32: "f", f64: "d" };
 const KIND_NAME: Record<Kind, string> = { f: "function", g: "global", t: "table", m: "memory", x: "tag" };
 const MAIN = 0;
+/** Imports whose answer the glue does not know: waiting is possible everywhere (see `suspend.ts`). */
+const OURS: Record<string, Function | undefined> = { can_run_sync_js: () => 1 };
 /** The glue's functions by which Python calls JavaScript functions. */
 const CALLERS = new Set(["JsvFunction_CallBound", "JsvFunction_Call_OneArg", "JsvFunction_Construct"]);
 
@@ -206,7 +208,7 @@ export function installWebAssembly(H: Host): void {
   function bindMain(imports: Imports): Record<string, unknown> {
     const main = ask({ op: "main" });
     for (const { module, name, kind, handle, signature } of main.imports) {
-      const value = imports[module]?.[name];
+      const value = OURS[name] ?? imports[module]?.[name];
       if (kind === "f") {
         if (typeof value !== "function") throw new LinkError(`import ${module}.${name} is not a function`);
         H.bindImport(handle, value, signature, CALLERS.has(name));

@@ -19,8 +19,6 @@ export interface LoadOptions {
   main: string;
   /** The folder of the Worker's files. */
   root: string;
-  /** The folder of our Python files. */
-  python: string;
   /** Variables, as a JSON object. */
   envJson: string;
   /** Whether `on_fetch` and its like are handlers. */
@@ -28,9 +26,15 @@ export interface LoadOptions {
 }
 
 export interface WorkerRuntime {
+  /** Imports our Python, which is in `folder`. */
+  prepare(py: any, folder: string): void;
   /** Runs the Worker's main module. Gives null, or a report (JSON, as for `http.fail`) when it failed. */
   load(py: any, options: LoadOptions): Promise<string | null>;
   onEvent(kind: number, id: number, fields: FieldOut[]): void;
+  /** The isolate becomes a snapshot next. */
+  freeze(): void;
+  /** The isolate was made from a snapshot; these are its variables, as a JSON object. */
+  thaw(envJson: string): void;
   /** The requests that have no answer yet. */
   pendingRequests(): number[];
   /** Ends a request that waits for what can never happen: in its handler, in `waitUntil`, or in its response's body. */
@@ -59,6 +63,8 @@ interface Entry {
 type Answer = string | Response;
 
 interface PythonRuntime {
+  freeze(): void;
+  thaw(envJson: string, jsEnv: unknown): void;
   fetch: { (event: number, method: string, url: string): Answer | undefined; callPromising(...args: unknown[]): Promise<Answer | undefined> };
   hung(event: number): string;
 }
@@ -75,6 +81,8 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
   let fetch: PythonRuntime["fetch"] | undefined;
   /** Whether Python can block (`run_sync`) only in calls made with `callPromising`. */
   let isPromising = false;
+  /** Our Python module. */
+  let module: any;
   let streams: any[] = [];
 
   function finishIfDone(entry: Entry): void {
@@ -266,15 +274,16 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
   }
 
   return {
-    async load(py, { main, root, python: folder, envJson, globalHandlers }) {
+    prepare(py, folder) {
       const sys = py.pyimport("sys");
       sys.path.insert(0, folder);
       sys.destroy();
-      const module = py.pyimport("_taipan_worker");
+      module = py.pyimport("_taipan_worker");
+    },
+    async load(py, { main, root, envJson, globalHandlers }) {
       isPromising = Boolean(py._module.jspiSupported) && !module.can_block();
       streams = [1, 2].map(fd => py.FS.getStream(fd)).filter(stream => stream?.stream_ops?.fsync);
       const loaded = module.load(main, root, globalHandlers, envJson, JSON.parse(envJson), bridge);
-      module.destroy();
       for (const stream of streams) stream.stream_ops.fsync(stream);
       if (typeof loaded === "string") return loaded;
       python = loaded;
@@ -289,6 +298,14 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
         return;
       }
       throw new Error(`unknown kind of event: ${kind}`);
+    },
+    freeze() {
+      python?.freeze();
+      for (const stream of streams) stream.stream_ops.fsync(stream);
+    },
+    thaw(envJson) {
+      if (python) python.thaw(envJson, JSON.parse(envJson));
+      else module?.refresh();
     },
     pendingRequests: () => [...entries.values()].filter(entry => !entry.isAnswered).map(entry => entry.id),
     failHung(id) {
