@@ -124,6 +124,11 @@ impl Requests {
         unanswered
     }
 
+    /// The requests under way.
+    pub fn numbers(&self) -> Vec<u32> {
+        self.lock().keys().copied().collect()
+    }
+
     fn with(&self, request: u32, f: impl FnOnce(&mut Entry)) {
         let mut table = self.lock();
         if let Some(entry) = table.get_mut(&request) {

@@ -7,14 +7,16 @@
 
 use std::fs::File;
 use std::hash::{Hash, Hasher};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
 use wasmtime::{Engine, Module};
 
 use crate::RuntimeError;
+use crate::code::{Code, CodeName, First};
 
 const KEY_LENGTH: usize = 32;
 
@@ -43,30 +45,65 @@ impl CodeCache {
         Ok(Self { folder: folder.to_owned(), key, compatibility: hasher.finish() })
     }
 
-    /// The module made from `input`, from the cache or else by `compile`, whose result is kept.
+    /// The name of the code that `recipe` makes from `input`.
+    pub(crate) fn name(&self, recipe: &str, input: &[u8]) -> CodeName {
+        let mut name = blake3::Hasher::new();
+        name.update(recipe.as_bytes()).update(&[0]).update(&self.compatibility.to_le_bytes()).update(input);
+        *name.finalize().as_bytes()
+    }
+
+    /// The code of this name, from the cache or else by `compile`, whose result is kept.
     pub(crate) fn get(
         &self,
         engine: &Engine,
-        recipe: &str,
-        input: &[u8],
-        compile: impl FnOnce() -> Result<Vec<u8>, RuntimeError>,
-    ) -> Result<Module, RuntimeError> {
-        let mut name = blake3::Hasher::new();
-        name.update(recipe.as_bytes()).update(&[0]).update(&self.compatibility.to_le_bytes()).update(input);
-        let path = self.folder.join(format!("{}.cwasm", name.finalize().to_hex()));
-        if let Some(module) = self.load(engine, &path) {
-            return Ok(module);
+        name: CodeName,
+        compile: impl FnOnce() -> Result<(Vec<u8>, First), RuntimeError>,
+    ) -> Result<Arc<Code>, RuntimeError> {
+        if let Some(code) = self.load(engine, name) {
+            return Ok(code);
         }
-        let code = compile()?;
+        let path = self.path(name, "cwasm");
+        let (code, first) = compile()?;
+        let first_bytes = postcard::to_stdvec(&first).map_err(|e| cache_error(&path, io::Error::other(e)))?;
+        self.store(&self.path(name, "first"), &first_bytes).map_err(|e| cache_error(&path, e))?;
         self.store(&path, &code).map_err(|e| cache_error(&path, e))?;
-        self.load(engine, &path).ok_or_else(|| {
+        self.load(engine, name).ok_or_else(|| {
             cache_error(&path, io::Error::other("the code that was just written does not load"))
         })
     }
 
-    fn load(&self, engine: &Engine, path: &Path) -> Option<Module> {
+    fn path(&self, name: CodeName, extension: &str) -> PathBuf {
+        self.folder.join(format!("{}.{extension}", blake3::Hash::from_bytes(name).to_hex()))
+    }
+
+    /// The code of this name if it is there and undamaged.
+    pub(crate) fn load(&self, engine: &Engine, name: CodeName) -> Option<Arc<Code>> {
+        let path = self.path(name, "cwasm");
+        let file = self.checked(&path)?;
+        // SAFETY: the digest says that this cache folder's owner wrote these bytes through `store`, from Wasmtime's own
+        // output for this engine configuration (part of the name). Files are replaced by renaming, never changed in
+        // place, so the mapping stays what was checked; the same open file is mapped that was read.
+        let module = unsafe { Module::deserialize_open_file(engine, file) }.ok()?;
+        Some(Arc::new(Code { name, module, first: OnceLock::new() }))
+    }
+
+    /// What the first instantiation of the code does; an error when the cache has lost it.
+    pub(crate) fn first(&self, code: &Code) -> io::Result<Arc<First>> {
+        if let Some(first) = code.first.get() {
+            return Ok(first.clone());
+        }
+        let path = self.path(code.name, "first");
+        let lost = || io::Error::other(format!("compiled code has lost its data: {}", path.display()));
+        let mut bytes = vec![];
+        self.checked(&path).ok_or_else(lost)?.read_to_end(&mut bytes)?;
+        let first: First = postcard::from_bytes(&bytes).map_err(|_| lost())?;
+        Ok(code.first.get_or_init(|| Arc::new(first)).clone())
+    }
+
+    /// The file, open and at its beginning, if the digest beside it fits.
+    fn checked(&self, path: &Path) -> Option<File> {
         let mut file = File::open(path).ok()?;
-        let expected = fs::read(path.with_extension("mac")).ok()?;
+        let expected = fs::read(mac_of(path)).ok()?;
         let mut digest = blake3::Hasher::new_keyed(&self.key);
         let mut buffer = vec![0; 1 << 20];
         loop {
@@ -80,21 +117,30 @@ impl CodeCache {
             tracing::warn!("compiled code is damaged and will be made again: {}", path.display());
             return None;
         }
-        // SAFETY: the digest says that this cache folder's owner wrote these bytes through `store`, from Wasmtime's own
-        // output for this engine configuration (part of the name). Files are replaced by renaming, never changed in
-        // place, so the mapping stays what was checked; the same open file is mapped that was read.
-        unsafe { Module::deserialize_open_file(engine, file) }.ok()
+        file.rewind().ok()?;
+        Some(file)
     }
 
-    fn store(&self, path: &Path, code: &[u8]) -> io::Result<()> {
-        let mac = blake3::keyed_hash(&self.key, code);
-        replace(path, code)?;
-        replace(&path.with_extension("mac"), mac.as_bytes())
+    fn store(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mac = blake3::keyed_hash(&self.key, bytes);
+        replace(path, bytes)?;
+        replace(&mac_of(path), mac.as_bytes())
+    }
+
+    /// The key that authenticates what this installation wrote.
+    pub(crate) fn key(&self) -> &[u8; KEY_LENGTH] {
+        &self.key
     }
 }
 
+fn mac_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".mac");
+    name.into()
+}
+
 /// Several processes may write the same file: each its own copy, the last rename wins.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;

@@ -14,9 +14,11 @@ use wasmtime::{
     RootScope, Rooted, StoreContextMut, Tag, ThrownException, ValRaw,
 };
 
+use crate::entities::{function, number_of};
+use crate::functions::{Function, Origin};
 use crate::references::{self, FREE_AT};
 use crate::signature::{Kind, MAX_PARAMS, Signature};
-use crate::state::{Function, Guest, State, count};
+use crate::state::{Guest, State, count};
 use crate::stop::Stop;
 
 /// The shim's `CALL_…`.
@@ -39,29 +41,6 @@ pub(crate) fn guest(store: impl AsContext<Data = State>) -> Result<Arc<Guest>> {
         .ok_or_else(|| wasmtime::Error::msg("the guest called the host before it was linked"))
 }
 
-/// The number by which JavaScript knows a function.
-pub(crate) fn number_of(mut store: impl AsContextMut<Data = State>, func: Func) -> u32 {
-    let mut store = store.as_context_mut();
-    let address = func.to_raw(&mut store) as usize;
-    if let Some(number) = store.data().known_function(address) {
-        return number;
-    }
-    let ty = func.ty(&store);
-    store
-        .data_mut()
-        .function_number(address, |signatures| Function { func, signature: signatures.of_type(&ty) })
-}
-
-pub(crate) fn function(store: impl AsContext<Data = State>, number: u32) -> Result<Function> {
-    store
-        .as_context()
-        .data()
-        .functions
-        .get(number as usize)
-        .cloned()
-        .ok_or_else(|| wasmtime::Error::msg("the engine named a function that does not exist"))
-}
-
 /// A cell as a raw value. References must have been made before.
 fn scalar(kind: Kind, cell: u64) -> ValRaw {
     // Truncation is what a cell means: its low bits are the value.
@@ -77,7 +56,7 @@ fn raw_function(mut store: impl AsContextMut<Data = State>, number: u32) -> Resu
     if number == NO_FUNCTION {
         return Ok(ValRaw::funcref(std::ptr::null_mut()));
     }
-    let f = function(&store, number)?.func;
+    let f = function(&mut store, number)?.func;
     Ok(ValRaw::funcref(f.to_raw(&mut store)))
 }
 
@@ -94,7 +73,7 @@ fn to_cell(mut store: impl AsContextMut<Data = State>, kind: Kind, value: &ValRa
             // SAFETY: the value came from WebAssembly code of this store, typed funcref; it is null or points to a
             // function of this store.
             match unsafe { Func::from_raw(&mut store, raw) } {
-                Some(f) => u64::from(number_of(&mut store, f)),
+                Some(f) => u64::from(number_of(&mut store, f, || Origin::Unknown)),
                 None => u64::from(NO_FUNCTION),
             }
         }
@@ -104,7 +83,7 @@ fn to_cell(mut store: impl AsContextMut<Data = State>, kind: Kind, value: &ValRa
 /// JavaScript calls function `number` with the cells at `cells`; the result replaces the first cell.
 pub(crate) fn call(mut caller: Caller<'_, State>, number: u32, cells: u32) -> Result<i32> {
     let guest = guest(&caller)?;
-    let Function { func, signature } = function(&caller, number)?;
+    let Function { func, signature } = function(&mut caller, number)?;
     let Some(signature) = signature else { return Ok(status::UNBOUND) };
     let mut values: [ValRaw; MAX_PARAMS] = std::array::from_fn(|_| ValRaw::i64(0));
     load_arguments(&mut caller, &guest, &signature, cells, &mut values)?;

@@ -56,6 +56,11 @@ pub enum Event {
         /// The request.
         request: u32,
     },
+    /// Nothing is left that could wake the request's handler: the guest says where it waits, and gives up.
+    Hung {
+        /// The request.
+        request: u32,
+    },
     /// An asynchronous operation succeeded.
     Complete {
         /// The guest's id of the call.
@@ -92,8 +97,8 @@ pub struct Source {
     pub content: Arc<[u8]>,
 }
 
-/// What an isolate is made from.
-pub struct IsolateOptions {
+/// A Worker's code and settings.
+pub struct WorkerCode {
     /// The Worker's files, the main module among them.
     pub sources: Vec<Source>,
     /// Path of the main module within `sources`, such as `entry.py`.
@@ -102,12 +107,16 @@ pub struct IsolateOptions {
     pub env_json: String,
     /// Whether `on_fetch`-style global handlers are accepted beside class entrypoints.
     pub global_handlers: bool,
+}
+
+/// What an isolate may use, and whom it asks.
+pub struct IsolateOptions {
     /// The largest size of the linear memory, in bytes; a multiple of 64 KiB. Counts the runtime's own
     /// memory as well.
     pub memory_limit: usize,
     /// CPU time that one turn may take before the isolate is stopped.
     pub turn_cpu: Duration,
-    /// CPU time that booting may take (Python's own start and the Worker's module scope).
+    /// CPU time that starting may take: Python's own start, or the Worker's module scope.
     pub boot_cpu: Duration,
     /// The host's operations.
     pub ops: Box<dyn Ops>,
@@ -129,6 +138,10 @@ pub enum CompileStep {
     Compiling,
     /// It is ready.
     Compiled,
+    /// Python starts for the first time, to be kept as a snapshot (a few seconds, once per machine and version).
+    Starting,
+    /// It is kept.
+    Started,
 }
 
 /// How a [`crate::Runtime`] is made.

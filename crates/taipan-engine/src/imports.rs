@@ -4,15 +4,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use taipan_guest::ops::{self, OPS};
 use taipan_guest::protocol::{Message, encode};
-use wasmtime::{
-    AsContext, AsContextMut, Caller, Func, Global, GlobalType, Mutability, Ref, Result, Store, Val,
-};
+use wasmtime::{AsContext, AsContextMut, Caller, Func, Ref, Result, Store, Val};
 
-use crate::calls::{self, function, guest, number_of, trampoline};
+use crate::calls::{self, guest, trampoline};
+use crate::entities::{cell_of, function, global, make_global, number_of, value_of};
+use crate::functions::{Function, Origin};
 use crate::host::{Event, OpReply};
 use crate::query;
 use crate::signature::Kind;
-use crate::state::{Function, GlobalEntry, State, count};
+use crate::state::{GlobalOrigin, State, count};
 use crate::stop::Stop;
 
 type C<'a> = Caller<'a, State>;
@@ -24,6 +24,10 @@ pub(crate) mod event {
     pub(crate) const FETCH: i32 = 2;
     pub(crate) const DISCONNECTED: i32 = 3;
     pub(crate) const BOOT: i32 = 4;
+    pub(crate) const FREEZE: i32 = 5;
+    pub(crate) const THAW: i32 = 6;
+    pub(crate) const LOAD: i32 = 7;
+    pub(crate) const HUNG: i32 = 8;
 }
 
 /// The shim's `OP_…`.
@@ -114,7 +118,7 @@ pub(crate) fn instant(state: &State, ms: f64) -> Option<Instant> {
 }
 
 fn signature(mut c: C<'_>, number: u32, out: u32) -> Result<u32> {
-    let text = match function(&c, number)?.signature {
+    let text = match function(&mut c, number)?.signature {
         Some(signature) => signature.text.clone(),
         None => String::from("?"),
     };
@@ -129,31 +133,54 @@ fn new_trampoline(mut c: C<'_>, at: u32, length: u32, slot: u32) -> Result<u32> 
     let ty = signature.func_type(c.engine());
     let func = trampoline(&mut c, ty, slot, signature.clone());
     let address = func.to_raw(&mut c) as usize;
-    let known = Function { func, signature: Some(signature) };
-    Ok(c.data_mut().function_number(address, |_| known))
+    let origin = Origin::Trampoline { slot, signature: text };
+    Ok(c.data_mut().functions.add(address, origin, Function { func, signature: Some(signature) }))
 }
 
 fn table_at(c: &C<'_>, table: u32) -> Result<wasmtime::Table> {
-    let table = c.data().tables.get(table as usize).copied();
+    let table = c.data().tables.get(table as usize).map(|(t, _)| *t);
     table.ok_or_else(|| wasmtime::Error::msg("the engine named a table that does not exist"))
 }
 
+/// The function table; what JavaScript puts into others is not remembered.
+const FUNCTION_TABLE: u32 = 0;
+
 fn table_get(mut c: C<'_>, table: u32, index: u32) -> Result<i32> {
+    if table == FUNCTION_TABLE
+        && let Some(known) = known_slot(c.data(), index)
+    {
+        return Ok(known.and_then(|n| i32::try_from(n).ok()).unwrap_or(TABLE_NULL));
+    }
     let table = table_at(&c, table)?;
     Ok(match table.get(&mut c, u64::from(index)) {
         None => TABLE_OUT_OF_BOUNDS,
-        Some(Ref::Func(Some(f))) => i32::try_from(number_of(&mut c, f)).unwrap_or(TABLE_NULL),
+        Some(Ref::Func(Some(f))) => {
+            let number = number_of(&mut c, f, || Origin::Table(index));
+            i32::try_from(number).unwrap_or(TABLE_NULL)
+        }
         Some(_) => TABLE_NULL,
     })
 }
 
+/// What is in a slot of the function table, if that is known without looking: `Some(None)` is known to be null.
+fn known_slot(state: &State, index: u32) -> Option<Option<u32>> {
+    if let Some(set) = state.table_sets.get(&index) {
+        return Some(*set);
+    }
+    state.frozen.as_ref()?.table_numbers.get(index as usize).copied().filter(Option::is_some)
+}
+
 fn table_set(mut c: C<'_>, table: u32, index: u32, number: i32) -> Result<i32> {
-    let table = table_at(&c, table)?;
-    let f = match u32::try_from(number) {
-        Ok(number) => Some(function(&c, number)?.func),
-        Err(_) => None,
+    let number = u32::try_from(number).ok();
+    let f = match number {
+        Some(number) => Some(function(&mut c, number)?.func),
+        None => None,
     };
-    Ok(i32::from(table.set(&mut c, u64::from(index), Ref::Func(f)).is_err()))
+    let set = table_at(&c, table)?.set(&mut c, u64::from(index), Ref::Func(f));
+    if set.is_ok() && table == FUNCTION_TABLE {
+        c.data_mut().table_sets.insert(index, number);
+    }
+    Ok(i32::from(set.is_err()))
 }
 
 fn table_grow(mut c: C<'_>, table: u32, by: u32) -> Result<i32> {
@@ -164,55 +191,28 @@ fn table_grow(mut c: C<'_>, table: u32, by: u32) -> Result<i32> {
     })
 }
 
-fn value(kind: Kind, cell: u64) -> Option<Val> {
-    Some(match kind {
-        Kind::I32 => Val::I32(cell as i32),
-        Kind::I64 => Val::I64(cell as i64),
-        Kind::F32 => Val::F32(cell as u32),
-        Kind::F64 => Val::F64(cell),
-        Kind::Extern | Kind::Func => return None,
-    })
-}
-
-fn cell(value: &Val) -> u64 {
-    match value {
-        Val::I32(x) => u64::from(x.cast_unsigned()),
-        Val::I64(x) => x.cast_unsigned(),
-        Val::F32(x) => u64::from(*x),
-        Val::F64(x) => *x,
-        _ => 0,
-    }
-}
-
-fn global_new(mut c: C<'_>, code: i32, mutable: i32, at: u32) -> Result<i32> {
+fn global_new(mut c: C<'_>, code: i32, mutable: i32, at: u32) -> Result<u32> {
     let initial = guest(&c)?.read_u64(&c, at)?;
     let kind = u8::try_from(code).ok().and_then(Kind::of_code);
-    let Some((kind, initial)) = kind.and_then(|k| Some((k, value(k, initial)?))) else {
+    let Some((kind, initial)) = kind.and_then(|k| Some((k, value_of(k, initial)?))) else {
         return Err(wasmtime::Error::msg("globals made by JavaScript hold numbers only"));
     };
     let mutable = mutable != 0;
-    let mutability = if mutable { Mutability::Var } else { Mutability::Const };
-    let global = Global::new(&mut c, GlobalType::new(kind.val_type(), mutability), initial)?;
-    let number = c.data_mut().add_global(GlobalEntry { global, kind: Some(kind), mutable });
-    Ok(i32::try_from(number).unwrap_or(-1))
+    let entry = make_global(&mut c, kind, mutable, initial)?;
+    Ok(c.data_mut().globals.add(GlobalOrigin::Made { kind, mutable }, entry))
 }
 
-fn global_at(c: &C<'_>, global: u32) -> Result<GlobalEntry> {
-    let entry = c.data().globals.get(global as usize).copied();
-    entry.ok_or_else(|| wasmtime::Error::msg("the engine named a global that does not exist"))
-}
-
-fn global_get(mut c: C<'_>, global: u32, out: u32) -> Result<i32> {
-    let entry = global_at(&c, global)?;
+fn global_get(mut c: C<'_>, number: u32, out: u32) -> Result<i32> {
+    let entry = global(&mut c, number)?;
     let value = entry.global.get(&mut c);
-    guest(&c)?.write(&mut c, out, &cell(&value).to_le_bytes())?;
+    guest(&c)?.write(&mut c, out, &cell_of(&value).to_le_bytes())?;
     Ok(entry.kind.map_or(0, |k| i32::from(k.code())))
 }
 
-fn global_set(mut c: C<'_>, global: u32, at: u32) -> Result<i32> {
-    let entry = global_at(&c, global)?;
+fn global_set(mut c: C<'_>, number: u32, at: u32) -> Result<i32> {
+    let entry = global(&mut c, number)?;
     let new = guest(&c)?.read_u64(&c, at)?;
-    let Some(new) = entry.kind.and_then(|k| value(k, new)) else { return Ok(1) };
+    let Some(new) = entry.kind.and_then(|k| value_of(k, new)) else { return Ok(1) };
     if !entry.mutable {
         return Ok(1);
     }
@@ -251,7 +251,7 @@ fn exception_tag(mut c: C<'_>, number: u32) -> Result<i32> {
     let mut scope = wasmtime::RootScope::new(&mut c);
     let tag = held.to_rooted(&mut scope).tag(&mut scope)?;
     let store = scope.as_context();
-    let known = store.data().tags.iter().position(|t| wasmtime::Tag::eq(t, &tag, &store));
+    let known = store.data().tags.iter().position(|(t, _)| wasmtime::Tag::eq(t, &tag, &store));
     Ok(known.and_then(|i| i32::try_from(i).ok()).unwrap_or(-1))
 }
 
@@ -269,7 +269,7 @@ fn exception_arg(mut c: C<'_>, number: u32, index: u32, out: u32) -> Result<i32>
         Some(Val::F64(_)) => Kind::F64,
         _ => return Ok(0),
     };
-    let cell = field.as_ref().map_or(0, cell);
+    let cell = field.as_ref().map_or(0, cell_of);
     guest(&c)?.write(&mut c, out, &cell.to_le_bytes())?;
     Ok(i32::from(kind.code()))
 }
@@ -337,5 +337,6 @@ pub(crate) fn encode_event(event: Event) -> (i32, u32, Vec<u8>) {
         Event::Failed { id, name, message } => (event::FAILED, id, encode(&[name.into(), message.into()])),
         Event::Fetch { request, head } => (event::FETCH, request, encode(&head)),
         Event::Disconnected { request } => (event::DISCONNECTED, request, encode(&[])),
+        Event::Hung { request } => (event::HUNG, request, encode(&[])),
     }
 }

@@ -5,15 +5,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use taipan_guest::protocol::encode;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::cpu::CpuBudget;
 use crate::imports::{encode_event, event, instant};
+use crate::link::{self, Linked};
+use crate::snapshot::{self, Snapshot};
 use crate::state::{Guest, State, count};
 use crate::stop::{Stop, explain};
-use crate::{BootError, Event, IsolateError, IsolateOptions, Runtime, Turn, link, references};
+use crate::{
+    BootError, Event, IsolateError, IsolateOptions, Ops, Runtime, SnapshotError, Turn, WorkerCode, references,
+};
 
-/// The stack that a thread must have to call [`Isolate::boot`] or [`Isolate::turn`]; guest calls nest on it. Only
+/// The stack that a thread must have to call the functions of [`Isolate`]; guest calls nest on it. Only
 /// what is used of it becomes memory.
 pub const STACK_SIZE: usize = 64 << 20;
 
@@ -21,59 +26,135 @@ pub const STACK_SIZE: usize = 64 << 20;
 /// its next turn.
 pub struct Isolate {
     store: Store<State>,
+    linked: Linked,
     guest: Arc<Guest>,
     turn_cpu: Duration,
+    boot_cpu: Duration,
     dead: bool,
 }
 
 /// What the guest's JavaScript is told when it boots (`js/src/boot.ts`).
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Boot<'a> {
     version: &'a str,
+    python: Vec<&'a str>,
+}
+
+/// What it is told of the Worker.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Load<'a> {
     main: &'a str,
     sources: Vec<&'a str>,
-    python: Vec<&'a str>,
     env_json: &'a str,
     global_handlers: bool,
 }
 
 impl Isolate {
-    /// Starts Python and runs the Worker's module scope. Blocks for seconds.
-    pub fn boot(runtime: &Arc<Runtime>, options: IsolateOptions) -> Result<Self, BootError> {
-        let boot = Boot {
-            version: runtime.version(),
-            main: &options.main,
-            sources: options.sources.iter().map(|s| s.path.as_str()).collect(),
-            python: taipan_guest::PYTHON.iter().map(|(name, _)| *name).collect(),
-            env_json: &options.env_json,
-            global_handlers: options.global_handlers,
+    /// Starts JavaScript and Python; no Worker is loaded. Takes seconds of CPU: see [`Runtime::base`].
+    pub fn boot(runtime: &Arc<Runtime>, options: IsolateOptions) -> Result<Self, IsolateError> {
+        let IsolateOptions { memory_limit, turn_cpu, boot_cpu, ops } = options;
+        let mut store = new_store(runtime, ops, memory_limit, boot_cpu);
+        let _turn = runtime.ticker().turn();
+        let linked = start(&mut store).map_err(|e| explain(store.data(), &e))?;
+        let mut isolate = Self::new(store, linked, turn_cpu, boot_cpu)?;
+        let python = taipan_guest::PYTHON.iter().map(|(name, _)| *name).collect();
+        match isolate.ask_to_start(event::BOOT, &Boot { version: runtime.version(), python })? {
+            Ok(()) => Ok(isolate),
+            Err(report) => Err(IsolateError::Aborted { reason: report }),
+        }
+    }
+
+    /// Makes an isolate from a snapshot, in a millisecond or so. `env_json`: the variables and secrets of the Worker
+    /// that the snapshot holds, as in [`WorkerCode::env_json`].
+    pub fn restore(
+        runtime: &Arc<Runtime>,
+        snapshot: &Snapshot,
+        options: IsolateOptions,
+        env_json: &str,
+    ) -> Result<Self, IsolateError> {
+        let IsolateOptions { memory_limit, turn_cpu, boot_cpu, ops } = options;
+        let mut store = new_store(runtime, ops, memory_limit, boot_cpu);
+        let _turn = runtime.ticker().turn();
+        let linked = snapshot::restore(&mut store, snapshot).map_err(|e| explain(store.data(), &e))?;
+        let mut isolate = Self::new(store, linked, turn_cpu, boot_cpu)?;
+        thaw(&mut isolate, env_json).map_err(|e| explain(isolate.store.data(), &e))?;
+        Ok(isolate)
+    }
+
+    /// Runs a Worker's module scope. At most once in an isolate's life.
+    pub fn load(&mut self, worker: WorkerCode) -> Result<(), BootError> {
+        let load = Load {
+            main: &worker.main,
+            sources: worker.sources.iter().map(|s| s.path.as_str()).collect(),
+            env_json: &worker.env_json,
+            global_handlers: worker.global_handlers,
         };
-        let boot =
-            serde_json::to_string(&boot).map_err(|e| IsolateError::Internal { reason: e.to_string() })?;
-        let mut store = Store::new(
-            runtime.engine(),
-            State::new(
-                runtime.clone(),
-                options.ops,
-                options.sources,
-                options.memory_limit,
-                CpuBudget::new(options.boot_cpu),
-            ),
-        );
-        store.limiter(|state| &mut state.limits);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| {
-            if store.data().cpu.exhausted() { Err(Stop::Cpu.into()) } else { Ok(UpdateDeadline::Continue(1)) }
-        });
-        let turn = runtime.ticker().turn();
-        let booted = start(&mut store, &boot).map_err(|e| explain(store.data(), &e))?;
-        drop(turn);
-        let Some(guest) = store.data().guest.clone() else {
-            return Err(IsolateError::Internal { reason: "the guest was not linked".into() }.into());
-        };
-        booted.map_err(|report_json| BootError::Worker { report_json })?;
-        Ok(Self { store, guest, turn_cpu: options.turn_cpu, dead: false })
+        let runtime = self.store.data().runtime.clone();
+        let _turn = runtime.ticker().turn();
+        self.store.data_mut().sources = worker.sources.clone();
+        let loaded = self.ask_to_start(event::LOAD, &load);
+        // Python has copies of them now.
+        self.store.data_mut().sources = vec![];
+        loaded?.map_err(|report_json| BootError::Worker { report_json })
+    }
+
+    /// Delivers an event that is answered with `booted`, and runs the guest until it is; the inner result is the
+    /// guest's own verdict.
+    fn ask_to_start(
+        &mut self,
+        event: i32,
+        question: &impl Serialize,
+    ) -> Result<Result<(), String>, IsolateError> {
+        let question =
+            serde_json::to_string(question).map_err(|e| IsolateError::Internal { reason: e.to_string() })?;
+        self.begin(self.boot_cpu);
+        let (store, guest) = (&mut self.store, &self.guest);
+        let verdict = deliver(store, guest, event, 0, &encode(&[question.into()]))
+            .and_then(|()| run_until_booted(store, guest));
+        verdict.map_err(|e| {
+            self.dead = true;
+            explain(self.store.data(), &e)
+        })
+    }
+
+    /// A new turn with its budget.
+    fn begin(&mut self, cpu: Duration) {
+        let state = self.store.data_mut();
+        state.cpu = CpuBudget::new(cpu);
+        state.limits.refused = false;
+        self.store.set_epoch_deadline(1);
+    }
+
+    /// Writes the isolate to a file from which others can be made; this one is used up. It must have nothing under way:
+    /// no timer, no operation, no request.
+    pub fn freeze(mut self, path: &std::path::Path) -> Result<Snapshot, SnapshotError> {
+        let runtime = self.store.data().runtime.clone();
+        let _turn = runtime.ticker().turn();
+        self.begin(self.turn_cpu);
+        let quiet = (|| {
+            deliver(&mut self.store, &self.guest, event::FREEZE, 0, &encode(&[]))?;
+            self.guest.run.call(&mut self.store, ())
+        })();
+        let timer = quiet.map_err(|e| SnapshotError::Isolate(explain(self.store.data(), &e)))?;
+        if timer >= 0.0 {
+            return Err(SnapshotError::NotNow {
+                reason: "a timer is running (setTimeout, asyncio.sleep)".into(),
+            });
+        }
+        snapshot::take(&mut self.store, &self.linked, path)
+    }
+
+    fn new(
+        store: Store<State>,
+        linked: Linked,
+        turn_cpu: Duration,
+        boot_cpu: Duration,
+    ) -> Result<Self, IsolateError> {
+        match store.data().guest.clone() {
+            Some(guest) => Ok(Self { store, linked, guest, turn_cpu, boot_cpu, dead: false }),
+            None => Err(IsolateError::Internal { reason: "the guest was not linked".into() }),
+        }
     }
 
     /// Delivers events to the guest and runs it until it has nothing left to do. After an error the isolate is
@@ -84,10 +165,7 @@ impl Isolate {
         }
         let runtime = self.store.data().runtime.clone();
         let _turn = runtime.ticker().turn();
-        let state = self.store.data_mut();
-        state.cpu = CpuBudget::new(self.turn_cpu);
-        state.limits.refused = false;
-        self.store.set_epoch_deadline(1);
+        self.begin(self.turn_cpu);
         let turn = run_turn(&mut self.store, &self.guest, events);
         turn.map_err(|e| {
             self.dead = true;
@@ -101,20 +179,48 @@ impl Isolate {
     }
 }
 
-/// Links, runs our JavaScript, and lets it boot Python; the inner result is the guest's own verdict.
-fn start(store: &mut Store<State>, boot: &str) -> wasmtime::Result<Result<(), String>> {
-    link::link(store)?;
+fn new_store(
+    runtime: &Arc<Runtime>,
+    ops: Box<dyn Ops>,
+    memory_limit: usize,
+    boot_cpu: Duration,
+) -> Store<State> {
+    let state = State::new(runtime.clone(), ops, memory_limit, CpuBudget::new(boot_cpu));
+    let mut store = Store::new(runtime.engine(), state);
+    store.limiter(|state| &mut state.limits);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|store| {
+        if store.data().cpu.exhausted() { Err(Stop::Cpu.into()) } else { Ok(UpdateDeadline::Continue(1)) }
+    });
+    store
+}
+
+/// Tells the guest that time has passed and what its environment is now, and gives it new randomness.
+fn thaw(isolate: &mut Isolate, env_json: &str) -> wasmtime::Result<()> {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed)
+        .map_err(|e| wasmtime::Error::msg(format!("the operating system has no randomness: {e}")))?;
+    isolate.guest.seed_random.call(&mut isolate.store, u64::from_le_bytes(seed))?;
+    deliver(&mut isolate.store, &isolate.guest, event::THAW, 0, &encode(&[env_json.into()]))
+}
+
+/// Links, and runs our JavaScript.
+fn start(store: &mut Store<State>) -> wasmtime::Result<Linked> {
+    let linked = link::link(store, None)?;
     let guest = crate::calls::guest(&*store)?;
     let source = guest.place(&mut *store, taipan_guest::BUNDLE_JS.as_bytes())?;
     let name = guest.place(&mut *store, b"taipan:bundle.js")?;
     if guest.eval.call(&mut *store, (source, count(taipan_guest::BUNDLE_JS.len()), name))? != 0 {
         return Err(wasmtime::Error::msg("the JavaScript bundle does not run"));
     }
-    deliver(store, &guest, event::BOOT, 0, &taipan_guest::protocol::encode(&[boot.into()]))?;
+    Ok(linked)
+}
+
+fn run_until_booted(store: &mut Store<State>, guest: &Guest) -> wasmtime::Result<Result<(), String>> {
     loop {
         let timer = guest.run.call(&mut *store, ())?;
         if let Some(booted) = store.data_mut().booted.take() {
-            references::tidy(store, &guest)?;
+            references::tidy(store, guest)?;
             return Ok(booted);
         }
         // Module scope may sleep and wait: time passes, completions come in.
@@ -130,7 +236,7 @@ fn start(store: &mut Store<State>, boot: &str) -> wasmtime::Result<Result<(), St
             (at, true) => {
                 if let Some(e) = store.data_mut().ops.wait(at) {
                     let (kind, id, message) = encode_event(e);
-                    deliver(store, &guest, kind, id, &message)?;
+                    deliver(store, guest, kind, id, &message)?;
                 }
             }
         }

@@ -4,10 +4,14 @@
 //! configuration files or bindings: what a guest asks of the host goes through [`Ops`], and what happens in
 //! the world reaches the guest as an [`Event`].
 
+mod base;
 mod cache;
 mod calls;
+mod code;
 mod cpu;
+mod entities;
 mod error;
+mod functions;
 mod host;
 mod imports;
 mod isolate;
@@ -17,13 +21,15 @@ mod query;
 mod references;
 mod runtime;
 mod signature;
+mod snapshot;
 mod state;
 mod stop;
 mod stub;
 
 pub use error::{BootError, IsolateError, RuntimeError};
 pub use host::{
-    CompileStep, Event, IsolateOptions, OpReply, Ops, RuntimeFiles, RuntimeOptions, Source, Turn,
+    CompileStep, Event, IsolateOptions, OpReply, Ops, RuntimeFiles, RuntimeOptions, Source, Turn, WorkerCode,
 };
 pub use isolate::{Isolate, STACK_SIZE};
 pub use runtime::Runtime;
+pub use snapshot::{Snapshot, SnapshotError};

@@ -4,23 +4,32 @@
 //!  linear memory   | CPython's static data | heap: … engine's data … engine's stack … objects of both … |
 //!  function table  | CPython's functions   | engine's functions | side modules' functions …             |
 //! ```
-//! The main module comes first. `malloc` works as soon as it is instantiated, so the engine's static data and its stack
+//! The main module comes first. `malloc` works as soon as its data is in place, so the engine's static data and its stack
 //! are blocks of the main module's heap. Only then does JavaScript run, which fills the slots of the main module's imports.
+//!
+//! A restored isolate is linked the same way, but for what its memory image holds already: no data is written, nothing
+//! is allocated and no start function runs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use wasmtime::{
-    AsContextMut, Extern, ExternType, Global, GlobalType, Instance, Memory, Mutability, Ref, Result, Store,
-    Table, Tag, TagType, TypedFunc, Val, ValType, WasmParams, WasmResults,
+    AsContextMut, Extern, ExternType, Global, GlobalType, Instance, Memory, MemoryType, Mutability, Ref,
+    Result, Store, Table, Tag, TagType, TypedFunc, Val, ValType, WasmParams, WasmResults,
 };
 
 use crate::calls::trampoline;
+use crate::entities::value_of;
 use crate::imports::host_function;
 use crate::signature::Kind;
-use crate::state::{GlobalEntry, Guest, ImportItem, MainImport, State};
+use crate::snapshot::{Frozen, Layout};
+use crate::state::{ExportOrigin, GlobalEntry, GlobalOrigin, Guest, ImportItem, MainImport, State};
 
 /// Where guest JavaScript finds the Worker's files.
 pub(crate) const SOURCES: &str = "/worker/";
+
+/// The function table's export.
+pub(crate) const TABLE: &str = "__indirect_function_table";
 
 /// The engine's own stack. JavaScript's recursion limit keeps within it.
 const ENGINE_STACK: u32 = 4 << 20;
@@ -31,58 +40,76 @@ const ENGINE_STACK_RESERVE: u32 = 128 << 10;
 const GROWTH_STEP_MAX: u64 = 96 << 20;
 const PAGE: u64 = 65536;
 
-/// Instantiates main module and engine, and starts the engine.
-pub(crate) fn link(store: &mut Store<State>) -> Result<()> {
-    let runtime = store.data().runtime.clone();
-    let engine = store.engine().clone();
-    let js_tag = Tag::new(&mut *store, &TagType::new(wasmtime::FuncType::new(&engine, [], [])))?;
+/// What snapshots need of a linked isolate besides its state.
+pub(crate) struct Linked {
+    pub(crate) main: Instance,
+    pub(crate) engine: Instance,
+    pub(crate) table: Table,
+    pub(crate) layout: Layout,
+}
 
-    let (main, memory) = instantiate_main(store)?;
-    let table = export(store, main, "__indirect_function_table", Extern::into_table)?;
+/// Instantiates main module and engine. Without a snapshot the engine is started as well.
+pub(crate) fn link(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result<Linked> {
+    let runtime = store.data().runtime.clone();
+    let js_tag = {
+        let ty = wasmtime::FuncType::new(store.engine(), [], []);
+        Tag::new(&mut *store, &TagType::new(ty))?
+    };
+    let (main, memory) = instantiate_main(store, frozen)?;
+    let table = export(store, main, TABLE, Extern::into_table)?;
     let stack_pointer = export(store, main, "__stack_pointer", Extern::into_global)?;
     let malloc: TypedFunc<u32, u32> = main.get_typed_func(&mut *store, "malloc")?;
-    {
-        let state = store.data_mut();
-        state.tables.push(table);
-        state.modules.push(runtime.main().clone());
-        state.instances.push(main);
-    }
-    if let Ok(init) = main.get_typed_func::<(), ()>(&mut *store, "emscripten_stack_init") {
-        init.call(&mut *store, ())?;
-    }
+    let state = store.data_mut();
+    state.tables.push((table, ExportOrigin { instance: 0, name: TABLE.to_owned() }));
+    state.modules.push(runtime.main().clone());
+    state.instances.push(main);
 
-    let (instance, engine_stack_pointer) = instantiate_engine(store, main, memory, table, &malloc)?;
-    for name in ["__wasm_apply_data_relocs", "__wasm_call_ctors"] {
-        if let Ok(f) = instance.get_typed_func::<(), ()>(&mut *store, name) {
-            f.call(&mut *store, ())?;
+    let blocks = match frozen {
+        Some(frozen) => (frozen.layout.data, frozen.layout.stack),
+        None => {
+            let first = runtime.first(runtime.main())?;
+            first.run(store.as_context_mut(), memory, main, &HashMap::new())?;
+            if let Ok(init) = main.get_typed_func::<(), ()>(&mut *store, "emscripten_stack_init") {
+                init.call(&mut *store, ())?;
+            }
+            allocate_engine(store, memory, &malloc)?
         }
-    }
-    let arguments_at: u32 =
-        typed::<(), u32>(store, instance, "engine_argument_stack")?.call(&mut *store, ())?;
-    let arguments_room: u32 =
-        typed::<(), u32>(store, instance, "engine_argument_room")?.call(&mut *store, ())?;
+    };
+    let parts = Parts { main, memory, table };
+    let (engine, engine_stack_pointer) = instantiate_engine(store, &parts, blocks, frozen.is_none())?;
+    let arguments = match frozen {
+        Some(frozen) => frozen.layout.arguments,
+        None => (
+            typed::<(), u32>(store, engine, "engine_argument_stack")?.call(&mut *store, ())?,
+            typed::<(), u32>(store, engine, "engine_argument_room")?.call(&mut *store, ())?,
+        ),
+    };
     let guest = Guest {
         memory,
         malloc,
         stack_pointer,
         engine_stack_pointer,
-        dispatch: typed(store, instance, "engine_dispatch")?,
-        free_handles: typed(store, instance, "engine_free_handles")?,
-        memory_grown: typed(store, instance, "engine_memory_grown")?,
-        event: typed(store, instance, "engine_event")?,
-        run: typed(store, instance, "engine_run")?,
-        outstanding: typed(store, instance, "engine_outstanding")?,
-        eval: typed(store, instance, "engine_eval")?,
-        arguments: (arguments_at, arguments_room),
+        dispatch: typed(store, engine, "engine_dispatch")?,
+        free_handles: typed(store, engine, "engine_free_handles")?,
+        memory_grown: typed(store, engine, "engine_memory_grown")?,
+        event: typed(store, engine, "engine_event")?,
+        run: typed(store, engine, "engine_run")?,
+        outstanding: typed(store, engine, "engine_outstanding")?,
+        eval: typed(store, engine, "engine_eval")?,
+        seed_random: typed(store, engine, "engine_seed_random")?,
+        arguments,
         js_tag,
     };
     store.data_mut().guest = Some(Arc::new(guest));
-    let failed: i32 = typed::<u32, i32>(store, instance, "engine_init")?
-        .call(&mut *store, ENGINE_STACK - ENGINE_STACK_RESERVE)?;
-    if failed != 0 {
-        return Err(wasmtime::Error::msg(format!("the JavaScript engine did not start: {failed}")));
+    if frozen.is_none() {
+        let failed: i32 = typed::<u32, i32>(store, engine, "engine_init")?
+            .call(&mut *store, ENGINE_STACK - ENGINE_STACK_RESERVE)?;
+        if failed != 0 {
+            return Err(wasmtime::Error::msg(format!("the JavaScript engine did not start: {failed}")));
+        }
     }
-    Ok(())
+    let layout = Layout { data: blocks.0, stack: blocks.1, arguments };
+    Ok(Linked { main, engine, table, layout })
 }
 
 fn typed<P: WasmParams, R: WasmResults>(
@@ -104,12 +131,13 @@ fn export<T>(
 }
 
 /// The main module with a slot behind each of its function imports.
-fn instantiate_main(store: &mut Store<State>) -> Result<(Instance, Memory)> {
+fn instantiate_main(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result<(Instance, Memory)> {
     let runtime = store.data().runtime.clone();
-    let module = runtime.main();
+    let module = &runtime.main().module;
     let mut memory = None;
+    let mut globals = 0usize;
     let mut given = Vec::with_capacity(module.imports().len());
-    let mut described = Vec::with_capacity(module.imports().len());
+    let mut described = Vec::new();
     for import in module.imports() {
         let (item, value): (ImportItem, Extern) = match import.ty() {
             ExternType::Func(ty) => {
@@ -125,17 +153,30 @@ fn instantiate_main(store: &mut Store<State>) -> Result<(Instance, Memory)> {
                 (ImportItem::Slot(slot, signature), f.into())
             }
             ExternType::Global(ty) => {
+                let kind = Kind::of(ty.content());
+                let saved = frozen.and_then(|f| value_of(kind?, *f.main_import_globals.get(globals)?));
+                globals += 1;
                 // Addresses that the glue fills in; -1 is its mark for "not yet".
-                let global = Global::new(&mut *store, ty.clone(), Val::I32(-1))?;
-                let entry = GlobalEntry {
-                    global,
-                    kind: Kind::of(ty.content()),
-                    mutable: ty.mutability() == Mutability::Var,
+                let global = Global::new(&mut *store, ty.clone(), saved.unwrap_or(Val::I32(-1)))?;
+                let entry = GlobalEntry { global, kind, mutable: ty.mutability() == Mutability::Var };
+                let number = match frozen {
+                    // The first numbers are these, in the same order.
+                    Some(_) => {
+                        let number = crate::state::count(globals - 1);
+                        store.data_mut().globals.found(number, entry);
+                        number
+                    }
+                    None => {
+                        let origin = GlobalOrigin::MainImport(crate::state::count(globals - 1));
+                        store.data_mut().globals.add(origin, entry)
+                    }
                 };
-                (ImportItem::Global(store.data_mut().add_global(entry)), global.into())
+                (ImportItem::Global(number), global.into())
             }
             ExternType::Memory(ty) => {
-                let m = Memory::new(&mut *store, ty)?;
+                let minimum = frozen.map_or(ty.minimum(), |f| f.memory_pages.max(ty.minimum()));
+                let maximum = ty.maximum().and_then(|m| u32::try_from(m).ok());
+                let m = Memory::new(&mut *store, MemoryType::new(u32::try_from(minimum)?, maximum))?;
                 memory = Some(m);
                 (ImportItem::Other, m.into())
             }
@@ -144,7 +185,10 @@ fn instantiate_main(store: &mut Store<State>) -> Result<(Instance, Memory)> {
                 (ImportItem::Other, Table::new(&mut *store, ty, Ref::Func(None))?.into())
             }
         };
-        described.push(MainImport { module: import.module().into(), name: import.name().into(), item });
+        // Only booting asks what the imports were called.
+        if frozen.is_none() {
+            described.push(MainImport { module: import.module().into(), name: import.name().into(), item });
+        }
         given.push(value);
     }
     store.data_mut().main_imports = described;
@@ -153,14 +197,12 @@ fn instantiate_main(store: &mut Store<State>) -> Result<(Instance, Memory)> {
     Ok((instance, memory))
 }
 
-/// The engine as a side module: its data and stack from the main module's heap, its functions at the end of the table.
-fn instantiate_engine(
+/// Blocks of the main module's heap for the engine: the address of its data, and the top of its stack.
+fn allocate_engine(
     store: &mut Store<State>,
-    main: Instance,
     memory: Memory,
-    table: Table,
     malloc: &TypedFunc<u32, u32>,
-) -> Result<(Instance, Global)> {
+) -> Result<(u32, u32)> {
     let runtime = store.data().runtime.clone();
     let layout = runtime.engine_layout();
     let align = 1u32.checked_shl(layout.memory_align).unwrap_or(16).max(16);
@@ -170,41 +212,59 @@ fn instantiate_engine(
         memory.data_mut(&mut *store).get_mut(start..start.saturating_add(layout.memory_size as usize));
     block.ok_or_else(|| wasmtime::Error::msg("malloc gave memory that does not exist"))?.fill(0);
     let stack = allocate(store, malloc, ENGINE_STACK, 16)?.saturating_add(ENGINE_STACK);
-    let table_base = table.grow(&mut *store, u64::from(layout.table_size), Ref::Func(None))?;
-    let table_base = i32::try_from(table_base).map_err(|_| wasmtime::Error::msg("the table is full"))?;
+    Ok((data, stack))
+}
+
+struct Parts {
+    main: Instance,
+    memory: Memory,
+    table: Table,
+}
+
+/// The engine as a side module: its functions at the end of the table, its data and stack in the given blocks.
+fn instantiate_engine(
+    store: &mut Store<State>,
+    parts: &Parts,
+    (data, stack): (u32, u32),
+    fresh: bool,
+) -> Result<(Instance, Global)> {
+    let runtime = store.data().runtime.clone();
+    let size = u64::from(runtime.engine_layout().table_size);
+    let table_base = parts.table.grow(&mut *store, size, Ref::Func(None))?;
+    let table_base = u32::try_from(table_base)?;
 
     let i32_global = |store: &mut Store<State>, mutability, value: u32| {
         Global::new(store, GlobalType::new(ValType::I32, mutability), Val::I32(value.cast_signed()))
     };
     let stack_pointer = i32_global(store, Mutability::Var, stack)?;
+    let code = runtime.engine_module();
     let mut given: Vec<Extern> = vec![];
-    for import in runtime.engine_module().imports() {
+    for import in code.module.imports() {
         let missing =
             || wasmtime::Error::msg(format!("the engine wants {}.{}", import.module(), import.name()));
         given.push(match (import.module(), import.name()) {
-            ("env", "memory") => memory.into(),
-            ("env", "__indirect_function_table") => table.into(),
+            ("env", "memory") => parts.memory.into(),
+            ("env", TABLE) => parts.table.into(),
             ("env", "__stack_pointer") => stack_pointer.into(),
             ("env", "__memory_base") => i32_global(store, Mutability::Const, data)?.into(),
-            ("env", "__table_base") => {
-                i32_global(store, Mutability::Const, table_base.cast_unsigned())?.into()
-            }
-            ("env", name) => main.get_export(&mut *store, name).ok_or_else(missing)?,
-            ("GOT.mem", name) => {
-                let address = export(store, main, name, Extern::into_global)?.get(&mut *store);
-                i32_global(store, Mutability::Var, address.i32().ok_or_else(missing)?.cast_unsigned())?.into()
-            }
-            ("GOT.func", name) => {
-                let f = main.get_func(&mut *store, name).ok_or_else(missing)?;
-                let index = table.grow(&mut *store, 1, Ref::Func(Some(f)))?;
-                let index = u32::try_from(index).map_err(|_| missing())?;
-                i32_global(store, Mutability::Var, index)?.into()
-            }
+            ("env", "__table_base") => i32_global(store, Mutability::Const, table_base)?.into(),
+            ("env", name) => parts.main.get_export(&mut *store, name).ok_or_else(missing)?,
             ("taipan", name) => host_function(store, name).ok_or_else(missing)?.into(),
             _ => return Err(missing()),
         });
     }
-    Ok((Instance::new(&mut *store, runtime.engine_module(), &given)?, stack_pointer))
+    let instance = Instance::new(&mut *store, &code.module, &given)?;
+    if fresh {
+        let name = |name: &str| ("env".to_owned(), name.to_owned());
+        let bases = HashMap::from([(name("__memory_base"), data), (name("__table_base"), table_base)]);
+        runtime.first(code)?.run(store.as_context_mut(), parts.memory, instance, &bases)?;
+        for name in ["__wasm_apply_data_relocs", "__wasm_call_ctors"] {
+            if let Ok(f) = instance.get_typed_func::<(), ()>(&mut *store, name) {
+                f.call(&mut *store, ())?;
+            }
+        }
+    }
+    Ok((instance, stack_pointer))
 }
 
 fn allocate(store: &mut Store<State>, malloc: &TypedFunc<u32, u32>, size: u32, align: u32) -> Result<u32> {
@@ -217,13 +277,15 @@ fn allocate(store: &mut Store<State>, malloc: &TypedFunc<u32, u32>, size: u32, a
 
 /// `emscripten_resize_heap`: native, because the engine's own `malloc` can ask for it and must not re-enter JavaScript.
 fn resize_heap(mut caller: wasmtime::Caller<'_, State>, wanted: u32) -> Result<i32> {
-    let guest = crate::calls::guest(&caller).map(|g| g.memory).or_else(|_| {
-        caller
+    let memory = match caller.data().guest.as_ref() {
+        Some(guest) => guest.memory,
+        // While linking: the engine's stack is allocated before the guest is complete.
+        None => caller
             .get_export("memory")
             .and_then(Extern::into_memory)
-            .ok_or_else(|| wasmtime::Error::msg("no memory"))
-    })?;
-    let old = guest.data_size(&caller) as u64;
+            .ok_or_else(|| wasmtime::Error::msg("the main module does not export its memory"))?,
+    };
+    let old = memory.data_size(&caller) as u64;
     let wanted = u64::from(wanted);
     if wanted <= old {
         return Ok(1);
@@ -232,9 +294,9 @@ fn resize_heap(mut caller: wasmtime::Caller<'_, State>, wanted: u32) -> Result<i
     let generous = wanted.max((old + old / 5).min(old + GROWTH_STEP_MAX));
     // A refusal of the generous step is not the guest's last word.
     let refused = caller.data().limits.refused;
-    if guest.grow(&mut caller, pages(generous)).is_err() {
+    if memory.grow(&mut caller, pages(generous)).is_err() {
         caller.data_mut().limits.refused = refused;
-        if guest.grow(&mut caller, pages(wanted)).is_err() {
+        if memory.grow(&mut caller, pages(wanted)).is_err() {
             return Ok(0);
         }
     }

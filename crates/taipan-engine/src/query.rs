@@ -1,12 +1,22 @@
 //! The structured questions of the guest's `WebAssembly` API, asked a few hundred times at boot and once per `dlopen`;
 //! JSON both ways because nothing here is hot.
 
-use serde::{Deserialize, Serialize};
-use wasmtime::{AsContextMut, Caller, Extern, ExternType, Instance, Module, Mutability, Result};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::calls::{function, number_of, trampoline};
+use serde::{Deserialize, Serialize};
+use wasmtime::{
+    AsContextMut, Caller, Extern, ExternType, Instance, Module, Mutability, Result, StoreContextMut,
+};
+
+use crate::calls::{guest, trampoline};
+use crate::code::Code;
+use crate::entities::{function, global, number_of};
+use crate::functions::Origin;
 use crate::signature::Kind;
-use crate::state::{GlobalEntry, ImportItem, State, count};
+use crate::state::{
+    ExportOrigin, GlobalEntry, GlobalOrigin, ImportItem, ImportRecord, InstanceRecord, State, count,
+};
 
 /// What the guest asks. The numbers are positions in the lists of [`State`].
 #[derive(Deserialize)]
@@ -30,14 +40,14 @@ enum Import {
         handle: u32,
     },
     Global {
-        handle: usize,
+        handle: u32,
     },
     Table {
-        handle: usize,
+        handle: u32,
     },
     Memory,
     Tag {
-        handle: usize,
+        handle: u32,
     },
 }
 
@@ -104,7 +114,7 @@ pub(crate) fn answer(caller: &mut Caller<'_, State>, question: &str) -> Result<S
     let answer = match serde_json::from_str(question) {
         Ok(Query::Main) => json(&main_info(caller)?),
         Ok(Query::Module { module }) => match module_of(caller, module) {
-            Ok(module) => json(&module_info(&module)),
+            Ok(code) => json(&module_info(&code.module)),
             Err(e) => json(&Failed { error: e.to_string() }),
         },
         Ok(Query::Instantiate { module, imports }) => match instantiate(caller, module, &imports) {
@@ -121,12 +131,12 @@ fn json(value: &impl Serialize) -> serde_json::Result<String> {
     serde_json::to_string(value)
 }
 
-fn module_of(caller: &Caller<'_, State>, module: usize) -> Result<Module> {
+fn module_of(caller: &Caller<'_, State>, module: usize) -> Result<Arc<Code>> {
     caller.data().modules.get(module).cloned().ok_or_else(|| wasmtime::Error::msg("no such module"))
 }
 
 fn main_info(caller: &mut Caller<'_, State>) -> Result<MainInfo> {
-    let module = module_of(caller, 0)?;
+    let code = module_of(caller, 0)?;
     let instance = caller.data().instances.first().copied();
     let instance = instance.ok_or_else(|| wasmtime::Error::msg("the main module is not there yet"))?;
     let imports = caller
@@ -144,11 +154,11 @@ fn main_info(caller: &mut Caller<'_, State>) -> Result<MainInfo> {
             BoundImport { module: i.module.clone(), name: i.name.clone(), kind, handle, signature }
         })
         .collect();
-    Ok(MainInfo { exports: exports(caller, &module, instance)?, imports })
+    Ok(MainInfo { exports: exports(caller, &code.module, 0, instance), imports })
 }
 
 /// The exports of an instance, each with a number. What our rewriting added is not the guest's business.
-fn exports(caller: &mut Caller<'_, State>, module: &Module, instance: Instance) -> Result<Vec<Export>> {
+fn exports(caller: &mut Caller<'_, State>, module: &Module, number: u32, instance: Instance) -> Vec<Export> {
     let mut list = vec![];
     for export in module.exports() {
         let name = export.name();
@@ -156,35 +166,41 @@ fn exports(caller: &mut Caller<'_, State>, module: &Module, instance: Instance) 
             continue;
         }
         let Some(item) = instance.get_export(&mut *caller, name) else { continue };
-        let (kind, handle, signature) = register(caller, item);
+        let (kind, handle, signature) = register(caller, item, number, name);
         list.push(Export { name: name.to_owned(), kind, handle, signature });
     }
-    Ok(list)
+    list
 }
 
-fn register(caller: &mut Caller<'_, State>, item: Extern) -> (char, u32, String) {
+fn register(caller: &mut Caller<'_, State>, item: Extern, instance: u32, name: &str) -> (char, u32, String) {
+    let name = name.to_owned();
     match item {
         Extern::Func(f) => {
-            let number = number_of(&mut *caller, f);
-            let signature = function(&*caller, number).ok().and_then(|f| f.signature);
+            let number = number_of(&mut *caller, f, || Origin::Export { instance, name });
+            let signature = function(&mut *caller, number).ok().and_then(|f| f.signature);
             ('f', number, signature.map(|s| s.text.clone()).unwrap_or_default())
         }
         Extern::Global(global) => {
             let ty = global.ty(&*caller);
             let kind = Kind::of(ty.content());
             let mutable = ty.mutability() == Mutability::Var;
-            let number = caller.data_mut().add_global(GlobalEntry { global, kind, mutable });
+            let entry = GlobalEntry { global, kind, mutable };
+            let number = caller.data_mut().globals.add(GlobalOrigin::Export { instance, name }, entry);
             let code = kind.map_or('?', |k| char::from(k.code()));
             ('g', number, if mutable { format!("{code}m") } else { code.to_string() })
         }
         Extern::Table(table) => {
             let tables = &mut caller.data_mut().tables;
-            tables.push(table);
-            ('t', count(tables.len() - 1), String::new())
+            let known = tables.iter().position(|(_, o)| o.instance == instance && o.name == name);
+            let number = known.unwrap_or_else(|| {
+                tables.push((table, ExportOrigin { instance, name }));
+                tables.len() - 1
+            });
+            ('t', count(number), String::new())
         }
         Extern::Tag(tag) => {
             let tags = &mut caller.data_mut().tags;
-            tags.push(tag);
+            tags.push((tag, ExportOrigin { instance, name }));
             ('x', count(tags.len() - 1), String::new())
         }
         _ => ('m', 0, String::new()),
@@ -222,16 +238,16 @@ fn module_info(module: &Module) -> ModuleInfo {
 }
 
 fn instantiate(caller: &mut Caller<'_, State>, module: usize, imports: &[Import]) -> Result<Instantiated> {
-    let module = module_of(caller, module)?;
-    if module.imports().len() != imports.len() {
+    let code = module_of(caller, module)?;
+    if code.module.imports().len() != imports.len() {
         return Err(wasmtime::Error::msg("the number of imports is not the module's"));
     }
     let unknown = || wasmtime::Error::msg("an import names something that does not exist");
-    let mut given = Vec::with_capacity(imports.len());
+    let mut records = Vec::with_capacity(imports.len());
     let mut slots = Vec::with_capacity(imports.len());
-    for (wanted, import) in module.imports().zip(imports) {
+    for (wanted, import) in code.module.imports().zip(imports) {
         let mut bind = None;
-        given.push(match import {
+        records.push(match import {
             Import::Js => {
                 let ExternType::Func(ty) = wanted.ty() else { return Err(unknown()) };
                 let signature = caller.data_mut().signatures.of_type(&ty).ok_or_else(|| {
@@ -242,19 +258,62 @@ fn instantiate(caller: &mut Caller<'_, State>, module: usize, imports: &[Import]
                 })?;
                 let slot = caller.data_mut().new_slot();
                 bind = Some(Slot { slot, signature: signature.text.clone() });
-                trampoline(&mut *caller, ty, slot, signature).into()
+                ImportRecord::Slot(slot)
             }
-            Import::Function { handle } => function(&*caller, *handle)?.func.into(),
-            Import::Global { handle } => {
-                caller.data().globals.get(*handle).ok_or_else(unknown)?.global.into()
-            }
-            Import::Table { handle } => (*caller.data().tables.get(*handle).ok_or_else(unknown)?).into(),
-            Import::Tag { handle } => (*caller.data().tags.get(*handle).ok_or_else(unknown)?).into(),
-            Import::Memory => crate::calls::guest(&*caller)?.memory.into(),
+            Import::Function { handle } => ImportRecord::Function(*handle),
+            Import::Global { handle } => ImportRecord::Global(*handle),
+            Import::Table { handle } => ImportRecord::Table(*handle),
+            Import::Tag { handle } => ImportRecord::Tag(*handle),
+            Import::Memory => ImportRecord::Memory,
         });
         slots.push(bind);
     }
-    let instance = Instance::new(caller.as_context_mut(), &module, &given)?;
+    let record = InstanceRecord { module: count(module), imports: records };
+    let instance = make_instance(caller.as_context_mut(), &code, &record)?;
     caller.data_mut().instances.push(instance);
-    Ok(Instantiated { exports: exports(caller, &module, instance)?, slots })
+    let number = count(caller.data().instances.len() - 1);
+
+    let mut bases = HashMap::new();
+    for (wanted, given) in code.module.imports().zip(&record.imports) {
+        if let ImportRecord::Global(handle) = given {
+            let value = global(&mut *caller, *handle)?.global.get(&mut *caller);
+            if let Some(value) = value.i32() {
+                bases.insert((wanted.module().to_owned(), wanted.name().to_owned()), value.cast_unsigned());
+            }
+        }
+    }
+    caller.data_mut().instance_records.push(record);
+    let memory = guest(&*caller)?.memory;
+    let first = caller.data().runtime.clone().first(&code)?;
+    first.run(caller.as_context_mut(), memory, instance, &bases)?;
+    Ok(Instantiated { exports: exports(caller, &code.module, number, instance), slots })
+}
+
+/// Instantiates a side module as recorded. Its data is not written and its start function does not run.
+pub(crate) fn make_instance(
+    mut store: StoreContextMut<'_, State>,
+    code: &Code,
+    record: &InstanceRecord,
+) -> Result<Instance> {
+    let unknown = || wasmtime::Error::msg("an import names something that does not exist");
+    let mut given: Vec<Extern> = Vec::with_capacity(record.imports.len());
+    for (wanted, import) in code.module.imports().zip(&record.imports) {
+        given.push(match import {
+            ImportRecord::Slot(slot) => {
+                let ExternType::Func(ty) = wanted.ty() else { return Err(unknown()) };
+                let signature = store.data_mut().signatures.of_type(&ty).ok_or_else(unknown)?;
+                trampoline(&mut store, ty, *slot, signature).into()
+            }
+            ImportRecord::Function(number) => function(&mut store, *number)?.func.into(),
+            ImportRecord::Global(number) => global(&mut store, *number)?.global.into(),
+            ImportRecord::Table(number) => {
+                store.data().tables.get(*number as usize).ok_or_else(unknown)?.0.into()
+            }
+            ImportRecord::Tag(number) => {
+                store.data().tags.get(*number as usize).ok_or_else(unknown)?.0.into()
+            }
+            ImportRecord::Memory => guest(&store)?.memory.into(),
+        });
+    }
+    Instance::new(&mut store, &code.module, &given)
 }

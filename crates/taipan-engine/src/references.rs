@@ -66,7 +66,15 @@ pub(crate) fn from_raw(mut store: impl AsContextMut<Data = State>, raw: u32) -> 
     }
     let mut scope = RootScope::new(store.as_context_mut());
     let Some(reference) = ExternRef::from_raw(&mut scope, raw) else { return Ok(0) };
-    let data = reference.data(scope.as_context())?;
+    handle_of(scope.as_context(), &reference)
+}
+
+/// The handle behind a reference; 0 for a reference that is not ours.
+pub(crate) fn handle_of(
+    store: wasmtime::StoreContext<'_, State>,
+    reference: &wasmtime::Rooted<ExternRef>,
+) -> Result<u32> {
+    let data = reference.data(store)?;
     Ok(data.and_then(|d| d.downcast_ref::<Handle>()).map_or(0, |h| h.number))
 }
 

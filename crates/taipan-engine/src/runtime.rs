@@ -1,19 +1,20 @@
 //! One per process: the Wasmtime engine and the compiled code that all isolates share.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fs_err as fs;
 use parking_lot::Mutex;
 use taipan_wasm::{Dylink, Options};
-use wasmtime::{Config, Engine, Module, OptLevel, WasmBacktraceDetails};
+use wasmtime::{Config, Engine, OptLevel, WasmBacktraceDetails};
 
 use crate::cache::CodeCache;
+use crate::code::{Code, CodeName, First};
 use crate::cpu::Ticker;
 use crate::isolate::STACK_SIZE;
 use crate::stub::stub_of;
-use crate::{CompileStep, RuntimeError, RuntimeOptions};
+use crate::{CompileStep, RuntimeError, RuntimeOptions, Snapshot};
 
 /// What guest code may use of [`STACK_SIZE`]; the rest is the host's, which runs above every guest call.
 const WASM_STACK: usize = STACK_SIZE / 4 * 3;
@@ -34,14 +35,17 @@ const PYTHON_ROOT: &str = "/taipan/python/";
 pub struct Runtime {
     engine: Engine,
     cache: CodeCache,
-    main: Module,
+    main: Arc<Code>,
     main_stub: Arc<[u8]>,
-    engine_module: Module,
+    engine_module: Arc<Code>,
     engine_layout: Dylink,
     files: HashMap<String, Arc<[u8]>>,
     ticker: Ticker,
-    side_modules: Mutex<HashMap<blake3::Hash, Module>>,
+    side_modules: Mutex<HashMap<CodeName, Arc<Code>>>,
     version: String,
+    cache_dir: PathBuf,
+    progress: Box<dyn Fn(CompileStep) + Send + Sync>,
+    base: Mutex<Option<Arc<Snapshot>>>,
 }
 
 fn module_error(module: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> RuntimeError {
@@ -64,15 +68,15 @@ impl Runtime {
         let main_stub: Arc<[u8]> = stub_of(&main_wasm).into();
         files.insert(format!("{FILES_ROOT}{MAIN_FILE}"), main_stub.clone());
 
-        let main = cache.get(&engine, &recipe("main"), &main_wasm, || {
+        let main = cache.get(&engine, cache.name(&recipe("main"), &main_wasm), || {
             (options.progress)(CompileStep::Compiling);
-            let code = compile(&engine, MAIN_FILE, &main_wasm, &first_load(Options::main()))?;
+            let code = compile(&engine, MAIN_FILE, &main_wasm, &Options::main())?;
             (options.progress)(CompileStep::Compiled);
             Ok(code)
         })?;
         let wasm = taipan_guest::ENGINE_WASM;
-        let engine_module = cache.get(&engine, &recipe("side"), wasm, || {
-            compile(&engine, "engine.wasm", wasm, &first_load(Options::side()))
+        let engine_module = cache.get(&engine, cache.name(&recipe("side"), wasm), || {
+            compile(&engine, "engine.wasm", wasm, &Options::side())
         })?;
         let engine_layout = taipan_wasm::dylink(wasm)
             .map_err(|e| module_error("engine.wasm", e))?
@@ -89,6 +93,9 @@ impl Runtime {
             ticker,
             side_modules: Mutex::default(),
             version: options.files.version,
+            cache_dir: options.cache_dir,
+            progress: options.progress,
+            base: Mutex::default(),
         }))
     }
 
@@ -101,7 +108,7 @@ impl Runtime {
         &self.engine
     }
 
-    pub(crate) fn main(&self) -> &Module {
+    pub(crate) fn main(&self) -> &Arc<Code> {
         &self.main
     }
 
@@ -110,7 +117,7 @@ impl Runtime {
         *wasm == *self.main_stub
     }
 
-    pub(crate) fn engine_module(&self) -> &Module {
+    pub(crate) fn engine_module(&self) -> &Arc<Code> {
         &self.engine_module
     }
 
@@ -128,16 +135,56 @@ impl Runtime {
     }
 
     /// The compiled form of a module that a guest has loaded; all isolates share it.
-    pub(crate) fn side_module(&self, wasm: &[u8]) -> Result<Module, RuntimeError> {
-        let name = blake3::hash(wasm);
-        if let Some(module) = self.side_modules.lock().get(&name) {
-            return Ok(module.clone());
+    pub(crate) fn side_module(&self, wasm: &[u8]) -> Result<Arc<Code>, RuntimeError> {
+        let name = self.cache.name(&recipe("side"), wasm);
+        if let Some(code) = self.side_modules.lock().get(&name) {
+            return Ok(code.clone());
         }
-        let module = self.cache.get(&self.engine, &recipe("side"), wasm, || {
-            compile(&self.engine, "module", wasm, &first_load(Options::side()))
-        })?;
-        self.side_modules.lock().insert(name, module.clone());
-        Ok(module)
+        let code =
+            self.cache.get(&self.engine, name, || compile(&self.engine, "module", wasm, &Options::side()))?;
+        self.side_modules.lock().insert(name, code.clone());
+        Ok(code)
+    }
+
+    /// Compiled code that a snapshot names; `None` when the cache does not have it any more.
+    pub(crate) fn code(&self, name: CodeName) -> Option<Arc<Code>> {
+        if let Some(code) = self.side_modules.lock().get(&name) {
+            return Some(code.clone());
+        }
+        let code = self.cache.load(&self.engine, name)?;
+        self.side_modules.lock().insert(name, code.clone());
+        Some(code)
+    }
+
+    /// What the first instantiation of a module does.
+    pub(crate) fn first(&self, code: &Code) -> wasmtime::Result<Arc<First>> {
+        self.cache.first(code).map_err(|e| wasmtime::Error::msg(e.to_string()))
+    }
+
+    pub(crate) fn cache_dir(&self) -> &Path {
+        &self.cache_dir
+    }
+
+    pub(crate) fn report(&self, step: CompileStep) {
+        (self.progress)(step);
+    }
+
+    pub(crate) fn base_slot(&self) -> &Mutex<Option<Arc<Snapshot>>> {
+        &self.base
+    }
+
+    /// Adds all that guest code can read to a digest.
+    pub(crate) fn hash_files(&self, digest: &mut blake3::Hasher) {
+        let mut files: Vec<_> = self.files.iter().collect();
+        files.sort();
+        for (path, content) in files {
+            digest.update(path.as_bytes()).update(&[0]).update(blake3::hash(content).as_bytes());
+        }
+    }
+
+    /// The key that authenticates this installation's files.
+    pub(crate) fn key(&self) -> &[u8; 32] {
+        self.cache.key()
     }
 }
 
@@ -150,14 +197,15 @@ fn recipe(kind: &str) -> String {
     format!("{kind} {}", taipan_wasm::VERSION)
 }
 
-/// Instantiating writes the data and runs the start function: there is no image to restore them from yet.
-fn first_load(options: Options) -> Options {
-    Options { detach_data: false, drop_start: false, ..options }
-}
-
-fn compile(engine: &Engine, name: &str, wasm: &[u8], options: &Options) -> Result<Vec<u8>, RuntimeError> {
+fn compile(
+    engine: &Engine,
+    name: &str,
+    wasm: &[u8],
+    options: &Options,
+) -> Result<(Vec<u8>, First), RuntimeError> {
     let rewritten = taipan_wasm::rewrite(wasm, options).map_err(|e| module_error(name, e))?;
-    engine.precompile_module(&rewritten.wasm).map_err(|e| module_error(name, e))
+    let code = engine.precompile_module(&rewritten.wasm).map_err(|e| module_error(name, e))?;
+    Ok((code, First::of(&rewritten)))
 }
 
 fn new_engine() -> Result<Engine, RuntimeError> {

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use wasmtime::{Engine, FuncType, HeapType, ValType};
 
 /// The most parameters that a function may have to be called across the border; the shim's buffers have this size.
 pub(crate) const MAX_PARAMS: usize = 28;
 
 /// A type that can cross the border.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Kind {
     I32,
     I64,

@@ -1,27 +1,21 @@
 //! What one isolate's store holds besides Wasmtime's own: the numbers by which guest JavaScript knows functions,
 //! tables, globals and exceptions, and what is left of its limits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use wasmtime::{
-    ExnRef, Func, Global, Instance, Memory, Module, OwnedRooted, ResourceLimiter, Table, Tag, TypedFunc,
-};
+use serde::{Deserialize, Serialize};
+use wasmtime::{ExnRef, Global, Instance, Memory, OwnedRooted, ResourceLimiter, Table, Tag, TypedFunc};
 
+use crate::code::Code;
 use crate::cpu::CpuBudget;
+use crate::functions::Functions;
 use crate::host::{Ops, Source};
 use crate::runtime::Runtime;
 use crate::signature::{Kind, Signature, Signatures};
-
-/// A function that guest JavaScript knows.
-#[derive(Clone)]
-pub(crate) struct Function {
-    pub(crate) func: Func,
-    /// `None` for a type that JavaScript cannot call; it can still be stored in tables and imported.
-    pub(crate) signature: Option<Arc<Signature>>,
-}
+use crate::snapshot::Frozen;
 
 /// A global that guest JavaScript knows.
 #[derive(Clone, Copy)]
@@ -29,6 +23,81 @@ pub(crate) struct GlobalEntry {
     pub(crate) global: Global,
     pub(crate) kind: Option<Kind>,
     pub(crate) mutable: bool,
+}
+
+/// How to find a global in a new store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum GlobalOrigin {
+    /// The main module imports it: the position among its imports.
+    MainImport(u32),
+    /// An export of an instance.
+    Export { instance: u32, name: String },
+    /// JavaScript made it.
+    Made { kind: Kind, mutable: bool },
+}
+
+/// Globals by number; see [`Functions`] for why origins are shared and globals are found late.
+#[derive(Default)]
+pub(crate) struct Globals {
+    pub(crate) frozen: Arc<Vec<GlobalOrigin>>,
+    origins: Vec<GlobalOrigin>,
+    found: HashMap<u32, GlobalEntry>,
+}
+
+impl Globals {
+    pub(crate) fn restored(frozen: Arc<Vec<GlobalOrigin>>) -> Self {
+        Self { frozen, ..Self::default() }
+    }
+
+    pub(crate) fn add(&mut self, origin: GlobalOrigin, entry: GlobalEntry) -> u32 {
+        let number = count(self.frozen.len() + self.origins.len());
+        self.origins.push(origin);
+        self.found.insert(number, entry);
+        number
+    }
+
+    pub(crate) fn found(&mut self, number: u32, entry: GlobalEntry) {
+        self.found.insert(number, entry);
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Option<GlobalEntry> {
+        self.found.get(&number).copied()
+    }
+
+    pub(crate) fn origin(&self, number: u32) -> Option<&GlobalOrigin> {
+        let i = number as usize;
+        self.frozen.get(i).or_else(|| self.origins.get(i.checked_sub(self.frozen.len())?))
+    }
+
+    pub(crate) fn all(&self) -> Vec<GlobalOrigin> {
+        self.frozen.iter().chain(&self.origins).cloned().collect()
+    }
+}
+
+/// A side module's instance, as it can be made again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct InstanceRecord {
+    /// Position in [`State::modules`].
+    pub(crate) module: u32,
+    pub(crate) imports: Vec<ImportRecord>,
+}
+
+/// What an import was given.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum ImportRecord {
+    Slot(u32),
+    Function(u32),
+    Global(u32),
+    Table(u32),
+    Memory,
+    Tag(u32),
+}
+
+/// An export that is more than a number, such as a tag or a table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ExportOrigin {
+    pub(crate) instance: u32,
+    pub(crate) name: String,
 }
 
 /// The parts of the guest that the host calls, known once both modules are linked.
@@ -45,6 +114,7 @@ pub(crate) struct Guest {
     pub(crate) run: TypedFunc<(), f64>,
     pub(crate) outstanding: TypedFunc<(), u32>,
     pub(crate) eval: TypedFunc<(u32, u32, u32), i32>,
+    pub(crate) seed_random: TypedFunc<u64, ()>,
     /// Address and number of 64-bit cells of the engine's argument stack.
     pub(crate) arguments: (u32, u32),
     /// The tag with which JavaScript exceptions cross WebAssembly frames.
@@ -106,14 +176,21 @@ impl ResourceLimiter for Limits {
 pub(crate) struct State {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) guest: Option<Arc<Guest>>,
-    pub(crate) functions: Vec<Function>,
-    by_address: HashMap<usize, u32>,
+    /// What the snapshot says, in a restored isolate.
+    pub(crate) frozen: Option<Arc<Frozen>>,
+    pub(crate) functions: Functions,
     pub(crate) signatures: Signatures,
-    pub(crate) tables: Vec<Table>,
-    pub(crate) globals: Vec<GlobalEntry>,
-    pub(crate) tags: Vec<Tag>,
-    pub(crate) modules: Vec<Module>,
+    pub(crate) globals: Globals,
+    /// Tables and tags by number, and where each comes from.
+    pub(crate) tables: Vec<(Table, ExportOrigin)>,
+    pub(crate) tags: Vec<(Tag, ExportOrigin)>,
+    /// The first is the main module, as it is the first of the instances.
+    pub(crate) modules: Vec<Arc<Code>>,
     pub(crate) instances: Vec<Instance>,
+    /// How the instances after the first were made.
+    pub(crate) instance_records: Vec<InstanceRecord>,
+    /// What JavaScript has put into the function table since boot or restore: index → function.
+    pub(crate) table_sets: BTreeMap<u32, Option<u32>>,
     /// The main module's imports: for functions the slot, for globals the number.
     pub(crate) main_imports: Vec<MainImport>,
     /// WebAssembly exceptions that JavaScript holds; freed entries are reused.
@@ -151,24 +228,20 @@ pub(crate) enum ImportItem {
 }
 
 impl State {
-    pub(crate) fn new(
-        runtime: Arc<Runtime>,
-        ops: Box<dyn Ops>,
-        sources: Vec<Source>,
-        memory_limit: usize,
-        cpu: CpuBudget,
-    ) -> Self {
+    pub(crate) fn new(runtime: Arc<Runtime>, ops: Box<dyn Ops>, memory_limit: usize, cpu: CpuBudget) -> Self {
         Self {
             runtime,
             guest: None,
-            functions: vec![],
-            by_address: HashMap::new(),
+            frozen: None,
+            functions: Functions::default(),
             signatures: Signatures::default(),
+            globals: Globals::default(),
             tables: vec![],
-            globals: vec![],
             tags: vec![],
             modules: vec![],
             instances: vec![],
+            instance_records: vec![],
+            table_sets: BTreeMap::new(),
             main_imports: vec![],
             exceptions: vec![],
             freed: Arc::default(),
@@ -178,35 +251,10 @@ impl State {
             limits: Limits { memory: memory_limit, refused: false },
             cpu,
             ops,
-            sources,
+            sources: vec![],
             started: Instant::now(),
             booted: None,
         }
-    }
-
-    /// The number of a function, given its address and how to describe it the first time.
-    pub(crate) fn function_number(
-        &mut self,
-        address: usize,
-        describe: impl FnOnce(&mut Signatures) -> Function,
-    ) -> u32 {
-        if let Some(number) = self.by_address.get(&address) {
-            return *number;
-        }
-        let function = describe(&mut self.signatures);
-        let number = count(self.functions.len());
-        self.functions.push(function);
-        self.by_address.insert(address, number);
-        number
-    }
-
-    pub(crate) fn known_function(&self, address: usize) -> Option<u32> {
-        self.by_address.get(&address).copied()
-    }
-
-    pub(crate) fn add_global(&mut self, entry: GlobalEntry) -> u32 {
-        self.globals.push(entry);
-        count(self.globals.len() - 1)
     }
 
     pub(crate) fn new_slot(&mut self) -> u32 {

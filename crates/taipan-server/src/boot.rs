@@ -1,11 +1,12 @@
-//! How an isolate comes into being. Everything that starts one goes through [`boot_isolate`], so that starting from
-//! a snapshot will be a change in one place.
+//! How an isolate comes into being. Everything that starts one goes through [`boot_isolate`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use taipan_bindings::HostOps;
-use taipan_engine::{BootError, Event, Isolate, IsolateError, IsolateOptions, Runtime, Source, Turn};
+use taipan_engine::{
+    BootError, Event, Isolate, IsolateError, IsolateOptions, Runtime, Source, Turn, WorkerCode,
+};
 
 use crate::worker::{Boot, Guest};
 
@@ -28,20 +29,31 @@ pub struct WorkerSpec {
     pub boot_cpu: Duration,
 }
 
-/// Makes the function by which a [`crate::Worker`] starts its isolates.
+/// Makes the function by which a [`crate::Worker`] starts its isolates: from the base snapshot, then the Worker's own
+/// module scope.
 pub fn boot_isolate(runtime: Arc<Runtime>, spec: WorkerSpec) -> Boot {
     Box::new(move |ops: HostOps| -> Result<Box<dyn Guest>, BootError> {
         let options = IsolateOptions {
-            sources: spec.sources.to_vec(),
-            main: spec.main.clone(),
-            env_json: spec.env_json.clone(),
-            global_handlers: spec.global_handlers,
             memory_limit: spec.memory_limit,
             turn_cpu: spec.turn_cpu,
             boot_cpu: spec.boot_cpu,
             ops: Box::new(ops),
         };
-        Ok(Box::new(Isolate::boot(&runtime, options)?))
+        let mut isolate = match runtime.base() {
+            Ok(base) => Isolate::restore(&runtime, &base, options, "{}")?,
+            Err(error) => {
+                // A full disk, say: slower, but no reason not to serve.
+                tracing::warn!("isolates start without a snapshot: {error}");
+                Isolate::boot(&runtime, options)?
+            }
+        };
+        isolate.load(WorkerCode {
+            sources: spec.sources.to_vec(),
+            main: spec.main.clone(),
+            env_json: spec.env_json.clone(),
+            global_handlers: spec.global_handlers,
+        })?;
+        Ok(Box::new(isolate))
     })
 }
 

@@ -238,6 +238,7 @@ impl Actor {
         let mut served = false;
         // Module scope may have set timers: the first, empty turn tells.
         let mut turn = Turn { next_timer: Some(Instant::now()), pending_ops: 0 };
+        let mut told = false;
         loop {
             let mut events = Vec::new();
             while events.len() < EVENTS_PER_TURN
@@ -253,15 +254,27 @@ impl Actor {
             served |= events.iter().any(|e| matches!(e, Event::Fetch { .. }));
             let now = Instant::now();
             if !events.is_empty() || turn.next_timer.is_some_and(|due| due <= now) {
+                told = false;
                 match guest.turn(events) {
                     Ok(next) => turn = next,
                     Err(error) => return End::Stopped { error, served },
                 }
                 continue;
             }
-            if turn.pending_ops == 0 && turn.next_timer.is_none() {
-                // Nothing is left that could wake a handler.
-                self.requests.fail_all(&Failure::Hung);
+            if turn.pending_ops == 0 && turn.next_timer.is_none() && !self.requests.is_empty() {
+                // Nothing is left that could wake a handler. The guest knows where each waits; what it does not answer
+                // then, nobody will.
+                if told {
+                    self.requests.fail_all(&Failure::Hung);
+                } else {
+                    told = true;
+                    let hung = self.requests.numbers().into_iter().map(|request| Event::Hung { request });
+                    match guest.turn(hung.collect()) {
+                        Ok(next) => turn = next,
+                        Err(error) => return End::Stopped { error, served },
+                    }
+                    continue;
+                }
             }
             if self.retire_at.is_some_and(|at| self.requests.is_empty() || at <= now) {
                 self.requests.fail_all(&Failure::Stopped);

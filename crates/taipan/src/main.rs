@@ -15,6 +15,13 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    // What libraries have to say to the operator, such as that a damaged cache is being repaired.
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
     match commands::run(cli::Cli::parse()) {
         Ok(code) => code,
         Err(error) => {

@@ -183,7 +183,8 @@ async fn prepare(settings: DevSettings, release: &'static str) -> Result<Arc<Run
                 CompileStep::Compiling => {
                     shown.start("Compiling the Python runtime (once per machine)", None)
                 }
-                CompileStep::Compiled => shown.finish(),
+                CompileStep::Starting => shown.start("Starting Python (once per machine)", None),
+                CompileStep::Compiled | CompileStep::Started => shown.finish(),
             }),
         };
         Ok(Runtime::new(options)?)

@@ -1,0 +1,84 @@
+//! The base snapshot: Python has started and no Worker is loaded. Made once per machine and version of the runtime;
+//! every isolate continues from it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use taipan_guest::protocol::Message;
+
+use crate::host::{CompileStep, Event, IsolateOptions, OpReply, Ops};
+use crate::{Isolate, Runtime, STACK_SIZE, Snapshot, SnapshotError};
+
+/// Far more than Python's own start takes.
+const BOOT_CPU: Duration = Duration::from_secs(120);
+const MEMORY_LIMIT: usize = 256 << 20;
+
+/// Python's start asks nothing of the host.
+struct NoHost;
+
+impl Ops for NoHost {
+    fn call(&mut self, number: u32, _id: u32, _args: &Message<'_>) -> OpReply {
+        OpReply::Failed { name: "Error", message: format!("operation {number} is not available at start") }
+    }
+
+    fn wait(&mut self, deadline: Option<Instant>) -> Option<Event> {
+        if let Some(deadline) = deadline {
+            thread::sleep(deadline.saturating_duration_since(Instant::now()));
+        }
+        None
+    }
+
+    fn log(&mut self, level: u8, line: &str) {
+        tracing::debug!(level, "while Python started: {line}");
+    }
+}
+
+impl Runtime {
+    /// The base snapshot, from the cache or made now, which takes seconds. Any thread may ask; the work is done once.
+    pub fn base(self: &Arc<Self>) -> Result<Arc<Snapshot>, SnapshotError> {
+        let mut base = self.base_slot().lock();
+        if let Some(base) = &*base {
+            return Ok(base.clone());
+        }
+        let path = self.base_path();
+        let snapshot = match Snapshot::open(self, &path) {
+            Ok(snapshot) => snapshot,
+            Err(e) => {
+                if matches!(e, SnapshotError::Refused { .. }) {
+                    tracing::warn!("{e}");
+                }
+                self.report(CompileStep::Starting);
+                let made = self.make_base(path)?;
+                self.report(CompileStep::Started);
+                made
+            }
+        };
+        Ok(base.insert(Arc::new(snapshot)).clone())
+    }
+
+    fn base_path(&self) -> PathBuf {
+        let mut name = blake3::Hasher::new();
+        name.update(&self.main().name).update(&self.engine_module().name);
+        name.update(taipan_guest::BUNDLE_JS.as_bytes());
+        self.hash_files(&mut name);
+        self.cache_dir().join(format!("base-{}.snapshot", name.finalize().to_hex()))
+    }
+
+    fn make_base(self: &Arc<Self>, path: PathBuf) -> Result<Snapshot, SnapshotError> {
+        let runtime = self.clone();
+        let work = move || {
+            let options = IsolateOptions {
+                memory_limit: MEMORY_LIMIT,
+                turn_cpu: BOOT_CPU,
+                boot_cpu: BOOT_CPU,
+                ops: Box::new(NoHost),
+            };
+            Isolate::boot(&runtime, options)?.freeze(&path)
+        };
+        let lost = || SnapshotError::NotNow { reason: "the system has no thread for it".into() };
+        let thread = thread::Builder::new().name("base".into()).stack_size(STACK_SIZE).spawn(work);
+        thread.map_err(|_| lost())?.join().map_err(|_| lost())?
+    }
+}

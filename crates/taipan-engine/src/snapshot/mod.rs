@@ -1,0 +1,130 @@
+//! Snapshots: a whole isolate as a file.
+//!
+//! The linear memory holds both heaps, so a snapshot is that image, the few values that live outside of it, and a
+//! description of how to link the same code again ([`Frozen`]). [`file`] says how this lies on disk, [`take`] how it is
+//! read from an isolate, [`restore`] how another isolate is made from it.
+
+mod file;
+mod restore;
+mod take;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::code::CodeName;
+use crate::functions::Origin;
+use crate::runtime::Runtime;
+use crate::state::{ExportOrigin, GlobalOrigin, InstanceRecord};
+
+pub(crate) use restore::restore;
+pub(crate) use take::take;
+
+/// Addresses of the engine's blocks in the main module's heap.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Layout {
+    pub(crate) data: u32,
+    /// The top of its stack.
+    pub(crate) stack: u32,
+    /// Address and number of cells of the argument stack.
+    pub(crate) arguments: (u32, u32),
+}
+
+/// All of an isolate that is not in its linear memory.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Frozen {
+    /// The Pyodide release.
+    pub(crate) version: String,
+    pub(crate) main: CodeName,
+    pub(crate) engine: CodeName,
+    pub(crate) memory_pages: u64,
+    /// What the guest's monotonic clock showed.
+    pub(crate) monotonic_ms: f64,
+    pub(crate) slots: u32,
+    pub(crate) layout: Layout,
+    /// Values of the globals that the main module imports, in their order.
+    pub(crate) main_import_globals: Vec<u64>,
+    /// Values of the mutable globals that modules export, ours among them: the main module's, then those of the
+    /// instances after it. The engine's come last.
+    pub(crate) mutable_globals: Vec<Vec<(String, u64)>>,
+    pub(crate) functions: Arc<Vec<Origin>>,
+    pub(crate) globals: Arc<Vec<GlobalOrigin>>,
+    /// Values of the globals that JavaScript made, by number.
+    pub(crate) made_globals: HashMap<u32, u64>,
+    /// Tables and tags by number, without the function table.
+    pub(crate) tables: Vec<ExportOrigin>,
+    pub(crate) tags: Vec<ExportOrigin>,
+    /// The modules after the main module.
+    pub(crate) modules: Vec<CodeName>,
+    pub(crate) instances: Vec<InstanceRecord>,
+    pub(crate) table_length: u64,
+    /// The function in each slot, where JavaScript knows it.
+    pub(crate) table_numbers: Vec<Option<u32>>,
+    /// The slots that element segments do not fill.
+    pub(crate) table_sets: Vec<(u32, Option<u32>)>,
+    /// The main module's tables of references, by their exports: the handle in each slot, 0 for null.
+    pub(crate) references: Vec<(String, Vec<u32>)>,
+}
+
+/// An isolate's state, ready to be restored any number of times.
+pub struct Snapshot {
+    pub(crate) frozen: Arc<Frozen>,
+    /// The file that holds the image.
+    image: File,
+    /// Runs of pages that are not all zero.
+    extents: Vec<file::Extent>,
+}
+
+/// A snapshot cannot be taken, or a file cannot be used as one.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The isolate is in a state that cannot be kept.
+    #[error("the isolate cannot be kept as a snapshot: {reason}")]
+    NotNow {
+        /// What stands in the way.
+        reason: String,
+    },
+    /// The file cannot be read or written.
+    #[error("cannot access snapshot: {}", path.display())]
+    Io {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not what this installation wrote. Nothing of it was used.
+    #[error("snapshot is not usable and will be made again: {} ({reason})", path.display())]
+    Refused {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The guest stopped while it was being prepared.
+    #[error(transparent)]
+    Isolate(#[from] crate::IsolateError),
+}
+
+impl Snapshot {
+    /// Opens a snapshot that this installation has written. Every byte is checked against the keyed digest before any
+    /// of it is interpreted.
+    pub fn open(runtime: &Runtime, path: &Path) -> Result<Self, SnapshotError> {
+        file::open(runtime, path)
+    }
+
+    /// The size of the linear memory, in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        self.frozen.memory_pages << 16
+    }
+
+    /// What of the image is not zero, in bytes: about the size of the file.
+    pub fn image_bytes(&self) -> u64 {
+        self.extents.iter().map(|e| u64::from(e.pages) * file::PAGE as u64).sum()
+    }
+}
