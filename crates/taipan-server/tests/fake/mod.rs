@@ -209,6 +209,8 @@ impl Guest for Fake {
                     self.waiting.retain(|r| *r != request);
                     self.sync("http.done", &[request.into()]);
                 }
+                // This guest cannot say where it waits: the actor gives up in its stead.
+                Event::Hung { .. } => {}
                 Event::Complete { id, fields } => {
                     let pending = self.pending.remove(&id).unwrap();
                     self.completed(pending, Ok(fields));
