@@ -163,10 +163,10 @@ export class Worker {
     py.runPython("import importlib; importlib.invalidate_caches()");
     worker.host = new Host();
     worker.runtime = base.installWorker(worker.host, web);
+    worker.runtime.prepare(py, "/taipan/python");
     const report = await worker.runtime.load(py, {
       main: main ?? Object.keys(files)[0],
       root: ROOT,
-      python: "/taipan/python",
       envJson: JSON.stringify(env),
       globalHandlers,
     });
