@@ -18,12 +18,11 @@ pub enum RewriteError {
     /// The module's memory is not what an isolate can be built on.
     #[error("the WebAssembly module must have exactly one 32-bit memory that is not shared: {0}")]
     Memory(MemoryError),
-    /// Only one imported table can become defined without moving the others.
-    #[error("cannot make the WebAssembly module define its table, since it imports several: {0}")]
+    /// Only a table that is defined, or that is the only imported one and becomes defined, can be enlarged.
+    #[error(
+        "cannot make the WebAssembly module define and enlarge its function table, since it imports tables: {0}"
+    )]
     ImportedTables(usize),
-    /// Functions were to get slots of a table that is not there.
-    #[error("the WebAssembly module has no function table")]
-    NoTable,
     /// The defined table would not hold what was asked for.
     #[error(
         "cannot make the WebAssembly module's table {wanted} entries large, since its maximum is lower: {maximum}"

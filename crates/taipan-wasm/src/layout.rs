@@ -36,25 +36,26 @@ pub(crate) fn check_names(module: &Module<'_>) -> Result<(), RewriteError> {
     }
 }
 
-/// Moves memory and table between the import section and their own. Neither changes its index: there is one memory, and
-/// the only imported table comes first in its index space just as the first defined one does.
+/// Moves memory and table between the import section and their own, and makes room for `seats` more functions. Returns
+/// the slot of the first of those. Nothing changes its index: there is one memory, and the only imported table comes first
+/// in its index space just as the first defined one does.
 pub(crate) fn place_memory_and_table(
     module: &Module<'_>,
     options: &Options,
+    seats: usize,
     edits: &mut Edits,
-) -> Result<(), RewriteError> {
+) -> Result<u64, RewriteError> {
     let moves_memory = options.memory != MemoryPlacement::Keep;
     let defines_table = options.table != TablePlacement::Keep && module.imported_tables > 0;
+    let first_seat = place_table(module, options, seats, edits)?;
     if !moves_memory && !defines_table {
-        return Ok(());
+        return Ok(first_seat);
     }
     let mut imports = Items::default();
     for import in &module.imports {
-        match (import.ty, &options.table) {
-            (TypeRef::Memory(_), _) if moves_memory => {}
-            (TypeRef::Table(ty), TablePlacement::Define { extra }) => {
-                define_table(module, &ty, *extra, edits)?;
-            }
+        match import.ty {
+            TypeRef::Memory(_) if moves_memory => {}
+            TypeRef::Table(_) if defines_table => {}
             _ => imports.push(|bytes| bytes.extend_from_slice(import.bytes)),
         }
     }
@@ -72,39 +73,47 @@ pub(crate) fn place_memory_and_table(
         edits.drop(SectionId::Memory);
     }
     edits.replace(SectionId::Import, imports.section());
-    Ok(())
+    Ok(first_seat)
 }
 
-fn define_table(
+/// Writes the table section if the function table, the first one, comes to be defined or becomes larger.
+fn place_table(
     module: &Module<'_>,
-    ty: &wasmparser::TableType,
-    extra: u32,
+    options: &Options,
+    seats: usize,
     edits: &mut Edits,
-) -> Result<(), RewriteError> {
-    if module.imported_tables > 1 {
-        return Err(RewriteError::ImportedTables(module.imported_tables));
-    }
-    let wanted = ty.initial.saturating_add(extra.into());
-    if let Some(maximum) = ty.maximum
+) -> Result<u64, RewriteError> {
+    let Some((first, rest)) = module.tables.split_first() else { return Ok(0) };
+    let extra = match (&options.table, module.imported_tables) {
+        (_, 0) | (TablePlacement::Keep, _) if seats == 0 => return Ok(first.initial),
+        (_, 0) => 0,
+        (TablePlacement::Define { extra }, 1) => *extra,
+        (_, imported) => return Err(RewriteError::ImportedTables(imported)),
+    };
+    let first_seat = first.initial.saturating_add(extra.into());
+    let wanted = first_seat.saturating_add(seats as u64);
+    if let Some(maximum) = first.maximum
         && maximum < wanted
     {
         return Err(RewriteError::TableSize { wanted, maximum });
     }
-    let wasm_encoder::ValType::Ref(element_type) = ValueType::of(ty.element_type.into())?.encoded() else {
-        return Err(RewriteError::Bug("a table of values that are not references"));
-    };
     let mut tables = Items::default();
-    let ty = TableType {
-        element_type,
-        table64: ty.table64,
-        minimum: wanted,
-        maximum: ty.maximum,
-        shared: ty.shared,
-    };
-    tables.push(|bytes| ty.encode(bytes));
-    tables.append(&Items::of(module, SectionId::Table)?);
+    for (table, minimum) in std::iter::once((first, wanted)).chain(rest.iter().map(|t| (t, t.initial))) {
+        let wasm_encoder::ValType::Ref(element_type) = ValueType::of(table.element_type.into())?.encoded()
+        else {
+            return Err(RewriteError::Bug("a table of values that are not references"));
+        };
+        let ty = TableType {
+            element_type,
+            table64: table.table64,
+            minimum,
+            maximum: table.maximum,
+            shared: table.shared,
+        };
+        tables.push(|bytes| ty.encode(bytes));
+    }
     edits.replace(SectionId::Table, tables.section());
-    Ok(())
+    Ok(first_seat)
 }
 
 /// What was exported in addition.

@@ -60,12 +60,10 @@ pub fn rewrite(wasm: &[u8], options: &Options) -> Result<Output, RewriteError> {
     if options.lower_exceptions {
         exceptions::lower(&module, &mut edits, &mut stats)?;
     }
-    layout::place_memory_and_table(&module, options, &mut edits)?;
-    if options.seat_exports {
-        let functions = seats::unseated(&module)?;
-        if !functions.is_empty() {
-            seats::seat(&module, &functions, &mut edits)?;
-        }
+    let seated = if options.seat_exports { seats::unseated(&module)? } else { Vec::new() };
+    let first_seat = layout::place_memory_and_table(&module, options, seated.len(), &mut edits)?;
+    if !seated.is_empty() {
+        seats::seat(&module, &seated, first_seat, &mut edits)?;
     }
     let exports = layout::add_exports(&module, options, &mut edits)?;
     let data = if options.detach_data { data::detach(&module, &mut edits)? } else { Vec::new() };

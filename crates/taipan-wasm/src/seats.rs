@@ -6,18 +6,19 @@
 
 use std::collections::HashSet;
 
-use wasm_encoder::{Encode, SectionId, TableType};
+use wasm_encoder::{Encode, SectionId};
 use wasmparser::{ElementItems, ElementSectionReader, ExternalKind, Operator};
 
+use crate::RewriteError;
 use crate::emit::{Edits, Items};
 use crate::module::Module;
-use crate::{RewriteError, ValueType};
 
-/// The table whose slots are function addresses.
-const TABLE: u32 = 0;
-
-/// The exported functions that no element segment mentions, each once, in the order of their exports.
+/// The exported functions that no element segment mentions, each once, in the order of their exports; none if there is
+/// no table.
 pub(crate) fn unseated(module: &Module<'_>) -> Result<Vec<u32>, RewriteError> {
+    if module.tables.is_empty() {
+        return Ok(vec![]);
+    }
     let mut known = seated(module)?;
     let functions = module.exports.iter().filter(|e| e.kind == ExternalKind::Func).map(|e| e.index);
     Ok(functions.filter(|index| known.insert(*index)).collect())
@@ -47,40 +48,18 @@ fn seated(module: &Module<'_>) -> Result<HashSet<u32>, RewriteError> {
     Ok(known)
 }
 
-/// Enlarges the defined table by one slot for each of `functions` and seats them there.
-pub(crate) fn seat(module: &Module<'_>, functions: &[u32], edits: &mut Edits) -> Result<(), RewriteError> {
-    let [first, rest @ ..] = module.tables.as_slice() else { return Err(RewriteError::NoTable) };
-    if module.imported_tables > 0 {
-        return Err(RewriteError::ImportedTables(module.imported_tables));
-    }
-    let wanted = first.initial.saturating_add(functions.len() as u64);
-    if let Some(maximum) = first.maximum
-        && maximum < wanted
-    {
-        return Err(RewriteError::TableSize { wanted, maximum });
-    }
-    let mut tables = Items::default();
-    for (table, minimum) in std::iter::once((first, wanted)).chain(rest.iter().map(|t| (t, t.initial))) {
-        let wasm_encoder::ValType::Ref(element_type) = ValueType::of(table.element_type.into())?.encoded()
-        else {
-            return Err(RewriteError::Bug("a table of values that are not references"));
-        };
-        let ty = TableType {
-            element_type,
-            table64: table.table64,
-            minimum,
-            maximum: table.maximum,
-            shared: table.shared,
-        };
-        tables.push(|bytes| ty.encode(bytes));
-    }
-    edits.replace(SectionId::Table, tables.section());
-
-    let offset = i32::try_from(first.initial).map_err(|_| RewriteError::Bug("a table of 2³¹ slots"))?;
+/// Seats `functions` in the slots from `first` on; the table has room for them.
+pub(crate) fn seat(
+    module: &Module<'_>,
+    functions: &[u32],
+    first: u64,
+    edits: &mut Edits,
+) -> Result<(), RewriteError> {
+    let offset = i32::try_from(first).map_err(|_| RewriteError::Bug("a table of 2³¹ slots"))?;
     let mut elements = Items::of(module, SectionId::Element)?;
     elements.push(|bytes| {
         // Kind 0: active, in table 0, functions by index.
-        TABLE.encode(bytes);
+        0u32.encode(bytes);
         wasm_encoder::ConstExpr::i32_const(offset).encode(bytes);
         functions.encode(bytes);
     });

@@ -129,7 +129,8 @@ fn an_imported_table_becomes_defined_at_its_index() -> Result<()> {
     linker.define(&mut store, "env", "__memory_base", global).map_err(failed)?;
     let instance = linker.instantiate(&mut store, &module).map_err(failed)?;
     let table = instance.get_table(&mut store, "__indirect_function_table").context("no table")?;
-    assert_eq!(table.size(&store), 4);
+    // Three, the null pointer's, and one for each of the two functions that only the exports mention.
+    assert_eq!(table.size(&store), 6);
     let call = instance.get_typed_func::<i32, i32>(&mut store, "call").map_err(failed)?;
     assert_eq!(call.call(&mut store, 1).map_err(failed)?, 7);
     let size = instance.get_typed_func::<(), i32>(&mut store, "private_size").map_err(failed)?;
@@ -235,7 +236,7 @@ fn features_that_nothing_needs_are_refused() -> Result<()> {
         "(func (drop (i32.atomic.load (i32.const 0))))",
         "(func (param v128 v128) (drop (i32x4.relaxed_trunc_f32x4_s (local.get 0))))",
         "(type (struct))",
-        "(func (param (ref func)))",
+        "(type (array i32))",
         "(type $f (func)) (type $c (cont $f))",
         "(memory $m 1 (pagesize 1)) (func (drop (memory.size)))",
     ] {
