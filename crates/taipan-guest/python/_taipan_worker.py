@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Callable
 from inspect import isawaitable
-from types import CoroutineType, FunctionType, ModuleType, SimpleNamespace
+from types import CodeType, CoroutineType, FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 from pyodide.ffi import JsProxy, can_run_sync
@@ -61,7 +61,6 @@ class Runtime:
         workers._snapshots.freeze()
         sys.stdout.flush()
         sys.stderr.flush()
-        gc.collect()
 
     def thaw(self, env_json: str, js_env: Any) -> None:
         """The isolate was made from a snapshot."""
@@ -336,6 +335,35 @@ def load(main: str, root: str, global_handlers: bool, env_json: str, js_env: Any
     finally:
         _flush()
     return runtime
+
+
+def settle(immortalize: Callable[[int, int], None]) -> None:
+    """Prepares for a snapshot: drops what nobody needs, and keeps collector and reference counting away from the rest.
+
+    Both write to an object because they look at it.
+    """
+    gc.collect()
+    # The objects of the layer below count as well: new ones hang on them.
+    gc.unfreeze()
+    immortalize(sys.getrefcount(None), id(CodeType))
+    gc.freeze()
+
+
+def unload(root: str) -> None:
+    """Forgets the Worker that was loaded, as far as Python can forget."""
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(root):
+            del sys.modules[name]
+    sys.path[:] = [folder for folder in sys.path if not folder.startswith(root)]
+    for folder in [folder for folder in sys.path_importer_cache if folder.startswith(root)]:
+        del sys.path_importer_cache[folder]
+    for folder, folders, files in os.walk(root, topdown=False):
+        for name in files:
+            os.remove(os.path.join(folder, name))
+        for name in folders:
+            os.rmdir(os.path.join(folder, name))
+    workers._runtime.js_env = None
+    workers._env.attach("{}")
 
 
 def refresh() -> None:

@@ -232,8 +232,13 @@ FN(set_on_rejection) {
 }
 FN(promise_state) { return JS_NewInt32(c, JS_PromiseState(c, argv[0])); }
 FN(promise_result) { return JS_PromiseResult(c, argv[0]); }
-FN(collect) {
-  JS_RunGC(rt);
+FN(immortalize) {
+  heap_immortalize(to_int(argv[0]), (void *)to_int(argv[1]));
+  return JS_UNDEFINED;
+}
+FN(freeze_objects) {
+  taipan_freeze_objects(rt);
+  heap_plug();
   return JS_UNDEFINED;
 }
 FN(get_memory_buffer) { return JS_DupValue(c, memory_buffer); }
@@ -281,7 +286,8 @@ EXPORT(engine_init) int engine_init(int stack) {
   define(h, "promiseState", promise_state, 1);
   define(h, "promiseResult", promise_result, 1);
   define(h, "runUntilSettled", run_until_settled, 1);
-  define(h, "gc", collect, 0);
+  define(h, "immortalize", immortalize, 2);
+  define(h, "freezeObjects", freeze_objects, 0);
   define(h, "memoryBuffer", get_memory_buffer, 0);
   define(h, "booted", booted, 1);
   define(h, "exit", leave, 2);

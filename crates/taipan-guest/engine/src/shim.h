@@ -45,6 +45,10 @@ char *text_encode(JSValueConst string, size_t *length);
 JSValue new_buffer(uint8_t *bytes, size_t length);
 bool get_bytes(JSValueConst value, uint8_t **bytes, size_t *length);
 
+/* heap.c */
+void heap_plug(void);
+void heap_immortalize(int count, void *code_type);
+
 /* main.c */
 int32_t to_int(JSValueConst value);
 void define(JSValueConst object, const char *name, JSCFunction *function, int length);
@@ -55,6 +59,8 @@ JSValue taipan_new_memory_buffer(JSContext *ctx, size_t length);
 void taipan_grow_memory_buffer(JSValueConst buffer, size_t length);
 /* Patched in as well: the seed of Math.random. */
 void taipan_seed_random(JSContext *ctx, uint64_t seed);
+/* And: collects garbage, then exempts what is left from collection and its memory from reuse. */
+void taipan_freeze_objects(JSRuntime *rt);
 
 /* The host's functions. `out` receives a block from malloc() that the caller frees. */
 typedef struct {

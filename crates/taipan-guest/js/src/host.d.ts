@@ -37,7 +37,10 @@ export interface Host {
    * could settle it.
    */
   runUntilSettled(promise: Promise<unknown>): boolean;
-  gc(): void;
+  /** Gives all Python objects this reference count, with which they are immortal; `code` is the address of their type. */
+  immortalize(count: number, code: number): void;
+  /** Collects garbage, and makes what is left exempt from collection. */
+  freezeObjects(): void;
   /** Tells the host that booting has ended; with a report (JSON, as for `http.fail`) when it failed. */
   booted(report: string | null): void;
   /** Stops the isolate: 0 exit, 1 abort. Never returns. */

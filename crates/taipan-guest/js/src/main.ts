@@ -13,6 +13,7 @@ const EVENT_FREEZE = 5;
 const EVENT_THAW = 6;
 const EVENT_LOAD = 7;
 const EVENT_HUNG = 8;
+const EVENT_UNLOAD = 9;
 
 const web = installWeb(H);
 installWebAssembly(H);
@@ -40,10 +41,13 @@ async function load(options: WorkerOptions): Promise<void> {
   H.booted(await worker.load(python, { main, root: WORKER_ROOT, envJson, globalHandlers }));
 }
 
-/** The isolate is about to become a snapshot: what nobody needs should not be in it. */
+/**
+ * The isolate is about to become a snapshot: what nobody needs should not be in it, and what is in it no collector need
+ * look at again.
+ */
 function freeze(): void {
   worker.freeze();
-  H.gc();
+  H.freezeObjects();
 }
 
 H.onEvent((kind: number, id: number, fields: FieldOut[]) => {
@@ -52,6 +56,7 @@ H.onEvent((kind: number, id: number, fields: FieldOut[]) => {
     case EVENT_LOAD: return void load(JSON.parse(fields[0] as string)).catch(broken);
     case EVENT_FREEZE: return freeze();
     case EVENT_THAW: return worker.thaw(fields[0] as string);
+    case EVENT_UNLOAD: return worker.unload(WORKER_ROOT);
     case EVENT_HUNG: return worker.failHung(id);
     default: return worker.onEvent(kind, id, fields);
   }

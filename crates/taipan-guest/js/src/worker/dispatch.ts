@@ -30,6 +30,8 @@ export interface WorkerRuntime {
   prepare(py: any, folder: string): void;
   /** Runs the Worker's main module. Gives null, or a report (JSON, as for `http.fail`) when it failed. */
   load(py: any, options: LoadOptions): Promise<string | null>;
+  /** Forgets the Worker, whose files are in `root`; another one can be loaded then. */
+  unload(root: string): void;
   onEvent(kind: number, id: number, fields: FieldOut[]): void;
   /** The isolate becomes a snapshot next. */
   freeze(): void;
@@ -65,8 +67,9 @@ type Answer = string | Response;
 interface PythonRuntime {
   freeze(): void;
   thaw(envJson: string, jsEnv: unknown): void;
-  fetch: { (event: number, method: string, url: string): Answer | undefined; callPromising(...args: unknown[]): Promise<Answer | undefined> };
+  fetch: { (event: number, method: string, url: string): Answer | undefined; callPromising(...args: unknown[]): Promise<Answer | undefined>; destroy(): void };
   hung(event: number): string;
+  destroy(): void;
 }
 
 export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
@@ -290,6 +293,12 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       fetch = loaded.fetch;
       return null;
     },
+    unload(root) {
+      fetch?.destroy();
+      python?.destroy();
+      fetch = python = undefined;
+      module.unload(root);
+    },
     onEvent(kind, id, fields) {
       if (kind === FETCH) return onFetch(id, fields);
       if (kind === DISCONNECTED) {
@@ -302,6 +311,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
     freeze() {
       python?.freeze();
       for (const stream of streams) stream.stream_ops.fsync(stream);
+      module.settle(H.immortalize);
     },
     thaw(envJson) {
       if (python) python.thaw(envJson, JSON.parse(envJson));

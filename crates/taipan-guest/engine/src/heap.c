@@ -1,0 +1,82 @@
+/*
+ * Keeping writes together, and away from what is old.
+ *
+ * An isolate made from a snapshot gets its own copy of each page that it writes to. Allocators fill gaps first, so the few
+ * kilobytes that a request allocates would be spread over hundreds of pages that are otherwise shared. Before a snapshot is
+ * taken, therefore, every gap is given away: blocks that nobody owns and nobody frees. They cost address space and no
+ * memory. CPython as Pyodide builds it has no allocator of its own, and QuickJS's arenas were detached before.
+ *
+ * CPython writes to every object that it uses, too, unless the object is immortal; so everything that is in a snapshot
+ * becomes that. What a Worker later drops of it is not freed.
+ */
+#include <malloc.h>
+#include <unistd.h>
+
+#include "shim.h"
+
+void heap_plug(void) {
+  /* The last gap is the rest of the heap; blocks from there go back. */
+  char *rest = (char *)sbrk(0) - mallinfo().keepcost - 64;
+  for (size_t size = 256 << 10; size; size /= 2)
+    for (char *block; (block = malloc(size));)
+      if (block >= rest) {
+        free(block);
+        break;
+      }
+}
+
+/* ---- Python's reference counts ---- */
+
+typedef struct {
+  int32_t references;
+  void *type;
+} PyObject;
+typedef int (*Visit)(PyObject *object, void *argument);
+typedef int (*Traverse)(PyObject *object, Visit visit, void *argument);
+enum { PY_TP_TRAVERSE = 71 };
+void *PyType_GetSlot(void *type, int slot);
+PyObject *PyObject_GetAttrString(PyObject *object, const char *name);
+void PyErr_Clear(void);
+void PyUnstable_GC_VisitObjects(Visit visit, void *argument);
+
+static int immortal;
+static void *code_type;
+
+static int keep(PyObject *object, void *argument);
+
+/* Code holds on to objects without telling the collector. */
+static void keep_parts_of_code(PyObject *code) {
+  static const char *const parts[] = {"co_consts", "co_names", "co_name", "co_qualname", "co_filename", "co_linetable"};
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    PyObject *part = PyObject_GetAttrString(code, parts[i]);
+    if (!part) {
+      PyErr_Clear();
+      continue;
+    }
+    bool is_new = part->references != immortal;
+    keep(part, NULL);
+    Traverse traverse = is_new ? (Traverse)PyType_GetSlot(part->type, PY_TP_TRAVERSE) : NULL;
+    if (traverse) traverse(part, keep, NULL);
+  }
+}
+
+static int keep(PyObject *object, void *argument) {
+  if (object->references == immortal) return 0;
+  object->references = immortal;
+  if (object->type == code_type) keep_parts_of_code(object);
+  return 0;
+}
+
+static int keep_all(PyObject *object, void *argument) {
+  keep(object, NULL);
+  Traverse traverse = (Traverse)PyType_GetSlot(object->type, PY_TP_TRAVERSE);
+  if (traverse) traverse(object, keep, NULL);
+  return 1;
+}
+
+/* An object with this count is immortal: CPython (3.12 and later) then leaves its count alone. */
+void heap_immortalize(int count, void *type_of_code) {
+  immortal = count;
+  code_type = type_of_code;
+  PyUnstable_GC_VisitObjects(keep_all, NULL);
+}
