@@ -28,6 +28,7 @@ pub(crate) mod event {
     pub(crate) const THAW: i32 = 6;
     pub(crate) const LOAD: i32 = 7;
     pub(crate) const HUNG: i32 = 8;
+    pub(crate) const UNLOAD: i32 = 9;
 }
 
 /// The shim's `OP_…`.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use fs_err as fs;
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use crate::cache::CodeCache;
 use crate::code::{Code, CodeName, First};
 use crate::cpu::Ticker;
 use crate::isolate::STACK_SIZE;
+use crate::snapshot::{Digest, Image};
 use crate::stub::stub_of;
 use crate::{CompileStep, RuntimeError, RuntimeOptions, Snapshot};
 
@@ -46,6 +47,8 @@ pub struct Runtime {
     cache_dir: PathBuf,
     progress: Box<dyn Fn(CompileStep) + Send + Sync>,
     base: Mutex<Option<Arc<Snapshot>>>,
+    /// Snapshots in use, for those that are layers above them.
+    images: Mutex<HashMap<Digest, Weak<Image>>>,
 }
 
 fn module_error(module: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> RuntimeError {
@@ -96,6 +99,7 @@ impl Runtime {
             cache_dir: options.cache_dir,
             progress: options.progress,
             base: Mutex::default(),
+            images: Mutex::default(),
         }))
     }
 
@@ -171,6 +175,19 @@ impl Runtime {
 
     pub(crate) fn base_slot(&self) -> &Mutex<Option<Arc<Snapshot>>> {
         &self.base
+    }
+
+    /// Remembers an image while it is in use.
+    pub(crate) fn know(&self, image: Image) -> Arc<Image> {
+        let mut images = self.images.lock();
+        images.retain(|_, image| image.strong_count() > 0);
+        let image = Arc::new(image);
+        images.insert(image.digest, Arc::downgrade(&image));
+        image
+    }
+
+    pub(crate) fn known(&self, digest: &Digest) -> Option<Arc<Image>> {
+        self.images.lock().get(digest)?.upgrade()
     }
 
     /// Adds all that guest code can read to a digest.

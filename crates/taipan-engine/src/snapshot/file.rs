@@ -1,4 +1,4 @@
-//! A snapshot on disk.
+//! A snapshot on disk: one layer of it.
 //!
 //! ```text
 //! offset  size
@@ -8,84 +8,68 @@
 //!     16     8  m: length of the description
 //!     24     8  length of the whole file
 //!     32    32  keyed BLAKE3 digest of everything before and after these 32 bytes
-//!     64   12e  extents: first page in memory (4), first page in file (4), pages (4)
-//!  64+12e    m  description: `Frozen` in postcard's encoding
+//!     64    32  the digest (as at 32) of the layer below; zeros when there is none
+//!     96   12e  extents: first page in memory (4), first page in file (4), pages (4)
+//!  96+12e    m  description: `Frozen` in postcard's encoding
 //!            …  zeros up to the next multiple of 4096
 //!            …  the pages of the extents, one extent after another
 //! ```
-//! Pages have 4096 bytes; those of the linear memory that no extent mentions are zero. The key belongs to the
-//! installation (see [`crate::cache`]), so a file that was damaged, forged or copied from elsewhere is refused before any
-//! of it is decoded or mapped.
+//! Pages have 4096 bytes; those of the linear memory that no extent mentions are as in the layer below, and zero where no
+//! layer mentions them. The key belongs to the installation (see [`crate::cache`]), so a file that was damaged, forged or
+//! copied from elsewhere is refused before any of it is decoded or mapped into an isolate.
+//!
+//! Beside it lies, once it is known, the working set (see [`super::image`]), under the same name with `.pages` appended:
+//! ```text
+//!      0    32  keyed BLAKE3 digest of the snapshot's digest and everything after these 32 bytes
+//!     32     …  runs: first page in memory (4), pages (4)
+//! ```
+//! A missing or wrong one costs time and nothing else.
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fs_err as fs;
 
+use super::image::{self, Digest, Extent, Image, Layer, PAGE, Run};
+use super::view::View;
 use super::{Frozen, Snapshot, SnapshotError};
 use crate::runtime::Runtime;
 use crate::state::count;
 
-pub(super) const PAGE: usize = 4096;
 const MAGIC: &[u8; 8] = b"taipan\0S";
-const VERSION: u32 = 1;
-const HEAD: usize = 64;
+const VERSION: u32 = 2;
+const HEAD: usize = 96;
 const DIGEST: std::ops::Range<usize> = 32..64;
+const BELOW: std::ops::Range<usize> = 64..96;
 const EXTENT: usize = 12;
+const RUN: usize = 8;
 
-/// A run of pages that are not all zero.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Extent {
-    pub(super) memory_page: u32,
-    pub(super) file_page: u32,
-    pub(super) pages: u32,
-}
-
-/// A gap of zero pages up to this long is stored rather than starting another extent: each extent is a mapping, and those
-/// run out before disk does.
-const BRIDGE: u32 = 16;
-
-fn extents_of(image: &[u8]) -> Vec<Extent> {
-    let mut found: Vec<Extent> = vec![];
-    for (page, bytes) in (0u32..).zip(image.chunks(PAGE)) {
-        if bytes.iter().all(|b| *b == 0) {
-            continue;
-        }
-        match found.last_mut() {
-            Some(last) if page <= last.memory_page + last.pages + BRIDGE => {
-                last.pages = page + 1 - last.memory_page
-            }
-            _ => found.push(Extent { memory_page: page, file_page: 0, pages: 1 }),
-        }
-    }
-    found
-}
-
-/// Writes the file, atomically, and opens it.
+/// Writes the layer, atomically, and opens it.
 pub(super) fn write(
     runtime: &Runtime,
     path: &Path,
+    below: Option<&Arc<Image>>,
     frozen: Frozen,
-    image: &[u8],
+    memory: &[u8],
 ) -> Result<Snapshot, SnapshotError> {
     let io_error = |source| SnapshotError::Io { path: path.to_owned(), source };
     let description = postcard::to_stdvec(&frozen).map_err(|e| io_error(io::Error::other(e)))?;
-    let mut extents = extents_of(image);
-    let start = (HEAD + extents.len() * EXTENT + description.len()).next_multiple_of(PAGE);
-    let mut next = count(start / PAGE);
-    for extent in &mut extents {
-        extent.file_page = next;
-        next += extent.pages;
-    }
+    let runs = Image::changes(below.map(AsRef::as_ref), memory);
+    let start = (HEAD + runs.len() * EXTENT + description.len()).next_multiple_of(PAGE);
+    let extents = image::place(&runs, count(start / PAGE));
+    let length = start + extents.iter().map(|e| e.pages as usize * PAGE).sum::<usize>();
+
     let mut head = Vec::with_capacity(start);
     head.extend_from_slice(MAGIC);
     head.extend_from_slice(&VERSION.to_le_bytes());
     head.extend_from_slice(&count(extents.len()).to_le_bytes());
     head.extend_from_slice(&(description.len() as u64).to_le_bytes());
-    head.extend_from_slice(&(u64::from(next) * PAGE as u64).to_le_bytes());
+    head.extend_from_slice(&(length as u64).to_le_bytes());
     head.extend_from_slice(&[0; DIGEST.end - DIGEST.start]);
+    head.extend_from_slice(&below.map_or([0; 32], |b| b.digest));
     for extent in &extents {
         for n in [extent.memory_page, extent.file_page, extent.pages] {
             head.extend_from_slice(&n.to_le_bytes());
@@ -97,18 +81,18 @@ pub(super) fn write(
     let pages = || {
         extents
             .iter()
-            .filter_map(|e| image.get(e.memory_page as usize * PAGE..)?.get(..e.pages as usize * PAGE))
+            .filter_map(|e| memory.get(e.memory_page as usize * PAGE..)?.get(..e.pages as usize * PAGE))
     };
-    let mut digest = blake3::Hasher::new_keyed(runtime.key());
+    let mut hasher = blake3::Hasher::new_keyed(runtime.key());
     if let Some((before, rest)) = head.split_at_checked(DIGEST.start) {
-        digest.update(before);
-        digest.update(rest.get(DIGEST.end - DIGEST.start..).unwrap_or_default());
+        hasher.update(before).update(rest.get(DIGEST.end - DIGEST.start..).unwrap_or_default());
     }
     pages().for_each(|p| {
-        digest.update(p);
+        hasher.update(p);
     });
+    let digest: Digest = *hasher.finalize().as_bytes();
     if let Some(place) = head.get_mut(DIGEST) {
-        place.copy_from_slice(digest.finalize().as_bytes());
+        place.copy_from_slice(&digest);
     }
 
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -118,50 +102,53 @@ pub(super) fn write(
     for p in pages() {
         file.write_all(p).map_err(io_error)?;
     }
-    let image = file.persist(path).map_err(|e| io_error(e.error))?;
-    Ok(Snapshot { frozen: Arc::new(frozen), image, extents })
+    let file = file.persist(path).map_err(|e| io_error(e.error))?;
+    let view = View::of(&file).map_err(io_error)?;
+    let image = Image::new(below.cloned(), Layer { file, view, extents }, digest);
+    Ok(Snapshot { frozen: Arc::new(frozen), image: runtime.know(image), path: path.into() })
 }
 
-/// Checks the whole file, then decodes it.
-pub(super) fn open(runtime: &Runtime, path: &Path) -> Result<Snapshot, SnapshotError> {
+/// Checks the whole file, then decodes it. `layer` finds an open one by its digest.
+pub(super) fn open(
+    runtime: &Runtime,
+    path: &Path,
+    layer: impl FnOnce(&Digest) -> Option<Arc<Image>>,
+) -> Result<Snapshot, SnapshotError> {
     let io_error = |source| SnapshotError::Io { path: path.to_owned(), source };
     let refused = |reason| SnapshotError::Refused { path: path.to_owned(), reason };
-    let mut file = File::open(path).map_err(io_error)?;
-    let length = file.metadata().map_err(io_error)?.len();
-    let mut head = [0; HEAD];
-    file.read_exact(&mut head).map_err(|_| refused("it is too short"))?;
+    let file = File::open(path).map_err(io_error)?;
+    if file.metadata().map_err(io_error)?.len() < HEAD as u64 {
+        return Err(refused("it is too short"));
+    }
+    let view = View::of(&file).map_err(io_error)?;
+    let bytes = view.bytes();
     let number = |at: usize| {
-        head.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes) as usize
+        bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes) as usize
     };
-    if !head.starts_with(MAGIC) {
+    if !bytes.starts_with(MAGIC) {
         return Err(refused("it is not a snapshot"));
     }
     if number(8) != VERSION as usize {
         return Err(refused("it has another version of the format"));
     }
     // Lengths are little-endian 64-bit numbers whose upper halves are zero in any file that we could have written.
-    if number(24) as u64 != length || number(28) != 0 || number(20) != 0 {
+    if number(24) != bytes.len() || number(28) != 0 || number(20) != 0 {
         return Err(refused("its length is wrong"));
     }
-    let mut digest = blake3::Hasher::new_keyed(runtime.key());
-    digest.update(head.get(..DIGEST.start).unwrap_or_default());
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).map_err(io_error)? {
-            0 => break,
-            n => digest.update(buffer.get(..n).unwrap_or_default()),
-        };
-    }
-    let expected = head.get(DIGEST).and_then(|d| blake3::Hash::from_slice(d).ok());
-    if expected != Some(digest.finalize()) {
+    let field = |range| bytes.get::<std::ops::Range<usize>>(range).and_then(|b| Digest::try_from(b).ok());
+    let (Some(digest), Some(below)) = (field(DIGEST), field(BELOW)) else {
+        return Err(refused("it is too short"));
+    };
+    let mut hasher = blake3::Hasher::new_keyed(runtime.key());
+    hasher.update(bytes.get(..DIGEST.start).unwrap_or_default());
+    hasher.update(bytes.get(DIGEST.end..).unwrap_or_default());
+    // The comparison takes the same time wherever the first difference is.
+    if hasher.finalize() != blake3::Hash::from_bytes(digest) {
         return Err(refused("its digest does not fit"));
     }
 
-    let (extent_count, description_length) = (number(12), number(16));
-    file.seek(SeekFrom::Start(HEAD as u64)).map_err(io_error)?;
-    let mut rest = vec![0; extent_count * EXTENT + description_length];
-    file.read_exact(&mut rest).map_err(|_| refused("it is too short"))?;
-    let (table, description) = rest.split_at(extent_count * EXTENT);
+    let table = bytes.get(HEAD..).and_then(|b| b.get(..number(12).checked_mul(EXTENT)?));
+    let table = table.ok_or_else(|| refused("it is too short"))?;
     let extents = table
         .as_chunks::<EXTENT>()
         .0
@@ -172,10 +159,59 @@ pub(super) fn open(runtime: &Runtime, path: &Path) -> Result<Snapshot, SnapshotE
             pages: u32::from_le_bytes([*i, *j, *k, *l]),
         })
         .collect();
-    let frozen: Frozen =
-        postcard::from_bytes(description).map_err(|_| refused("its description does not decode"))?;
-    if frozen.main != runtime.main().name || frozen.engine != runtime.engine_module().name {
-        return Err(refused("it was made by another version of the runtime"));
+    let description = bytes.get(HEAD + table.len()..).and_then(|b| b.get(..number(16)));
+    let frozen: Frozen = description
+        .and_then(|d| postcard::from_bytes(d).ok())
+        .ok_or_else(|| refused("its description cannot be read"))?;
+    if frozen.version != runtime.version()
+        || frozen.main != runtime.main().name
+        || frozen.engine != runtime.engine_module().name
+    {
+        return Err(refused("it was made with another version of the runtime"));
     }
-    Ok(Snapshot { frozen: Arc::new(frozen), image: file, extents })
+    let below = match below {
+        none if none == [0; 32] => None,
+        digest => Some(layer(&digest).ok_or_else(|| refused("the layer below it has changed"))?),
+    };
+    let image = Image::new(below, Layer { file, view, extents }, digest);
+    if let Some(pages) = read_working_set(runtime, path, &digest) {
+        image.learn(&pages);
+    }
+    Ok(Snapshot { frozen: Arc::new(frozen), image: runtime.know(image), path: path.into() })
+}
+
+fn working_set_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".pages");
+    name.into()
+}
+
+fn read_working_set(runtime: &Runtime, path: &Path, digest: &Digest) -> Option<Vec<u32>> {
+    let bytes = fs::read(working_set_path(path)).ok()?;
+    let (seal, runs) = bytes.split_first_chunk::<32>()?;
+    let mut hasher = blake3::Hasher::new_keyed(runtime.key());
+    hasher.update(digest).update(runs);
+    if hasher.finalize() != blake3::Hash::from_bytes(*seal) {
+        return None;
+    }
+    let runs = runs.as_chunks::<RUN>().0.iter().map(|[a, b, c, d, e, f, g, h]| {
+        (u32::from_le_bytes([*a, *b, *c, *d]), u32::from_le_bytes([*e, *f, *g, *h]))
+    });
+    Some(runs.flat_map(|(first, pages)| first..first.saturating_add(pages)).collect())
+}
+
+pub(super) fn write_working_set(
+    runtime: &Runtime,
+    path: &Path,
+    digest: &Digest,
+    runs: &[Run],
+) -> io::Result<()> {
+    let runs: Vec<u8> = runs.iter().flat_map(|r| [r.first, r.pages]).flat_map(u32::to_le_bytes).collect();
+    let mut hasher = blake3::Hasher::new_keyed(runtime.key());
+    hasher.update(digest).update(&runs);
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(hasher.finalize().as_bytes())?;
+    file.write_all(&runs)?;
+    file.persist(working_set_path(path)).map_err(|e| e.error)?;
+    Ok(())
 }

@@ -1,26 +1,29 @@
 //! Snapshots: a whole isolate as a file.
 //!
 //! The linear memory holds both heaps, so a snapshot is that image, the few values that live outside of it, and a
-//! description of how to link the same code again ([`Frozen`]). [`file`] says how this lies on disk, [`take`] how it is
-//! read from an isolate, [`restore`] how another isolate is made from it.
+//! description of how to link the same code again ([`Frozen`]). [`image`] has the memory, as layers; [`file`] says how a
+//! layer lies on disk, [`take`] how a snapshot is read from an isolate, [`restore`] how another isolate is made from it.
 
 mod file;
+mod image;
 mod restore;
 mod take;
+mod view;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use wasmtime::Store;
 
 use crate::code::CodeName;
 use crate::functions::Origin;
 use crate::runtime::Runtime;
-use crate::state::{ExportOrigin, GlobalOrigin, InstanceRecord};
+use crate::state::{ExportOrigin, GlobalOrigin, InstanceRecord, State};
 
+pub(crate) use image::{Digest, Image};
 pub(crate) use restore::restore;
 pub(crate) use take::take;
 
@@ -70,13 +73,12 @@ pub(crate) struct Frozen {
     pub(crate) references: Vec<(String, Vec<u32>)>,
 }
 
-/// An isolate's state, ready to be restored any number of times.
+/// An isolate's state, ready to be restored any number of times. Clones are the same snapshot.
+#[derive(Clone)]
 pub struct Snapshot {
     pub(crate) frozen: Arc<Frozen>,
-    /// The file that holds the image.
-    image: File,
-    /// Runs of pages that are not all zero.
-    extents: Vec<file::Extent>,
+    pub(crate) image: Arc<Image>,
+    path: Arc<Path>,
 }
 
 /// A snapshot cannot be taken, or a file cannot be used as one.
@@ -113,9 +115,15 @@ pub enum SnapshotError {
 
 impl Snapshot {
     /// Opens a snapshot that this installation has written. Every byte is checked against the keyed digest before any
-    /// of it is interpreted.
-    pub fn open(runtime: &Runtime, path: &Path) -> Result<Self, SnapshotError> {
-        file::open(runtime, path)
+    /// of it is interpreted. The layer below it must be open, or the base snapshot.
+    pub fn open(runtime: &Arc<Runtime>, path: &Path) -> Result<Self, SnapshotError> {
+        file::open(runtime, path, |below| {
+            runtime.known(below).or_else(|| {
+                // Opening the base snapshot makes it known.
+                runtime.base().ok()?;
+                runtime.known(below)
+            })
+        })
     }
 
     /// The size of the linear memory, in bytes.
@@ -123,8 +131,23 @@ impl Snapshot {
         self.frozen.memory_pages << 16
     }
 
-    /// What of the image is not zero, in bytes: about the size of the file.
-    pub fn image_bytes(&self) -> u64 {
-        self.extents.iter().map(|e| u64::from(e.pages) * file::PAGE as u64).sum()
+    /// What each layer stores, in bytes, the lowest first.
+    pub fn layer_bytes(&self) -> Vec<u64> {
+        self.image.layer_pages().iter().map(|pages| pages * image::PAGE as u64).collect()
     }
+}
+
+/// Notes which pages an isolate has written to since it was restored, so that the next ones get them at once.
+pub(crate) fn learn(store: &Store<State>, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+    if snapshot.image.has_learned() {
+        return Ok(());
+    }
+    let io_error = |source| SnapshotError::Io { path: snapshot.path.to_path_buf(), source };
+    let Ok(guest) = crate::calls::guest(store) else { return Ok(()) };
+    let (start, length) = (guest.memory.data_ptr(store), guest.memory.data_size(store));
+    let pages = image::private_pages(start, length).map_err(io_error)?;
+    snapshot.image.learn(&pages);
+    let runs = snapshot.image.learned().unwrap_or_default();
+    let runtime = &store.data().runtime;
+    file::write_working_set(runtime, &snapshot.path, &snapshot.image.digest, runs).map_err(io_error)
 }

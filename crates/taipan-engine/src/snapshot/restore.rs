@@ -1,14 +1,11 @@
-//! Making an isolate from a snapshot: link as at boot, put back what lives outside of the memory, then map the image.
-//!
-//! Pages are copy-on-write: an isolate pays for what it changes. The image comes last, since linking side modules may
+//! Making an isolate from a snapshot: link as at boot, put back what lives outside of the memory, then map the image, which comes last, since linking side modules may
 //! write to memory.
 
 use std::time::{Duration, Instant};
 
-use rustix::mm::{MapFlags, ProtFlags, mmap};
 use wasmtime::{AsContextMut, Ref, Result, RootScope, Store};
 
-use super::{Snapshot, file};
+use super::Snapshot;
 use crate::entities::{function, value_of};
 use crate::functions::Functions;
 use crate::link::{Linked, link};
@@ -59,7 +56,8 @@ pub(crate) fn restore(store: &mut Store<State>, snapshot: &Snapshot) -> Result<L
     }
     set_globals(store, &linked, snapshot)?;
     set_references(store, &linked, snapshot)?;
-    map_image(store, snapshot)?;
+    let memory = crate::calls::guest(&*store)?.memory;
+    snapshot.image.map(store, memory)?;
     Ok(linked)
 }
 
@@ -103,35 +101,6 @@ fn set_references(store: &mut Store<State>, linked: &Linked, snapshot: &Snapshot
             let reference = references::to_reference(&mut scope, *handle)?;
             table.set(&mut scope, index, Ref::Extern(reference))?;
         }
-    }
-    Ok(())
-}
-
-fn map_image(store: &mut Store<State>, snapshot: &Snapshot) -> Result<()> {
-    let memory = crate::calls::guest(&*store)?.memory;
-    let size = memory.data_size(&*store);
-    let base = memory.data_ptr(&*store);
-    for extent in &snapshot.extents {
-        let start = extent.memory_page as usize * file::PAGE;
-        let length = extent.pages as usize * file::PAGE;
-        if start.checked_add(length).is_none_or(|end| end > size) {
-            return Err(lost("image"));
-        }
-        // SAFETY: the range was just checked to lie within this memory, whose pages Wasmtime has mapped readable and
-        // writable, gives to nobody else and unmaps as a whole when the store is dropped. No reference into them is
-        // alive: the store is borrowed mutably. The file is never changed in place (snapshots are replaced by renaming),
-        // and the mapping is private.
-        unsafe {
-            mmap(
-                base.add(start).cast(),
-                length,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::PRIVATE | MapFlags::FIXED,
-                &snapshot.image,
-                u64::from(extent.file_page) * file::PAGE as u64,
-            )
-        }
-        .map_err(|e| wasmtime::Error::msg(format!("cannot map the snapshot's image: {e}")))?;
     }
     Ok(())
 }

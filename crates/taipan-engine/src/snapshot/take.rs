@@ -22,10 +22,11 @@ impl From<wasmtime::Error> for SnapshotError {
     }
 }
 
-/// Writes the isolate to `path`.
+/// Writes the isolate to `path`, as a layer above the snapshot it was made from.
 pub(crate) fn take(
     store: &mut Store<State>,
     linked: &Linked,
+    below: Option<&Snapshot>,
     path: &Path,
 ) -> Result<Snapshot, SnapshotError> {
     let guest = crate::calls::guest(&*store)?;
@@ -107,7 +108,7 @@ pub(crate) fn take(
         table_sets: sets.into_iter().collect(),
         references: references_of(store, &runtime.main().module, linked.main)?,
     };
-    file::write(&runtime, path, frozen, guest.memory.data(&*store))
+    file::write(&runtime, path, below.map(|b| &b.image), frozen, guest.memory.data(&*store))
 }
 
 /// The slots that JavaScript has set, before and after a restore.
