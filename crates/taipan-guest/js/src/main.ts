@@ -42,7 +42,11 @@ async function load(options: WorkerOptions): Promise<void> {
 
 /** The isolate is about to become a snapshot: what nobody needs should not be in it. */
 function freeze(): void {
-  worker.freeze();
+  try {
+    worker.freeze();
+  } catch (e) {
+    return H.booted((e as Error)?.message ?? String(e));
+  }
   H.gc();
 }
 

@@ -31,7 +31,7 @@ export interface WorkerRuntime {
   /** Runs the Worker's main module. Gives null, or a report (JSON, as for `http.fail`) when it failed. */
   load(py: any, options: LoadOptions): Promise<string | null>;
   onEvent(kind: number, id: number, fields: FieldOut[]): void;
-  /** The isolate becomes a snapshot next. */
+  /** The isolate becomes a snapshot next; throws what stands in the way. */
   freeze(): void;
   /** The isolate was made from a snapshot; these are its variables, as a JSON object. */
   thaw(envJson: string): void;
@@ -300,6 +300,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       throw new Error(`unknown kind of event: ${kind}`);
     },
     freeze() {
+      if (entries.size) throw new Error("a request is being handled");
       python?.freeze();
       for (const stream of streams) stream.stream_ops.fsync(stream);
     },
