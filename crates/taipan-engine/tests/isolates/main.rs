@@ -15,5 +15,6 @@
 mod cache;
 mod endings;
 mod guest;
+mod javascript;
 mod native;
 mod snapshots;
