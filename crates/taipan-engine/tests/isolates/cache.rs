@@ -7,23 +7,23 @@ use std::sync::Arc;
 use taipan_engine::{Runtime, Snapshot, SnapshotError};
 use tempfile::TempDir;
 
-use crate::guest::{Guest, Limits, new_runtime, on_guest_stack, runtime, shared_cache};
+use crate::guest::{Guest, Limits, files, new_runtime, on_guest_stack, runtime, shared_files};
 use crate::native;
 
 const WORKER: &str = "from pyodide.code import run_js\ndef run():\n    return run_js('6') * 7";
 
-/// The files of a cache folder with this ending, without Pyodide's.
-fn files(cache: &Path, ending: &str) -> Vec<PathBuf> {
-    let entries = fs_err::read_dir(cache).unwrap().map(|entry| entry.unwrap().path());
-    entries.filter(|path| path.is_file() && path.to_string_lossy().ends_with(ending)).collect()
+/// Those files of a cache folder whose names end so.
+fn files_with(cache: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = files(cache);
+    found.retain(|path| path.to_string_lossy().ends_with(ending));
+    found
 }
 
 /// A copy of the shared cache, with its key, so that a test may damage it.
 fn copied_cache() -> TempDir {
-    on_guest_stack(|| runtime().base().map(|_| ()).unwrap());
-    let copy = TempDir::new().unwrap();
-    for file in files(&shared_cache(), "") {
-        fs_err::copy(&file, copy.path().join(file.file_name().unwrap())).unwrap();
+    let copy = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    for file in shared_files() {
+        fs_err::copy(file, copy.path().join(file.file_name().unwrap())).unwrap();
     }
     copy
 }
@@ -33,7 +33,7 @@ fn foreign_cache() -> TempDir {
     let cache = copied_cache();
     let key = [7; 32];
     fs_err::write(cache.path().join("key"), key).unwrap();
-    for mac in files(cache.path(), ".mac") {
+    for mac in files_with(cache.path(), ".mac") {
         let content = fs_err::read(mac.with_extension("")).unwrap();
         fs_err::write(&mac, blake3::keyed_hash(&key, &content).as_bytes()).unwrap();
     }
@@ -74,7 +74,7 @@ fn damages(content: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn everything_is_made_again_when_all_of_it_is_damaged() {
     let cache = copied_cache();
-    let damaged: Vec<_> = files(cache.path(), "").into_iter().filter(|path| !path.ends_with("key")).collect();
+    let damaged: Vec<_> = files(cache.path()).into_iter().filter(|path| !path.ends_with("key")).collect();
     for file in &damaged {
         let mut content = fs_err::read(file).unwrap();
         let middle = content.len() / 2;
@@ -87,7 +87,7 @@ fn everything_is_made_again_when_all_of_it_is_damaged() {
 #[test]
 fn damaged_code_is_refused_and_made_again() {
     let cache = copied_cache();
-    let before = files(cache.path(), "");
+    let before = files(cache.path());
     let module = unseen_module();
     let uses_it = |runtime: &Arc<Runtime>| {
         on_guest_stack(|| {
@@ -100,7 +100,7 @@ fn damaged_code_is_refused_and_made_again() {
     };
     uses_it(&new_runtime(cache.path().to_owned()));
     // The code, what instantiating it does once, and the digest of each.
-    let added: Vec<_> = files(cache.path(), "").into_iter().filter(|path| !before.contains(path)).collect();
+    let added: Vec<_> = files(cache.path()).into_iter().filter(|path| !before.contains(path)).collect();
     assert_eq!(added.len(), 4, "{added:?}");
     for file in &added {
         let good = fs_err::read(file).unwrap();
@@ -127,10 +127,10 @@ fn code_of_another_installation_is_refused() {
             Guest::load_with(&runtime, worker, &[("native.so", module.clone())], Limits::default()).unwrap();
         });
     };
-    let before = files(own.path(), ".mac");
+    let before = files_with(own.path(), ".mac");
     load(&own);
     load(&foreign);
-    for mac in files(own.path(), ".mac").iter().filter(|path| !before.contains(path)) {
+    for mac in files_with(own.path(), ".mac").iter().filter(|path| !before.contains(path)) {
         let good = fs_err::read(mac).unwrap();
         let theirs = fs_err::read(foreign.path().join(mac.file_name().unwrap())).unwrap();
         assert_ne!(good, theirs);
@@ -176,7 +176,7 @@ fn a_damaged_snapshot_is_refused() {
 fn a_snapshot_of_another_installation_is_refused_and_made_again() {
     let foreign = foreign_cache();
     // The base snapshots in it are still those of the shared cache.
-    let bases = files(foreign.path(), ".snapshot");
+    let bases = files_with(foreign.path(), ".snapshot");
     assert!(!bases.is_empty());
     let other = new_runtime(foreign.path().to_owned());
     for base in &bases {

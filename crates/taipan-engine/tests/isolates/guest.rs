@@ -1,6 +1,6 @@
 //! A Worker in an isolate, as the tests talk to it: by the names of its functions.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -60,10 +60,30 @@ pub(crate) fn new_runtime(cache_dir: PathBuf) -> Arc<Runtime> {
     .unwrap()
 }
 
-/// The one that nearly all tests use.
+/// The runtime that nearly all tests use, and the files of the shared cache before any of them ran.
+fn shared() -> &'static (Arc<Runtime>, Vec<PathBuf>) {
+    static SHARED: OnceLock<(Arc<Runtime>, Vec<PathBuf>)> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let runtime = new_runtime(shared_cache());
+        drop(runtime.base().unwrap());
+        (runtime, files(&shared_cache()))
+    })
+}
+
+/// The runtime that nearly all tests use.
 pub(crate) fn runtime() -> &'static Arc<Runtime> {
-    static RUNTIME: OnceLock<Arc<Runtime>> = OnceLock::new();
-    RUNTIME.get_or_init(|| new_runtime(shared_cache()))
+    &shared().0
+}
+
+/// The files of the shared cache that no test is writing now.
+pub(crate) fn shared_files() -> &'static [PathBuf] {
+    &shared().1
+}
+
+/// The files of a cache folder, without Pyodide's.
+pub(crate) fn files(cache: &Path) -> Vec<PathBuf> {
+    let entries = fs_err::read_dir(cache).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.is_file()).collect()
 }
 
 /// Runs a test where an isolate may run: on a thread with enough stack.
@@ -172,11 +192,12 @@ fn raised(report: &str) -> Failed {
 pub(crate) struct Limits {
     pub(crate) memory: usize,
     pub(crate) turn_cpu: Duration,
+    pub(crate) boot_cpu: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: MEMORY_LIMIT, turn_cpu: CPU }
+        Self { memory: MEMORY_LIMIT, turn_cpu: CPU, boot_cpu: CPU }
     }
 }
 
@@ -232,7 +253,7 @@ impl Guest {
         let options = IsolateOptions {
             memory_limit: limits.memory,
             turn_cpu: limits.turn_cpu,
-            boot_cpu: CPU,
+            boot_cpu: limits.boot_cpu,
             ops: Box::new(host.clone()),
         };
         let isolate = Isolate::restore(runtime, snapshot, options, "{}")?;
@@ -271,7 +292,7 @@ impl Guest {
     }
 
     /// Makes the isolate a snapshot.
-    pub(crate) fn freeze(self, path: &std::path::Path) -> Result<Snapshot, SnapshotError> {
+    pub(crate) fn freeze(self, path: &Path) -> Result<Snapshot, SnapshotError> {
         self.isolate.freeze(path)
     }
 }
