@@ -59,13 +59,16 @@ impl CodeCache {
         name: CodeName,
         compile: impl FnOnce() -> Result<(Vec<u8>, First), RuntimeError>,
     ) -> Result<Arc<Code>, RuntimeError> {
-        if let Some(code) = self.load(engine, name) {
+        let first_path = self.path(name, "first");
+        if let Some(code) = self.load(engine, name)
+            && self.checked(&first_path).is_some()
+        {
             return Ok(code);
         }
         let path = self.path(name, "cwasm");
         let (code, first) = compile()?;
         let first_bytes = postcard::to_stdvec(&first).map_err(|e| cache_error(&path, io::Error::other(e)))?;
-        self.store(&self.path(name, "first"), &first_bytes).map_err(|e| cache_error(&path, e))?;
+        self.store(&first_path, &first_bytes).map_err(|e| cache_error(&path, e))?;
         self.store(&path, &code).map_err(|e| cache_error(&path, e))?;
         self.load(engine, name).ok_or_else(|| {
             cache_error(&path, io::Error::other("the code that was just written does not load"))

@@ -148,10 +148,17 @@ impl Isolate {
             self.guest.run.call(&mut self.store, ())
         })();
         let timer = quiet.map_err(|e| SnapshotError::Isolate(explain(self.store.data(), &e)))?;
+        let verdict = self.store.data_mut().booted.take();
         if timer >= 0.0 {
             return Err(SnapshotError::NotNow {
                 reason: "a timer is running (setTimeout, asyncio.sleep)".into(),
             });
+        }
+        // An operation that is under way says more than the request that waits for it.
+        if let Some(Err(reason)) = verdict
+            && self.guest.outstanding.call(&mut self.store, ())? == 0
+        {
+            return Err(SnapshotError::NotNow { reason });
         }
         snapshot::take(&mut self.store, &self.linked, self.snapshot.as_ref(), path)
     }

@@ -141,7 +141,10 @@ impl Runtime {
     /// The compiled form of a module that a guest has loaded; all isolates share it.
     pub(crate) fn side_module(&self, wasm: &[u8]) -> Result<Arc<Code>, RuntimeError> {
         let name = self.cache.name(&recipe("side"), wasm);
-        if let Some(code) = self.side_modules.lock().get(&name) {
+        // What a snapshot has brought along may lack what only a first instantiation needs.
+        if let Some(code) = self.side_modules.lock().get(&name)
+            && self.cache.first(code).is_ok()
+        {
             return Ok(code.clone());
         }
         let code =

@@ -41,7 +41,10 @@ export interface Host {
   immortalize(count: number, code: number): void;
   /** Collects garbage, and makes what is left exempt from collection. */
   freezeObjects(): void;
-  /** Tells the host that booting has ended; with a report (JSON, as for `http.fail`) when it failed. */
+  /**
+   * Tells the host that booting has ended; with a report (JSON, as for `http.fail`) when it failed. Or, with a reason,
+   * that the isolate cannot become a snapshot.
+   */
   booted(report: string | null): void;
   /** Stops the isolate: 0 exit, 1 abort. Never returns. */
   exit(kind: 0 | 1, reason: string): never;

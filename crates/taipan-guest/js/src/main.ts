@@ -46,7 +46,11 @@ async function load(options: WorkerOptions): Promise<void> {
  * look at again.
  */
 function freeze(): void {
-  worker.freeze();
+  try {
+    worker.freeze();
+  } catch (e) {
+    return H.booted((e as Error)?.message ?? String(e));
+  }
   H.freezeObjects();
 }
 

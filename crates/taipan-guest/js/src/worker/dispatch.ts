@@ -33,7 +33,7 @@ export interface WorkerRuntime {
   /** Forgets the Worker, whose files are in `root`; another one can be loaded then. */
   unload(root: string): void;
   onEvent(kind: number, id: number, fields: FieldOut[]): void;
-  /** The isolate becomes a snapshot next. */
+  /** The isolate becomes a snapshot next; throws what stands in the way. */
   freeze(): void;
   /** The isolate was made from a snapshot; these are its variables, as a JSON object. */
   thaw(envJson: string): void;
@@ -309,6 +309,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       throw new Error(`unknown kind of event: ${kind}`);
     },
     freeze() {
+      if (entries.size) throw new Error("a request is being handled");
       python?.freeze();
       for (const stream of streams) stream.stream_ops.fsync(stream);
       module.settle(H.immortalize);
