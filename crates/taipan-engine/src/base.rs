@@ -31,7 +31,7 @@ impl Ops for NoHost {
             return OpReply::Ready(vec![]);
         }
         if name == "http.fail" {
-            tracing::debug!("the rehearsal failed: {}", args.str(1).unwrap_or_default());
+            tracing::warn!("the rehearsal failed: {}", args.str(1).unwrap_or_default());
             return OpReply::Ready(vec![]);
         }
         OpReply::Failed { name: "Error", message: format!("operation {number} is not available at start") }
@@ -115,7 +115,7 @@ fn rehearse(isolate: &mut Isolate) -> Result<(), SnapshotError> {
             Ok(()) => {}
             Err(BootError::Isolate(error)) => return Err(error.into()),
             Err(BootError::Worker { report_json }) => {
-                tracing::debug!("the rehearsal does not load: {report_json}");
+                tracing::warn!("the rehearsal does not load: {report_json}");
                 return Ok(());
             }
         }

@@ -1,5 +1,5 @@
 /**
- * TextEncoder and TextDecoder. UTF-8 is the engine's, UTF-16 is done here, the encodings of old are the host's.
+ * TextEncoder and TextDecoder. UTF-8 is the engine's, UTF-16 is done here, and so is windows-1252; the other encodings of old are the host's.
  */
 import { host, syncOp } from "./host";
 import { bytesOf, describe, dictionary } from "./webidl";
@@ -136,6 +136,8 @@ export class TextDecoder {
         if (this.#fatal && !isWhole) throw this.#invalid();
         return isWhole ? text : text.toWellFormed() + (bytes.length % 2 ? oddByte(text) : "");
       }
+      case "windows-1252":
+        return decodeWindows1252(bytes);
       default:
         return decodeOp(this.#encoding, bytes, Number(this.#fatal), 1)[0] as string;
     }
@@ -147,12 +149,24 @@ export class TextDecoder {
 }
 describe(TextDecoder, "TextDecoder");
 
+/** What the bytes from 0x80 to 0x9f stand for; the others are the first 256 characters of Unicode. */
+const WINDOWS_1252 = "\u20ac\x81\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\x8d\u017d\x8f\x90\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\x9d\u017e\u0178";
+
+/** Here and not with the host, because Python's Latin-1 strings come this way. */
+function decodeWindows1252(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  return text.replace(/[\x80-\x9f]/g, c => WINDOWS_1252[c.charCodeAt(0) - 0x80] as string);
+}
+
 /** One replacement for a byte left over, but not a second one when the text ends with half a pair. */
 function oddByte(text: string): string {
   return isHighSurrogate(text.charCodeAt(text.length - 1)) ? "" : "\ufffd";
 }
 
 function canonical(label: string): string {
+  if (label === "utf8") return "utf-8";
+  if (label === "latin1") return "windows-1252";
   return ["utf-8", "utf-16le", "utf-16be"].includes(label) ? label : (labelOp(label)[0] as string);
 }
 
