@@ -22,7 +22,7 @@ const REHEARSAL: &str = "_taipan_rehearsal.py";
 const REHEARSALS: u32 = 20;
 
 /// Python's start asks nothing of the host, and the rehearsal nothing that matters.
-struct NoHost;
+pub(crate) struct NoHost;
 
 impl Ops for NoHost {
     fn call(&mut self, number: u32, _id: u32, args: &Message<'_>) -> OpReply {

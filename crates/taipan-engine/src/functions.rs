@@ -51,8 +51,10 @@ pub(crate) struct Functions {
 }
 
 impl Functions {
-    pub(crate) fn restored(frozen: Arc<Vec<Origin>>) -> Self {
-        Self { frozen, ..Self::default() }
+    /// Takes over the numbers of a snapshot, which begin with those of the layer below it.
+    pub(crate) fn restore(&mut self, frozen: Arc<Vec<Origin>>) {
+        self.all_found = false;
+        self.frozen = frozen;
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -8,10 +8,11 @@ use serde::Serialize;
 use taipan_guest::protocol::encode;
 use wasmtime::{Store, UpdateDeadline};
 
+use crate::base::NoHost;
 use crate::cpu::CpuBudget;
 use crate::imports::{encode_event, event, instant};
 use crate::link::{self, Linked};
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot::{self, Image, Snapshot};
 use crate::state::{Guest, State, count};
 use crate::stop::{Stop, explain};
 use crate::{
@@ -67,21 +68,15 @@ impl Isolate {
         }
     }
 
-    /// Makes an isolate from a snapshot, in a millisecond or so. `env_json`: the variables and secrets of the Worker
-    /// that the snapshot holds, as in [`WorkerCode::env_json`].
+    /// Makes an isolate from a snapshot, in a millisecond or two; [`crate::Spares`] takes part of that time beforehand.
+    /// `env_json`: the variables and secrets of the Worker that the snapshot holds, as in [`WorkerCode::env_json`].
     pub fn restore(
         runtime: &Arc<Runtime>,
         snapshot: &Snapshot,
         options: IsolateOptions,
         env_json: &str,
     ) -> Result<Self, IsolateError> {
-        let IsolateOptions { memory_limit, turn_cpu, boot_cpu, ops } = options;
-        let mut store = new_store(runtime, ops, memory_limit, boot_cpu);
-        let _turn = runtime.ticker().turn();
-        let linked = snapshot::restore(&mut store, snapshot).map_err(|e| explain(store.data(), &e))?;
-        let mut isolate = Self::new(store, linked, Some(snapshot.clone()), turn_cpu, boot_cpu)?;
-        thaw(&mut isolate, env_json).map_err(|e| explain(isolate.store.data(), &e))?;
-        Ok(isolate)
+        Prepared::new(runtime, &snapshot.image.lowest())?.finish(snapshot, options, env_json)
     }
 
     /// Runs a Worker's module scope, at most once unless it is unloaded.
@@ -204,6 +199,45 @@ impl Isolate {
     /// The size of the linear memory, in bytes.
     pub fn memory_bytes(&self) -> usize {
         self.guest.memory.data_size(&self.store)
+    }
+}
+
+/// Far more than it takes to run what instances run when they are made.
+const PREPARE_CPU: Duration = Duration::from_secs(10);
+
+/// An isolate of a lowest layer that is not yet one of a Worker.
+pub(crate) struct Prepared {
+    store: Store<State>,
+    linked: Linked,
+}
+
+impl Prepared {
+    pub(crate) fn new(runtime: &Arc<Runtime>, lowest: &Arc<Image>) -> Result<Self, IsolateError> {
+        let mut store = new_store(runtime, Box::new(NoHost), usize::MAX, PREPARE_CPU);
+        let linked = snapshot::prepare(&mut store, lowest).map_err(|e| explain(store.data(), &e))?;
+        Ok(Self { store, linked })
+    }
+
+    /// Makes it an isolate of a snapshot whose lowest layer is the one that it was prepared with.
+    pub(crate) fn finish(
+        self,
+        snapshot: &Snapshot,
+        options: IsolateOptions,
+        env_json: &str,
+    ) -> Result<Isolate, IsolateError> {
+        let Self { mut store, linked } = self;
+        let runtime = store.data().runtime.clone();
+        let _turn = runtime.ticker().turn();
+        let IsolateOptions { memory_limit, turn_cpu, boot_cpu, ops } = options;
+        let state = store.data_mut();
+        state.ops = ops;
+        state.limits.memory = memory_limit;
+        state.cpu = CpuBudget::new(boot_cpu);
+        let finished = snapshot::finish(&mut store, &linked, snapshot);
+        finished.map_err(|e| explain(store.data(), &e))?;
+        let mut isolate = Isolate::new(store, linked, Some(snapshot.clone()), turn_cpu, boot_cpu)?;
+        thaw(&mut isolate, env_json).map_err(|e| explain(isolate.store.data(), &e))?;
+        Ok(isolate)
     }
 }
 

@@ -22,6 +22,7 @@ mod references;
 mod runtime;
 mod signature;
 mod snapshot;
+mod spares;
 mod state;
 mod stop;
 mod stub;
@@ -33,3 +34,4 @@ pub use host::{
 pub use isolate::{Isolate, STACK_SIZE};
 pub use runtime::Runtime;
 pub use snapshot::{Snapshot, SnapshotError};
+pub use spares::Spares;

@@ -45,8 +45,9 @@ pub(crate) struct Globals {
 }
 
 impl Globals {
-    pub(crate) fn restored(frozen: Arc<Vec<GlobalOrigin>>) -> Self {
-        Self { frozen, ..Self::default() }
+    /// Takes over the numbers of a snapshot, which begin with those of the layer below it.
+    pub(crate) fn restore(&mut self, frozen: Arc<Vec<GlobalOrigin>>) {
+        self.frozen = frozen;
     }
 
     pub(crate) fn add(&mut self, origin: GlobalOrigin, entry: GlobalEntry) -> u32 {

@@ -104,8 +104,8 @@ pub(super) fn write(
     }
     let file = file.persist(path).map_err(|e| io_error(e.error))?;
     let view = View::of(&file).map_err(io_error)?;
-    let image = Image::new(below.cloned(), Layer { file, view, extents }, digest);
-    Ok(Snapshot { frozen: Arc::new(frozen), image: runtime.know(image), path: path.into() })
+    let image = Image::new(below.cloned(), Layer { file, view, extents }, digest, frozen);
+    Ok(Snapshot { image: runtime.know(image), path: path.into() })
 }
 
 /// Checks the whole file, then decodes it. `layer` finds an open one by its digest.
@@ -173,11 +173,11 @@ pub(super) fn open(
         none if none == [0; 32] => None,
         digest => Some(layer(&digest).ok_or_else(|| refused("the layer below it has changed"))?),
     };
-    let image = Image::new(below, Layer { file, view, extents }, digest);
+    let image = Image::new(below, Layer { file, view, extents }, digest, frozen);
     if let Some(pages) = read_working_set(runtime, path, &digest) {
         image.learn(&pages);
     }
-    Ok(Snapshot { frozen: Arc::new(frozen), image: runtime.know(image), path: path.into() })
+    Ok(Snapshot { image: runtime.know(image), path: path.into() })
 }
 
 fn working_set_path(path: &Path) -> PathBuf {

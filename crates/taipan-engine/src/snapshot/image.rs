@@ -6,7 +6,7 @@
 //! hundreds of places: short runs are therefore copied.
 //!
 //! The *working set* is what isolates write to by the time they have answered their first request. Once it is known
-//! ([`Image::learn`]), restoring makes all those private copies at once, for a tenth of what as many page faults cost.
+//! ([`Image::learn`]), those private copies are made beforehand rather than by as many page faults.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
 use wasmtime::{Memory, Result, Store};
 
+use super::Frozen;
 use super::view::View;
 use crate::state::{State, count};
 
@@ -86,20 +87,21 @@ struct Copied {
 /// All layers of a snapshot.
 pub(crate) struct Image {
     pub(crate) digest: Digest,
+    /// What is not in memory.
+    pub(crate) frozen: Arc<Frozen>,
     /// The lowest first.
     layers: Vec<Arc<Layer>>,
     /// In this order: a later one replaces what it overlaps.
     mappings: Vec<Mapping>,
     /// By page of memory, over the mappings.
     copies: BTreeMap<u32, Copied>,
-    /// [`Self::copies`] as runs: all of them will be written to.
-    copied: Vec<Run>,
-    working_set: OnceLock<Vec<Run>>,
+    /// Pages, ascending.
+    working_set: OnceLock<Vec<u32>>,
     below: Option<Arc<Image>>,
 }
 
 impl Image {
-    pub(super) fn new(below: Option<Arc<Image>>, top: Layer, digest: Digest) -> Self {
+    pub(super) fn new(below: Option<Arc<Image>>, top: Layer, digest: Digest, frozen: Frozen) -> Self {
         let mut layers = below.as_ref().map_or_else(Vec::new, |b| b.layers.clone());
         layers.push(Arc::new(top));
         let mut mappings = vec![];
@@ -119,8 +121,8 @@ impl Image {
                 }
             }
         }
-        let copied = Run::collect(copies.keys().copied());
-        Self { digest, layers, mappings, copies, copied, working_set: OnceLock::new(), below }
+        let frozen = Arc::new(frozen);
+        Self { digest, frozen, layers, mappings, copies, working_set: OnceLock::new(), below }
     }
 
     /// The layers above the lowest, and it, in pages each.
@@ -154,13 +156,41 @@ impl Image {
         runs
     }
 
-    /// Makes `memory` look like the snapshot. Its content must not have been read yet.
-    pub(super) fn map(&self, store: &mut Store<State>, memory: Memory) -> Result<()> {
-        let lost = || wasmtime::Error::msg("the snapshot does not fit the runtime: image");
-        let failed = |e| wasmtime::Error::msg(format!("cannot map the snapshot's image: {e}"));
+    /// The lowest layer alone.
+    pub(crate) fn lowest(self: &Arc<Self>) -> Arc<Self> {
+        self.below.as_ref().map_or_else(|| self.clone(), Self::lowest)
+    }
+
+    /// Maps the lowest layer, which this is, into a memory that nobody has written to.
+    pub(super) fn map_lowest(&self, store: &mut Store<State>, memory: Memory) -> Result<()> {
+        self.map(store, memory, |mapping| mapping.layer == 0)?;
+        populate(store, memory, self.working_set().unwrap_or_default().iter().copied());
+        Ok(())
+    }
+
+    /// Completes a memory that has the lowest layer.
+    pub(super) fn map_rest(self: &Arc<Self>, store: &mut Store<State>, memory: Memory) -> Result<()> {
+        self.map(store, memory, |mapping| mapping.layer > 0)?;
+        let lowest = self.lowest();
+        let done = lowest.working_set().unwrap_or_default();
+        let pages = self.copies.keys().chain(self.working_set().unwrap_or_default()).copied();
+        let mut pages: Vec<u32> = pages.filter(|page| done.binary_search(page).is_err()).collect();
+        pages.sort_unstable();
+        pages.dedup();
+        populate(store, memory, pages.into_iter());
+        let bytes = memory.data_mut(&mut *store);
+        for (page, Copied { layer, file_page }) in &self.copies {
+            let source = self.layers.get(*layer).and_then(|l| l.page(*file_page)).ok_or_else(lost)?;
+            let start = *page as usize * PAGE;
+            bytes.get_mut(start..start + PAGE).ok_or_else(lost)?.copy_from_slice(source);
+        }
+        Ok(())
+    }
+
+    fn map(&self, store: &mut Store<State>, memory: Memory, wanted: impl Fn(&Mapping) -> bool) -> Result<()> {
         let size = memory.data_size(&*store);
         let base = memory.data_ptr(&*store);
-        for Mapping { layer, extent } in &self.mappings {
+        for Mapping { layer, extent } in self.mappings.iter().filter(|m| wanted(m)) {
             let layer = self.layers.get(*layer).ok_or_else(lost)?;
             let start = extent.memory_page as usize * PAGE;
             let length = extent.pages as usize * PAGE;
@@ -181,55 +211,51 @@ impl Image {
                     u64::from(extent.file_page) * PAGE as u64,
                 )
             }
-            .map_err(failed)?;
-        }
-        let learned = self.working_set().unwrap_or_default();
-        for run in self.copied.iter().chain(learned) {
-            let start = run.first as usize * PAGE;
-            let length = run.pages as usize * PAGE;
-            if start.checked_add(length).is_none_or(|end| end > size) {
-                continue;
-            }
-            // SAFETY: the range lies within this memory, as above. The advice changes no content. Kernels older than 5.14
-            // do not know it; then the pages are copied when they are written to.
-            let _ = unsafe { madvise(base.add(start).cast(), length, Advice::LinuxPopulateWrite) };
-        }
-        let bytes = memory.data_mut(&mut *store);
-        for (page, Copied { layer, file_page }) in &self.copies {
-            let source = self.layers.get(*layer).and_then(|l| l.page(*file_page)).ok_or_else(lost)?;
-            let start = *page as usize * PAGE;
-            bytes.get_mut(start..start + PAGE).ok_or_else(lost)?.copy_from_slice(source);
+            .map_err(|e| wasmtime::Error::msg(format!("cannot map the snapshot's image: {e}")))?;
         }
         Ok(())
     }
 
-    /// What isolates of this image write to, without what is copied anyway; that of the layer below while nothing better is
-    /// known.
-    fn working_set(&self) -> Option<&[Run]> {
-        match (self.working_set.get(), &self.below) {
-            (Some(own), _) => Some(own),
-            (None, Some(below)) => below.working_set(),
-            (None, None) => None,
-        }
+    fn working_set(&self) -> Option<&[u32]> {
+        self.working_set.get().map(Vec::as_slice)
     }
 
     pub(super) fn has_learned(&self) -> bool {
         self.working_set.get().is_some()
     }
 
-    /// Takes the pages that an isolate has written to as the working set, unless there is one.
+    /// Takes the pages that an isolate has written to, in ascending order, as the working set of all layers that have none.
     pub(super) fn learn(&self, pages: &[u32]) {
-        let rest = pages.iter().copied().filter(|page| !self.copies.contains_key(page));
         // The first that comes is as good as any.
-        let _ = self.working_set.set(Run::collect(rest));
+        let _ = self.working_set.set(pages.to_vec());
         if let Some(below) = &self.below {
             below.learn(pages);
         }
     }
 
     /// The working set as runs of pages.
-    pub(super) fn learned(&self) -> Option<&[Run]> {
-        self.working_set.get().map(Vec::as_slice)
+    pub(super) fn learned(&self) -> Vec<Run> {
+        Run::collect(self.working_set().unwrap_or_default().iter().copied())
+    }
+}
+
+fn lost() -> wasmtime::Error {
+    wasmtime::Error::msg("the snapshot does not fit the runtime: image")
+}
+
+/// Makes private copies of ascending pages.
+fn populate(store: &mut Store<State>, memory: Memory, pages: impl Iterator<Item = u32>) {
+    let size = memory.data_size(&*store);
+    let base = memory.data_ptr(&*store);
+    for run in Run::collect(pages) {
+        let start = run.first as usize * PAGE;
+        let length = run.pages as usize * PAGE;
+        if start.checked_add(length).is_none_or(|end| end > size) {
+            continue;
+        }
+        // SAFETY: the range lies within this memory, which Wasmtime has mapped and unmaps when the store is dropped. The
+        // advice changes no content. Kernels older than 5.14 do not know it; then pages are copied when they are written to.
+        let _ = unsafe { madvise(base.add(start).cast(), length, Advice::LinuxPopulateWrite) };
     }
 }
 

@@ -24,7 +24,7 @@ use crate::runtime::Runtime;
 use crate::state::{ExportOrigin, GlobalOrigin, InstanceRecord, State};
 
 pub(crate) use image::{Digest, Image};
-pub(crate) use restore::restore;
+pub(crate) use restore::{finish, prepare};
 pub(crate) use take::take;
 
 /// Addresses of the engine's blocks in the main module's heap.
@@ -76,7 +76,6 @@ pub(crate) struct Frozen {
 /// An isolate's state, ready to be restored any number of times. Clones are the same snapshot.
 #[derive(Clone)]
 pub struct Snapshot {
-    pub(crate) frozen: Arc<Frozen>,
     pub(crate) image: Arc<Image>,
     path: Arc<Path>,
 }
@@ -128,7 +127,7 @@ impl Snapshot {
 
     /// The size of the linear memory, in bytes.
     pub fn memory_bytes(&self) -> u64 {
-        self.frozen.memory_pages << 16
+        self.image.frozen.memory_pages << 16
     }
 
     /// What each layer stores, in bytes, the lowest first.
@@ -147,7 +146,7 @@ pub(crate) fn learn(store: &Store<State>, snapshot: &Snapshot) -> Result<(), Sna
     let (start, length) = (guest.memory.data_ptr(store), guest.memory.data_size(store));
     let pages = image::private_pages(start, length).map_err(io_error)?;
     snapshot.image.learn(&pages);
-    let runs = snapshot.image.learned().unwrap_or_default();
+    let runs = snapshot.image.learned();
     let runtime = &store.data().runtime;
-    file::write_working_set(runtime, &snapshot.path, &snapshot.image.digest, runs).map_err(io_error)
+    file::write_working_set(runtime, &snapshot.path, &snapshot.image.digest, &runs).map_err(io_error)
 }
