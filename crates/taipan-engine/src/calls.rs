@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use wasmtime::{
-    AsContext, AsContextMut, Caller, ExnRef, ExnRefPre, ExnType, ExternRef, Func, FuncType, Result,
+    AsContext, AsContextMut, Caller, ExnRef, ExnRefPre, ExnType, ExternRef, Func, FuncType, Linker, Result,
     RootScope, Rooted, StoreContextMut, Tag, ThrownException, ValRaw,
 };
 
@@ -184,6 +184,24 @@ pub(crate) fn trampoline(
     unsafe {
         Func::new_unchecked(store, ty, move |caller, values| dispatch(caller, slot, &signature, values))
     }
+}
+
+/// As [`trampoline`], for all isolates.
+pub(crate) fn define_trampoline(
+    linker: &mut Linker<State>,
+    (module, name): (&str, &str),
+    ty: FuncType,
+    slot: u32,
+    signature: &Arc<Signature>,
+) -> Result<()> {
+    let signature = signature.clone();
+    // SAFETY: as in `trampoline`.
+    unsafe {
+        linker.func_new_unchecked(module, name, ty, move |caller, values| {
+            dispatch(caller, slot, &signature, values)
+        })?;
+    }
+    Ok(())
 }
 
 /// WebAssembly calls the JavaScript function in `slot`.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use taipan_guest::ops::{self, OPS};
 use taipan_guest::protocol::{Message, encode};
-use wasmtime::{AsContext, AsContextMut, Caller, Func, Ref, Result, Store, Val};
+use wasmtime::{AsContext, AsContextMut, Caller, Linker, Ref, Result, Val};
 
 use crate::calls::{self, guest, trampoline};
 use crate::entities::{cell_of, function, global, make_global, number_of, value_of};
@@ -41,64 +41,65 @@ mod status {
 const TABLE_NULL: i32 = -1;
 const TABLE_OUT_OF_BOUNDS: i32 = -2;
 
-/// The function called `name`; `None` when the engine asks for one that we do not have.
-pub(crate) fn host_function(store: &mut Store<State>, name: &str) -> Option<Func> {
-    Some(match name {
-        "call" => Func::wrap(store, calls::call),
-        "signature" => Func::wrap(store, signature),
-        "trampoline" => Func::wrap(store, new_trampoline),
-        "new_slot" => Func::wrap(store, |mut c: C<'_>| c.data_mut().new_slot()),
-        "table_get" => Func::wrap(store, table_get),
-        "table_set" => Func::wrap(store, table_set),
-        "table_grow" => Func::wrap(store, table_grow),
-        "table_size" => Func::wrap(store, |c: C<'_>, table: u32| -> Result<u32> {
-            Ok(u32::try_from(table_at(&c, table)?.size(&c)).unwrap_or(u32::MAX))
-        }),
-        "global_new" => Func::wrap(store, global_new),
-        "global_get" => Func::wrap(store, global_get),
-        "global_set" => Func::wrap(store, global_set),
-        "module_new" => Func::wrap(store, module_new),
-        "query" => Func::wrap(store, |mut c: C<'_>, at: u32, length: u32, out: u32| -> Result<()> {
-            let guest = guest(&c)?;
-            let question = guest.text(&c, at, length)?;
-            let answer = query::answer(&mut c, &question)?;
-            guest.place_block(&mut c, answer.as_bytes(), out)
-        }),
-        "exception_tag" => Func::wrap(store, exception_tag),
-        "exception_arg" => Func::wrap(store, exception_arg),
-        "exception_free" => Func::wrap(store, |mut c: C<'_>, exception: u32| {
-            if let Some(place) = c.data_mut().exceptions.get_mut(exception as usize) {
-                *place = None;
-            }
-        }),
-        "now" => Func::wrap(store, |c: C<'_>, clock: i32| now(c.data(), clock)),
-        "log" => Func::wrap(store, |mut c: C<'_>, level: i32, at: u32, length: u32| -> Result<()> {
-            let line = guest(&c)?.text(&c, at, length)?;
-            c.data_mut().ops.log(u8::try_from(level).unwrap_or(4), &line);
-            Ok(())
-        }),
-        "random" => Func::wrap(store, |mut c: C<'_>, at: u32, length: u32| -> Result<()> {
-            let guest = guest(&c)?;
-            getrandom::fill(guest.bytes_mut(&mut c, at, length)?)
-                .map_err(|e| wasmtime::Error::msg(format!("the operating system has no randomness: {e}")))
-        }),
-        "read_file" => Func::wrap(store, read_file),
-        "op_number" => Func::wrap(store, |c: C<'_>, at: u32, length: u32| -> Result<i32> {
-            let name = guest(&c)?.text(&c, at, length)?;
-            Ok(ops::number(&name).and_then(|n| i32::try_from(n).ok()).unwrap_or(-1))
-        }),
-        "op" => Func::wrap(store, op),
-        "wait" => Func::wrap(store, wait),
-        "booted" => Func::wrap(store, |mut c: C<'_>, at: u32, length: u32| -> Result<()> {
-            let report = guest(&c)?.text(&c, at, length)?;
-            c.data_mut().booted = Some(if report.is_empty() { Ok(()) } else { Err(report) });
-            Ok(())
-        }),
-        "exit" => Func::wrap(store, |c: C<'_>, _kind: i32, at: u32, length: u32| -> Result<()> {
-            Err(Stop::Exit(guest(&c)?.text(&c, at, length)?).into())
-        }),
-        _ => return None,
-    })
+/// The module that the engine imports the host's functions from.
+pub(crate) const MODULE: &str = "taipan";
+
+/// Defines the host's functions, once for all isolates.
+pub(crate) fn define(linker: &mut Linker<State>) -> Result<()> {
+    linker.func_wrap(MODULE, "call", calls::call)?;
+    linker.func_wrap(MODULE, "signature", signature)?;
+    linker.func_wrap(MODULE, "trampoline", new_trampoline)?;
+    linker.func_wrap(MODULE, "new_slot", |mut c: C<'_>| c.data_mut().new_slot())?;
+    linker.func_wrap(MODULE, "table_get", table_get)?;
+    linker.func_wrap(MODULE, "table_set", table_set)?;
+    linker.func_wrap(MODULE, "table_grow", table_grow)?;
+    linker.func_wrap(MODULE, "table_size", |c: C<'_>, table: u32| -> Result<u32> {
+        Ok(u32::try_from(table_at(&c, table)?.size(&c)).unwrap_or(u32::MAX))
+    })?;
+    linker.func_wrap(MODULE, "global_new", global_new)?;
+    linker.func_wrap(MODULE, "global_get", global_get)?;
+    linker.func_wrap(MODULE, "global_set", global_set)?;
+    linker.func_wrap(MODULE, "module_new", module_new)?;
+    linker.func_wrap(MODULE, "query", |mut c: C<'_>, at: u32, length: u32, out: u32| -> Result<()> {
+        let guest = guest(&c)?;
+        let question = guest.text(&c, at, length)?;
+        let answer = query::answer(&mut c, &question)?;
+        guest.place_block(&mut c, answer.as_bytes(), out)
+    })?;
+    linker.func_wrap(MODULE, "exception_tag", exception_tag)?;
+    linker.func_wrap(MODULE, "exception_arg", exception_arg)?;
+    linker.func_wrap(MODULE, "exception_free", |mut c: C<'_>, exception: u32| {
+        if let Some(place) = c.data_mut().exceptions.get_mut(exception as usize) {
+            *place = None;
+        }
+    })?;
+    linker.func_wrap(MODULE, "now", |c: C<'_>, clock: i32| now(c.data(), clock))?;
+    linker.func_wrap(MODULE, "log", |mut c: C<'_>, level: i32, at: u32, length: u32| -> Result<()> {
+        let line = guest(&c)?.text(&c, at, length)?;
+        c.data_mut().ops.log(u8::try_from(level).unwrap_or(4), &line);
+        Ok(())
+    })?;
+    linker.func_wrap(MODULE, "random", |mut c: C<'_>, at: u32, length: u32| -> Result<()> {
+        let guest = guest(&c)?;
+        getrandom::fill(guest.bytes_mut(&mut c, at, length)?)
+            .map_err(|e| wasmtime::Error::msg(format!("the operating system has no randomness: {e}")))
+    })?;
+    linker.func_wrap(MODULE, "read_file", read_file)?;
+    linker.func_wrap(MODULE, "op_number", |c: C<'_>, at: u32, length: u32| -> Result<i32> {
+        let name = guest(&c)?.text(&c, at, length)?;
+        Ok(ops::number(&name).and_then(|n| i32::try_from(n).ok()).unwrap_or(-1))
+    })?;
+    linker.func_wrap(MODULE, "op", op)?;
+    linker.func_wrap(MODULE, "wait", wait)?;
+    linker.func_wrap(MODULE, "booted", |mut c: C<'_>, at: u32, length: u32| -> Result<()> {
+        let report = guest(&c)?.text(&c, at, length)?;
+        c.data_mut().booted = Some(if report.is_empty() { Ok(()) } else { Err(report) });
+        Ok(())
+    })?;
+    linker.func_wrap(MODULE, "exit", |c: C<'_>, _kind: i32, at: u32, length: u32| -> Result<()> {
+        Err(Stop::Exit(guest(&c)?.text(&c, at, length)?).into())
+    })?;
+    Ok(())
 }
 
 fn now(state: &State, clock: i32) -> f64 {

@@ -96,6 +96,18 @@ impl Isolate {
         loaded?.map_err(|report_json| BootError::Worker { report_json })
     }
 
+    /// Tells the guest that time has passed and what its environment is now, and gives it new randomness.
+    pub(crate) fn thaw(&mut self, env_json: &str) -> Result<(), IsolateError> {
+        let thawed = (|| {
+            let mut seed = [0; 8];
+            getrandom::fill(&mut seed)
+                .map_err(|e| wasmtime::Error::msg(format!("the operating system has no randomness: {e}")))?;
+            self.guest.seed_random.call(&mut self.store, u64::from_le_bytes(seed))?;
+            deliver(&mut self.store, &self.guest, event::THAW, 0, &encode(&[env_json.into()]))
+        })();
+        thawed.map_err(|e| explain(self.store.data(), &e))
+    }
+
     /// Forgets the Worker.
     pub(crate) fn unload(&mut self) -> Result<(), IsolateError> {
         let runtime = self.store.data().runtime.clone();
@@ -236,7 +248,7 @@ impl Prepared {
         let finished = snapshot::finish(&mut store, &linked, snapshot);
         finished.map_err(|e| explain(store.data(), &e))?;
         let mut isolate = Isolate::new(store, linked, Some(snapshot.clone()), turn_cpu, boot_cpu)?;
-        thaw(&mut isolate, env_json).map_err(|e| explain(isolate.store.data(), &e))?;
+        isolate.thaw(env_json)?;
         Ok(isolate)
     }
 }
@@ -255,15 +267,6 @@ fn new_store(
         if store.data().cpu.exhausted() { Err(Stop::Cpu.into()) } else { Ok(UpdateDeadline::Continue(1)) }
     });
     store
-}
-
-/// Tells the guest that time has passed and what its environment is now, and gives it new randomness.
-fn thaw(isolate: &mut Isolate, env_json: &str) -> wasmtime::Result<()> {
-    let mut seed = [0; 8];
-    getrandom::fill(&mut seed)
-        .map_err(|e| wasmtime::Error::msg(format!("the operating system has no randomness: {e}")))?;
-    isolate.guest.seed_random.call(&mut isolate.store, u64::from_le_bytes(seed))?;
-    deliver(&mut isolate.store, &isolate.guest, event::THAW, 0, &encode(&[env_json.into()]))
 }
 
 /// Links, and runs our JavaScript.

@@ -14,14 +14,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use wasmtime::{
-    AsContextMut, Extern, ExternType, Global, GlobalType, Instance, Memory, MemoryType, Mutability, Ref,
-    Result, Store, Table, Tag, TagType, TypedFunc, Val, ValType, WasmParams, WasmResults,
+    AsContextMut, Engine, Extern, ExternType, Global, GlobalType, Instance, Linker, Memory, MemoryType,
+    Module, Mutability, Ref, Result, Store, Table, TableType, Tag, TagType, TypedFunc, Val, ValType,
+    WasmParams, WasmResults,
 };
 
-use crate::calls::trampoline;
+use crate::calls::define_trampoline;
 use crate::entities::value_of;
-use crate::imports::host_function;
-use crate::signature::Kind;
+use crate::imports;
+use crate::signature::{Kind, Signature, Signatures};
 use crate::snapshot::{Frozen, Layout};
 use crate::state::{ExportOrigin, GlobalEntry, GlobalOrigin, Guest, ImportItem, MainImport, State};
 
@@ -130,29 +131,87 @@ fn export<T>(
     found.ok_or_else(|| wasmtime::Error::msg(format!("the main module does not export {name}")))
 }
 
+/// What all isolates are linked with, made once: host functions belong to no store.
+pub(crate) struct Links {
+    linker: Linker<State>,
+    /// The main module's imports, in order.
+    main: Vec<MainLink>,
+}
+
+struct MainLink {
+    module: String,
+    name: String,
+    kind: LinkKind,
+}
+
+enum LinkKind {
+    /// A function that calls what JavaScript binds to the next slot; the type, where it can be said.
+    Slot(Option<Arc<Signature>>),
+    Global(GlobalType),
+    Memory(MemoryType),
+    Tag(TagType),
+    Table(TableType),
+}
+
+impl Links {
+    pub(crate) fn new(engine: &Engine, main: &Module) -> Result<Self> {
+        let mut linker = Linker::new(engine);
+        linker.allow_shadowing(true);
+        imports::define(&mut linker)?;
+        let mut signatures = Signatures::default();
+        let mut links = vec![];
+        let mut slots = 0;
+        for import in main.imports() {
+            let kind = match import.ty() {
+                ExternType::Func(ty) => {
+                    let signature = signatures.of_type(&ty);
+                    match (import.name(), &signature) {
+                        ("emscripten_resize_heap", _) => {
+                            linker.func_wrap(import.module(), import.name(), resize_heap)?;
+                        }
+                        (name, Some(signature)) => {
+                            define_trampoline(&mut linker, (import.module(), name), ty, slots, signature)?;
+                        }
+                        (name, None) => {
+                            return Err(wasmtime::Error::msg(format!(
+                                "import of an unsupported type: {name}"
+                            )));
+                        }
+                    }
+                    slots += 1;
+                    LinkKind::Slot(signature)
+                }
+                ExternType::Global(ty) => LinkKind::Global(ty),
+                ExternType::Memory(ty) => LinkKind::Memory(ty),
+                ExternType::Tag(ty) => LinkKind::Tag(ty),
+                ExternType::Table(ty) => LinkKind::Table(ty),
+            };
+            links.push(MainLink { module: import.module().into(), name: import.name().into(), kind });
+        }
+        Ok(Self { linker, main: links })
+    }
+
+    fn function(&self, store: &mut Store<State>, module: &str, name: &str) -> Result<Extern> {
+        self.linker.get(store, module, name)
+    }
+}
+
 /// The main module with a slot behind each of its function imports.
 fn instantiate_main(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result<(Instance, Memory)> {
     let runtime = store.data().runtime.clone();
-    let module = &runtime.main().module;
+    let links = runtime.links();
     let mut memory = None;
     let mut globals = 0usize;
-    let mut given = Vec::with_capacity(module.imports().len());
+    let mut given = Vec::with_capacity(links.main.len());
     let mut described = Vec::new();
-    for import in module.imports() {
-        let (item, value): (ImportItem, Extern) = match import.ty() {
-            ExternType::Func(ty) => {
-                let signature = store.data_mut().signatures.of_type(&ty);
+    for link in &links.main {
+        let (item, value): (ImportItem, Extern) = match &link.kind {
+            LinkKind::Slot(signature) => {
                 let slot = store.data_mut().new_slot();
-                let f = match (import.name(), &signature) {
-                    ("emscripten_resize_heap", _) => wasmtime::Func::wrap(&mut *store, resize_heap),
-                    (_, Some(signature)) => trampoline(&mut *store, ty, slot, signature.clone()),
-                    (name, None) => {
-                        return Err(wasmtime::Error::msg(format!("import of an unsupported type: {name}")));
-                    }
-                };
-                (ImportItem::Slot(slot, signature), f.into())
+                let function = links.function(store, &link.module, &link.name)?;
+                (ImportItem::Slot(slot, signature.clone()), function)
             }
-            ExternType::Global(ty) => {
+            LinkKind::Global(ty) => {
                 let kind = Kind::of(ty.content());
                 let saved = frozen.and_then(|f| value_of(kind?, *f.main_import_globals.get(globals)?));
                 globals += 1;
@@ -173,26 +232,26 @@ fn instantiate_main(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result
                 };
                 (ImportItem::Global(number), global.into())
             }
-            ExternType::Memory(ty) => {
+            LinkKind::Memory(ty) => {
                 let minimum = frozen.map_or(ty.minimum(), |f| f.memory_pages.max(ty.minimum()));
                 let maximum = ty.maximum().and_then(|m| u32::try_from(m).ok());
                 let m = Memory::new(&mut *store, MemoryType::new(u32::try_from(minimum)?, maximum))?;
                 memory = Some(m);
                 (ImportItem::Other, m.into())
             }
-            ExternType::Tag(ty) => (ImportItem::Other, Tag::new(&mut *store, &ty)?.into()),
-            ExternType::Table(ty) => {
-                (ImportItem::Other, Table::new(&mut *store, ty, Ref::Func(None))?.into())
+            LinkKind::Tag(ty) => (ImportItem::Other, Tag::new(&mut *store, ty)?.into()),
+            LinkKind::Table(ty) => {
+                (ImportItem::Other, Table::new(&mut *store, ty.clone(), Ref::Func(None))?.into())
             }
         };
         // Only booting asks what the imports were called.
         if frozen.is_none() {
-            described.push(MainImport { module: import.module().into(), name: import.name().into(), item });
+            described.push(MainImport { module: link.module.clone(), name: link.name.clone(), item });
         }
         given.push(value);
     }
     store.data_mut().main_imports = described;
-    let instance = Instance::new(&mut *store, module, &given)?;
+    let instance = Instance::new(&mut *store, &runtime.main().module, &given)?;
     let memory = memory.ok_or_else(|| wasmtime::Error::msg("the main module does not import its memory"))?;
     Ok((instance, memory))
 }
@@ -249,7 +308,7 @@ fn instantiate_engine(
             ("env", "__memory_base") => i32_global(store, Mutability::Const, data)?.into(),
             ("env", "__table_base") => i32_global(store, Mutability::Const, table_base)?.into(),
             ("env", name) => parts.main.get_export(&mut *store, name).ok_or_else(missing)?,
-            ("taipan", name) => host_function(store, name).ok_or_else(missing)?.into(),
+            (imports::MODULE, name) => runtime.links().function(store, imports::MODULE, name)?,
             _ => return Err(missing()),
         });
     }

@@ -13,6 +13,7 @@ use crate::cache::CodeCache;
 use crate::code::{Code, CodeName, First};
 use crate::cpu::Ticker;
 use crate::isolate::STACK_SIZE;
+use crate::link::Links;
 use crate::snapshot::{Digest, Image};
 use crate::stub::stub_of;
 use crate::{CompileStep, RuntimeError, RuntimeOptions, Snapshot};
@@ -38,6 +39,7 @@ pub struct Runtime {
     cache: CodeCache,
     main: Arc<Code>,
     main_stub: Arc<[u8]>,
+    links: Links,
     engine_module: Arc<Code>,
     engine_layout: Dylink,
     files: HashMap<String, Arc<[u8]>>,
@@ -58,6 +60,7 @@ fn module_error(module: &str, source: impl Into<Box<dyn std::error::Error + Send
 impl Runtime {
     /// Loads the release's code from the cache, compiling it first when it is not there (some ten seconds of CPU).
     pub fn new(options: RuntimeOptions) -> Result<Arc<Self>, RuntimeError> {
+        keep_large_blocks_lazy();
         let engine = new_engine()?;
         let cache = CodeCache::open(&options.cache_dir, &engine)?;
         let mut files = HashMap::new();
@@ -84,12 +87,14 @@ impl Runtime {
         let engine_layout = taipan_wasm::dylink(wasm)
             .map_err(|e| module_error("engine.wasm", e))?
             .ok_or_else(|| module_error("engine.wasm", "it is not a side module"))?;
+        let links = Links::new(&engine, &main.module).map_err(|e| module_error(MAIN_FILE, e))?;
         let ticker = Ticker::start(&engine).map_err(|e| module_error("epoch ticker", e))?;
         Ok(Arc::new(Self {
             engine,
             cache,
             main,
             main_stub,
+            links,
             engine_module,
             engine_layout,
             files,
@@ -119,6 +124,10 @@ impl Runtime {
     /// Whether these bytes are what guest JavaScript reads as the main module.
     pub(crate) fn is_main_stub(&self, wasm: &[u8]) -> bool {
         *wasm == *self.main_stub
+    }
+
+    pub(crate) fn links(&self) -> &Links {
+        &self.links
     }
 
     pub(crate) fn engine_module(&self) -> &Arc<Code> {
@@ -205,6 +214,18 @@ impl Runtime {
     /// The key that authenticates this installation's files.
     pub(crate) fn key(&self) -> &[u8; 32] {
         self.cache.key()
+    }
+}
+
+/// An instance has half a megabyte of tables of which it touches a tenth. Wasmtime asks for them zeroed, which costs nothing
+/// as long as the C library takes each such block from the kernel; by default it begins to recycle them, and to write zeros,
+/// as soon as one has been freed.
+fn keep_large_blocks_lazy() {
+    #[cfg(target_env = "gnu")]
+    {
+        const LARGE: libc::c_int = 64 << 10;
+        // SAFETY: changes a number that `malloc` compares sizes with; any thread may do so at any time.
+        unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
     }
 }
 

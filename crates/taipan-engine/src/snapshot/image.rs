@@ -21,8 +21,8 @@ use crate::state::{State, count};
 
 pub(super) const PAGE: usize = 4096;
 
-/// Runs of the lowest layer are joined over up to so many zero pages.
-const JOIN: u32 = 16;
+/// Runs of the lowest layer are joined over up to so many zero pages: three mappings are left of nine.
+const JOIN: u32 = 64;
 
 /// Runs of an upper layer that are at least this long are mapped.
 const MAP_AT: u32 = 16;
