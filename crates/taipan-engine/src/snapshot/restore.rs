@@ -41,6 +41,9 @@ pub(crate) fn finish(store: &mut Store<State>, linked: &Linked, snapshot: &Snaps
     let (before, frozen) = (&lowest.frozen, &snapshot.image.frozen);
     know(store.data_mut(), frozen);
     let memory = crate::calls::guest(&*store)?.memory;
+    if memory.data_size(&*store) > store.data().limits.memory {
+        return Err(crate::stop::Stop::OutOfMemory.into());
+    }
     let more = frozen.memory_pages.saturating_sub(memory.size(&*store));
     memory.grow(&mut *store, more)?;
     add_modules(store, linked, frozen)?;
