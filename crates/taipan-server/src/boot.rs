@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taipan_bindings::HostOps;
 use taipan_engine::{
     BootError, Event, Isolate, IsolateError, IsolateOptions, Runtime, Source, Turn, WorkerCode,
 };
@@ -32,12 +31,12 @@ pub struct WorkerSpec {
 /// Makes the function by which a [`crate::Worker`] starts its isolates: from the base snapshot, then the Worker's own
 /// module scope.
 pub fn boot_isolate(runtime: Arc<Runtime>, spec: WorkerSpec) -> Boot {
-    Box::new(move |ops: HostOps| -> Result<Box<dyn Guest>, BootError> {
+    Box::new(move |ops| -> Result<Box<dyn Guest>, BootError> {
         let options = IsolateOptions {
             memory_limit: spec.memory_limit,
             turn_cpu: spec.turn_cpu,
             boot_cpu: spec.boot_cpu,
-            ops: Box::new(ops),
+            ops: Box::new(ops()),
         };
         let mut isolate = match runtime.base() {
             Ok(base) => Isolate::restore(&runtime, &base, options, "{}")?,

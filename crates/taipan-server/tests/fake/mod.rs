@@ -10,7 +10,9 @@ use taipan_bindings::HostOps;
 use taipan_engine::{BootError, Event, IsolateError, OpReply, Ops, Source, Turn};
 use taipan_guest::ops;
 use taipan_guest::protocol::{Field, Message, encode};
-use taipan_server::{Boot, Console, Guest, Ingress, Level, RequestLog, Slot, Worker};
+use taipan_server::{
+    Boot, Console, Guest, Ingress, IsolateCap, Level, PoolOptions, RequestLog, Scheduler, Slot, Worker,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -37,6 +39,9 @@ impl Console for Seen {
     }
     fn failure(&self, text: &str) {
         self.lines.lock().unwrap().push(format!("failure {text}"));
+    }
+    fn warning(&self, text: &str) {
+        self.lines.lock().unwrap().push(format!("warning {text}"));
     }
     fn isolate_stopped(&self, error: &IsolateError, requests: usize) {
         self.lines.lock().unwrap().push(format!("stopped {error} {requests}"));
@@ -235,6 +240,7 @@ impl Guest for Fake {
 pub(crate) fn boot(seen: &Arc<Seen>) -> Boot {
     let seen = seen.clone();
     Box::new(move |ops| {
+        let ops = ops();
         seen.boots.fetch_add(1, SeqCst);
         Ok(Box::new(Fake {
             ops,
@@ -298,5 +304,6 @@ impl Server {
 
 pub(crate) fn worker(seen: &Arc<Seen>, boot: Boot) -> Arc<Worker> {
     let sources: Arc<[Source]> = Arc::new([]);
-    Worker::spawn(boot, sources, seen.clone()).unwrap()
+    let scheduler = Scheduler::new(IsolateCap::chosen(100)).unwrap();
+    Worker::spawn(&scheduler, boot, PoolOptions { min: 1, ..PoolOptions::default() }, sources, seen.clone())
 }
