@@ -19,6 +19,7 @@ mod problem;
 mod scheduler;
 mod service;
 mod slot;
+mod store;
 mod worker;
 
 pub use boot::{WorkerSpec, boot_isolate};
