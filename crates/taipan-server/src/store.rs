@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::SystemTime;
 
 use fs_err as fs;
@@ -43,10 +44,12 @@ impl SnapshotStore {
         }
     }
 
-    /// Removes the files that have not been used for longest when there are too many. Isolates that run keep what they need:
-    /// their process has the file open.
-    pub(crate) fn prune(&self) {
-        prune(&self.folder, MOST);
+    /// Removes the files that have not been used for longest when there are too many, on a thread of its own: somebody waits
+    /// for the isolate. Isolates that run keep what they need: their process has the file open.
+    pub(crate) fn prune(self) {
+        let work = move || prune(&self.folder, MOST);
+        // Without a thread to do it, the next time will do.
+        drop(thread::Builder::new().name("prune".into()).spawn(work));
     }
 }
 

@@ -63,7 +63,7 @@ impl Pool {
         if state.seats.len() >= self.options.max {
             return false;
         }
-        if state.retire_at.is_none() && state.seats.len() < self.options.min {
+        if state.retire_at.is_none() && !state.dies_alone && state.seats.len() < self.options.min {
             return true;
         }
         let Some(oldest) = state.queue.front() else { return false };

@@ -117,6 +117,9 @@ struct State {
     is_growth_armed: bool,
     /// The clock will look whether there are too many.
     is_shrinking_armed: bool,
+    /// The last isolate that died had not been asked for anything: another would do the same. One starts when a request
+    /// needs it.
+    dies_alone: bool,
     /// No isolate is started before; set when one could not be.
     not_before: Option<Instant>,
     /// Dropped at the end.
@@ -153,6 +156,7 @@ impl Pool {
             retire_at: None,
             is_growth_armed: false,
             is_shrinking_armed: false,
+            dies_alone: false,
             not_before: None,
             progress: Some(progress),
         };

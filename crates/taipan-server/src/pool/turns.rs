@@ -111,6 +111,7 @@ impl Pool {
         let Some(seat) = state.seats.get_mut(&id) else { return };
         seat.guest = guest;
         seat.phase = Phase::Idle { since: now };
+        state.dies_alone = false;
         if let Some(at) = seat.turn.next_timer {
             if seat.armed.is_none_or(|armed| armed > at) {
                 seat.armed = Some(at);
@@ -196,10 +197,8 @@ impl Pool {
         let lost = requests.fail_all(&Failure::Isolate(error.clone()));
         self.console.isolate_stopped(&error, lost);
         let mut state = self.lock();
-        // Isolates that die all by themselves would die and start forever.
-        if has_served || !state.queue.is_empty() {
-            self.grow(&mut state);
-        }
+        state.dies_alone |= !has_served;
+        self.grow(&mut state);
         self.finish_if_done(&mut state);
     }
 }

@@ -3,6 +3,8 @@
 // The attribute tells clippy that panics are fine in there.
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod pool;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
