@@ -141,7 +141,10 @@ impl Fake {
             }
             "nothing" => self.sync("http.done", &[request.into()]),
             "hang" => {}
-            "wait" => self.waiting.push(request),
+            "wait" => {
+                self.seen.held.fetch_add(1, SeqCst);
+                self.waiting.push(request);
+            }
             // As in `run_sync`, and as in a long computation.
             "block" | "spin" => {
                 self.seen.held.fetch_add(1, SeqCst);
