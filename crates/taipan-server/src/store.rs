@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::SystemTime;
 
@@ -27,7 +28,7 @@ impl SnapshotStore {
     }
 
     /// A snapshot from an earlier run. None: it has to be made.
-    pub(crate) fn open(&self, runtime: &Runtime, path: &Path) -> Option<Snapshot> {
+    pub(crate) fn open(&self, runtime: &Arc<Runtime>, path: &Path) -> Option<Snapshot> {
         match Snapshot::open(runtime, path) {
             Ok(snapshot) => {
                 // What is used is not the first to go; where that cannot be noted, it is only found to be older.
