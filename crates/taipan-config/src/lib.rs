@@ -23,8 +23,8 @@ mod keys;
 mod nearest;
 mod secret;
 mod sections;
-mod taipan;
 mod source;
+mod taipan;
 mod tree;
 mod worker;
 

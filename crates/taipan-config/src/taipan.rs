@@ -113,6 +113,10 @@ impl Isolates {
         };
         let min = count("min", 0)?;
         let least = min.and_then(|min| u64::try_from(min).ok()).unwrap_or(0).max(1);
-        Ok(Self { min, max: count("max", least)?, idle_seconds: section.integer("idle_seconds", 1, u64::MAX / 2)? })
+        Ok(Self {
+            min,
+            max: count("max", least)?,
+            idle_seconds: section.integer("idle_seconds", 1, u64::MAX / 2)?,
+        })
     }
 }

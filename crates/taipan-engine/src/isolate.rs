@@ -156,7 +156,11 @@ impl Isolate {
         if timer >= 0.0 || is_waiting {
             // Python may know what goes on, and where.
             self.ask(event::PENDING)?;
-            let what = if is_waiting { "an operation is under way" } else { "a timer is running (setTimeout, asyncio.sleep)" };
+            let what = if is_waiting {
+                "an operation is under way"
+            } else {
+                "a timer is running (setTimeout, asyncio.sleep)"
+            };
             return Err(match self.store.data_mut().booted.take() {
                 Some(Err(report_json)) => SnapshotError::Worker { report_json },
                 _ => SnapshotError::NotNow { reason: what.into() },

@@ -71,8 +71,8 @@ impl IsolateCap {
             isolates: limit.saturating_sub(OTHER_MAPPINGS) / MAPPINGS_PER_ISOLATE,
             reason: CapReason::Mappings { limit },
         });
-        let by_memory = memory
-            .map(|bytes| Self { isolates: bytes / 2 / MEMORY_PER_ISOLATE, reason: CapReason::Memory });
+        let by_memory =
+            memory.map(|bytes| Self { isolates: bytes / 2 / MEMORY_PER_ISOLATE, reason: CapReason::Memory });
         let cap = by_mappings.into_iter().chain(by_memory).min_by_key(|cap| cap.isolates);
         let cap = cap.unwrap_or(Self { isolates: WITHOUT_LIMIT, reason: CapReason::Memory });
         Self { isolates: cap.isolates.max(1), ..cap }
@@ -83,10 +83,14 @@ impl IsolateCap {
         match self.reason {
             CapReason::Chosen => "allow more with --max-isolates".to_owned(),
             CapReason::Mappings { limit } => {
-                format!("let the kernel give a process more mappings: sysctl -w vm.max_map_count={}", limit * 4)
+                format!(
+                    "let the kernel give a process more mappings: sysctl -w vm.max_map_count={}",
+                    limit * 4
+                )
             }
             CapReason::Memory => {
-                "they are limited by the machine's memory: allow more with --max-isolates if it has room".to_owned()
+                "they are limited by the machine's memory: allow more with --max-isolates if it has room"
+                    .to_owned()
             }
         }
     }

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use libtest_mimic::{Arguments, Trial};
 
-use crate::case::{Between, CacheSearch, Case, EditStep, Logs, RawStep, RequestStep, RestartStep, StartFailure, Step};
+use crate::case::{
+    Between, CacheSearch, Case, EditStep, Logs, RawStep, RequestStep, RestartStep, StartFailure, Step,
+};
 use crate::check;
 use crate::http::{Client, Request, Response};
 use crate::server::{Server, ServerOptions, Stream, run_to_end};
@@ -79,6 +81,7 @@ fn run(binary: &Path, folder: &Path, case: &Case, shared_cache: &Path) -> Result
             Step::Edit(step) => edit(worker.path(), step),
             Step::Restart(step) => restart(&mut server, step, &options, own_cache.path()),
             Step::Cache(step) => search(cache, &step.cache),
+            Step::Printed(step) => logs(&server, &step.printed, 0),
         };
         done.with_context(|| format!("step {}", index + 1)).map_err(|error| with_log(error, &server))?;
     }

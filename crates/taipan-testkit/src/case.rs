@@ -65,6 +65,8 @@ pub enum Step {
     Restart(RestartStep),
     /// Search the cache.
     Cache(CacheStep),
+    /// Look at everything that was printed since the process started.
+    Printed(PrintedStep),
 }
 
 impl TryFrom<Value> for Step {
@@ -84,8 +86,11 @@ impl TryFrom<Value> for Step {
             read("restart", value).map(Self::Restart)
         } else if value.get("cache").is_some() {
             read("cache", value).map(Self::Cache)
+        } else if value.get("printed").is_some() {
+            read("printed", value).map(Self::Printed)
         } else {
-            Err("a step has one of \"request\", \"raw\", \"edit\", \"restart\" and \"cache\"".into())
+            Err("a step has one of \"request\", \"raw\", \"edit\", \"restart\", \"cache\" and \"printed\""
+                .into())
         }
     }
 }
@@ -175,6 +180,14 @@ pub struct RestartStep {
 pub struct CacheStep {
     /// What is searched for.
     pub cache: CacheSearch,
+}
+
+/// What was printed since the process started.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrintedStep {
+    /// Lines that must be there, or must not.
+    pub printed: Logs,
 }
 
 /// Texts, in UTF-8 or UTF-16.

@@ -1,6 +1,5 @@
-import asyncio
+import time
 
-from pyodide.ffi import run_sync
 from workers import Response, WorkerEntrypoint
 
 print("module scope runs")
@@ -9,5 +8,7 @@ print("module scope runs")
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
         if request.url.endswith("/block"):
-            run_sync(asyncio.sleep(0.3))
+            end = time.monotonic() + 0.3
+            while time.monotonic() < end:
+                pass
         return Response("imported")

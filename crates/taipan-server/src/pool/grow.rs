@@ -123,8 +123,11 @@ impl Pool {
                 }
                 state.not_before = Some(Instant::now() + RETRY_AFTER_ERROR);
                 // With others alive, the requests wait for those.
-                let waiting =
-                    if state.seats.is_empty() { std::mem::take(&mut state.queue) } else { Default::default() };
+                let waiting = if state.seats.is_empty() {
+                    std::mem::take(&mut state.queue)
+                } else {
+                    Default::default()
+                };
                 self.finish_if_done(&mut state);
                 drop(state);
                 for fetch in waiting {

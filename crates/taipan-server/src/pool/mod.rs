@@ -27,9 +27,9 @@ use taipan_engine::{Event, Turn};
 use taipan_guest::protocol::Field;
 use tokio::sync::{oneshot, watch};
 
+use crate::Console;
 use crate::scheduler::Scheduler;
 use crate::worker::{Boot, Fault, Guest, Started};
-use crate::Console;
 
 pub(crate) type Answer = oneshot::Sender<Result<Response, Failure>>;
 
@@ -70,7 +70,9 @@ enum Phase {
     /// In a turn that waits; holds a thread.
     Blocked,
     /// Nothing to deliver; holds no thread.
-    Idle { since: Instant },
+    Idle {
+        since: Instant,
+    },
 }
 
 /// One isolate, as its pool sees it.
@@ -373,7 +375,9 @@ impl Seat {
     fn spare_since(&self) -> Option<Instant> {
         match self.phase {
             Phase::Idle { since }
-                if self.turn.next_timer.is_none() && self.turn.pending_ops == 0 && self.requests.is_empty() =>
+                if self.turn.next_timer.is_none()
+                    && self.turn.pending_ops == 0
+                    && self.requests.is_empty() =>
             {
                 Some(since)
             }

@@ -126,7 +126,10 @@ async fn idle_isolates_make_room_for_others() {
     assert!(first.get("/ok", "").await.ends_with("hello"));
     assert_eq!(scheduler.isolates(), 1);
     let lines = second.seen.lines.lock().unwrap().clone();
-    assert!(lines.iter().any(|line| line.starts_with("warning") && line.contains("--max-isolates")), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.starts_with("warning") && line.contains("--max-isolates")),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]
