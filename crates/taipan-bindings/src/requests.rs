@@ -161,7 +161,9 @@ impl Requests {
     }
 
     pub(crate) fn read(&self, request: u32, id: u32, events: EventSender) -> OpReply {
-        match self.lock().get(&request).and_then(|entry| entry.body.as_ref()) {
+        // Without the lock: a pull from a source that is gone answers itself, and who is told may look at this table.
+        let body = self.lock().get(&request).and_then(|entry| entry.body.clone());
+        match body {
             Some(body) => {
                 body.pull(id, events);
                 OpReply::Later

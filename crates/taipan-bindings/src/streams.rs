@@ -23,7 +23,7 @@ pub const HIGH_WATER: usize = 256 << 10;
 const LIMIT: usize = 64 << 20;
 
 /// The guest's end of a request's body.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RequestBody(mpsc::UnboundedSender<Pull>);
 
 impl RequestBody {

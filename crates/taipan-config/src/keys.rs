@@ -37,6 +37,8 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("compatibility_flags", Inherited, Read),
     ("limits", Inherited, Read),
     ("rules", Inherited, Read),
+    // Our own; wrangler passes over it with a warning.
+    ("taipan", Inherited, Read),
     ("vars", PerEnvironment, Read),
     ("dev", TopLevel, Read),
     ("env", TopLevel, Read),
@@ -143,6 +145,12 @@ pub(crate) const DEV_KEYS: &[&str] = &[
 
 /// The keys of `limits`.
 pub(crate) const LIMITS_KEYS: &[&str] = &["cpu_ms", "subrequests"];
+
+/// The keys of `taipan`.
+pub(crate) const TAIPAN_KEYS: &[&str] = &["isolates", "memory_mib", "secrets_at_import", "startup_cpu_ms"];
+
+/// The keys of `taipan.isolates`.
+pub(crate) const ISOLATES_KEYS: &[&str] = &["min", "max", "idle_seconds"];
 
 /// The keys of each of the `rules`.
 pub(crate) const RULE_KEYS: &[&str] = &["type", "globs", "fallthrough"];

@@ -24,10 +24,12 @@ mod nearest;
 mod secret;
 mod sections;
 mod source;
+mod taipan;
 mod tree;
 mod worker;
 
 pub use error::{ConfigError, Place};
 pub use secret::Secret;
 pub use sections::{Dev, Limits, ModuleType, Rule};
+pub use taipan::{Isolates, SecretsAtImport, Taipan};
 pub use worker::WorkerConfig;

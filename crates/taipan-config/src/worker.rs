@@ -12,6 +12,7 @@ use crate::nearest::nearest;
 use crate::secret::Secret;
 use crate::sections::{Dev, Limits, Rule};
 use crate::source::Source;
+use crate::taipan::Taipan;
 use crate::tree;
 
 /// The names that a configuration can have, in the order in which wrangler looks for them.
@@ -48,6 +49,8 @@ pub struct WorkerConfig {
     pub rules: Vec<Rule>,
     /// Where the development server listens.
     pub dev: Dev,
+    /// What wrangler has no keys for.
+    pub taipan: Taipan,
     /// Keys, with their whole path, that the Worker may depend on and that are not used yet.
     pub unused_keys: Vec<String>,
     /// What is allowed and probably not meant; each is one line.
@@ -79,6 +82,8 @@ impl WorkerConfig {
         let rules =
             layers.get("rules").children("rules")?.iter().map(Rule::read).collect::<Result<_, _>>()?;
         let dev_vars = dev_vars::load(&root, env)?;
+        let taipan = layers.get("taipan").child("taipan")?;
+        let taipan = taipan.map(|section| Taipan::read(&section, &dev_vars.secrets, &mut warnings));
         warnings.extend(dev_vars.warnings);
 
         Ok(Self {
@@ -94,6 +99,7 @@ impl WorkerConfig {
             limits: limits.transpose()?.unwrap_or_default(),
             rules,
             dev: dev.transpose()?.unwrap_or_default(),
+            taipan: taipan.transpose()?.unwrap_or_default(),
             unused_keys: layers.unused_keys(),
             warnings,
             root,

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use serde_json::json;
-use taipan_config::{Dev, Limits, ModuleType, WorkerConfig};
+use taipan_config::{Dev, Limits, ModuleType, WorkerConfig, Isolates, SecretsAtImport, Taipan};
 use tempfile::TempDir;
 
 /// A folder with these files.
@@ -385,4 +385,39 @@ fn text_that_is_not_utf8() {
     wrangler.jsonc:2:11: the text is not UTF-8
     save the file as UTF-8
     ");
+}
+
+#[test]
+fn settings_of_our_own() {
+    let isolates = r#""isolates": { "min": 2, "max": 8, "idle_seconds": 30 }"#;
+    let json = format!(
+        r#"{{ "main": "entry.py", "compatibility_date": "2026-09-08", "taipan": {{
+            "secrets_at_import": ["KEY"], {isolates}, "memory_mib": 256, "startup_cpu_ms": 900 }} }}"#
+    );
+    let folder = folder(&[("wrangler.jsonc", &json), ("entry.py", ""), (".dev.vars", "KEY=1")]);
+    let config = load(&folder, None);
+    let isolates = Isolates { min: Some(2), max: Some(8), idle_seconds: Some(30) };
+    let secrets_at_import = SecretsAtImport::Named(vec!["KEY".into()]);
+    let expected =
+        Taipan { secrets_at_import, isolates, memory_mib: Some(256), startup_cpu_ms: Some(900) };
+    assert_eq!((config.taipan, config.warnings), (expected, vec![]));
+
+    let with = |taipan: &str| {
+        let json = format!(r#"{{ "main": "entry.py", "compatibility_date": "2026-09-08", "taipan": {taipan} }}"#);
+        worker(&json)
+    };
+    let all = load(&with(r#"{ "secrets_at_import": true }"#), None);
+    assert_eq!(all.taipan.secrets_at_import, SecretsAtImport::All);
+    let folder = with(r#"{ "secrets_at_import": ["KYE"] }"#);
+    let warned = load(&folder, None);
+    insta::assert_snapshot!(shorten(folder.path(), &warned.warnings.join("\n")), @"wrangler.jsonc:1:95: `taipan.secrets_at_import` names a secret that has no value: `KYE`");
+    for taipan in [
+        r#"{ "isolates": { "min": 4, "max": 3 } }"#,
+        r#"{ "isolates": { "mx": 3 } }"#,
+        r#"{ "memory_mib": 32 }"#,
+        r#"{ "secrets_at_import": "KEY" }"#,
+    ] {
+        let refused = refused(&with(taipan), None);
+        assert!(refused.starts_with("wrangler.jsonc:1:"), "{taipan}: {refused}");
+    }
 }

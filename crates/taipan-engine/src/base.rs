@@ -72,12 +72,19 @@ impl Runtime {
         Ok(base.insert(Arc::new(snapshot)).clone())
     }
 
+    /// The base snapshot's name, which says everything that it was made from.
+    pub fn base_name(&self) -> &str {
+        self.base_name_slot().get_or_init(|| {
+            let mut name = blake3::Hasher::new();
+            name.update(&self.main().name).update(&self.engine_module().name);
+            name.update(taipan_guest::BUNDLE_JS.as_bytes());
+            self.hash_files(&mut name);
+            format!("base-{}", name.finalize().to_hex())
+        })
+    }
+
     fn base_path(&self) -> PathBuf {
-        let mut name = blake3::Hasher::new();
-        name.update(&self.main().name).update(&self.engine_module().name);
-        name.update(taipan_guest::BUNDLE_JS.as_bytes());
-        self.hash_files(&mut name);
-        self.cache_dir().join(format!("base-{}.snapshot", name.finalize().to_hex()))
+        self.cache_dir().join(format!("{}.snapshot", self.base_name()))
     }
 
     fn make_base(self: &Arc<Self>, path: PathBuf) -> Result<Snapshot, SnapshotError> {
@@ -109,6 +116,7 @@ fn rehearse(isolate: &mut Isolate) -> Result<(), SnapshotError> {
             sources: vec![Source { path: REHEARSAL.to_owned(), content: content.clone() }],
             main: REHEARSAL.to_owned(),
             env_json: "{}".to_owned(),
+            withheld: vec![],
             global_handlers: false,
         };
         match isolate.load(worker) {

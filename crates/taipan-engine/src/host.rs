@@ -105,6 +105,9 @@ pub struct WorkerCode {
     pub main: String,
     /// `env` as a JSON object: the names and values of `vars` and secrets.
     pub env_json: String,
+    /// Names in `env` that module scope must not read, whether `env_json` has a value for them or not: secrets that would
+    /// otherwise get into a snapshot. Handlers can.
+    pub withheld: Vec<String>,
     /// Whether `on_fetch`-style global handlers are accepted beside class entrypoints.
     pub global_handlers: bool,
 }

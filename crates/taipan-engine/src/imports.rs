@@ -29,6 +29,7 @@ pub(crate) mod event {
     pub(crate) const LOAD: i32 = 7;
     pub(crate) const HUNG: i32 = 8;
     pub(crate) const UNLOAD: i32 = 9;
+    pub(crate) const PENDING: i32 = 10;
 }
 
 /// The shim's `OP_…`.

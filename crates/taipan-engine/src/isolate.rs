@@ -50,6 +50,7 @@ struct Load<'a> {
     main: &'a str,
     sources: Vec<&'a str>,
     env_json: &'a str,
+    withheld: &'a [String],
     global_handlers: bool,
 }
 
@@ -85,6 +86,7 @@ impl Isolate {
             main: &worker.main,
             sources: worker.sources.iter().map(|s| s.path.as_str()).collect(),
             env_json: &worker.env_json,
+            withheld: &worker.withheld,
             global_handlers: worker.global_handlers,
         };
         let runtime = self.store.data().runtime.clone();
@@ -150,24 +152,38 @@ impl Isolate {
         let runtime = self.store.data().runtime.clone();
         let _turn = runtime.ticker().turn();
         self.begin(self.turn_cpu);
-        let quiet = (|| {
-            deliver(&mut self.store, &self.guest, event::FREEZE, 0, &encode(&[]))?;
-            self.guest.run.call(&mut self.store, ())
-        })();
-        let timer = quiet.map_err(|e| SnapshotError::Isolate(explain(self.store.data(), &e)))?;
+        let timer = self.ask(event::FREEZE)?;
         let verdict = self.store.data_mut().booted.take();
-        if timer >= 0.0 {
-            return Err(SnapshotError::NotNow {
-                reason: "a timer is running (setTimeout, asyncio.sleep)".into(),
+        if let Some(Err(report_json)) = &verdict
+            && report_json.starts_with('{')
+        {
+            return Err(SnapshotError::Worker { report_json: report_json.clone() });
+        }
+        let is_waiting = self.guest.outstanding.call(&mut self.store, ())? > 0;
+        if timer >= 0.0 || is_waiting {
+            // Python may know what goes on, and where.
+            self.ask(event::PENDING)?;
+            let what = if is_waiting {
+                "an operation is under way"
+            } else {
+                "a timer is running (setTimeout, asyncio.sleep)"
+            };
+            return Err(match self.store.data_mut().booted.take() {
+                Some(Err(report_json)) => SnapshotError::Worker { report_json },
+                _ => SnapshotError::NotNow { reason: what.into() },
             });
         }
-        // An operation that is under way says more than the request that waits for it.
-        if let Some(Err(reason)) = verdict
-            && self.guest.outstanding.call(&mut self.store, ())? == 0
-        {
+        if let Some(Err(reason)) = verdict {
             return Err(SnapshotError::NotNow { reason });
         }
         snapshot::take(&mut self.store, &self.linked, self.snapshot.as_ref(), path)
+    }
+
+    /// Delivers an event without fields, and runs the guest until it has nothing left to do. Gives when the next timer is due.
+    fn ask(&mut self, event: i32) -> Result<f64, SnapshotError> {
+        let due = deliver(&mut self.store, &self.guest, event, 0, &encode(&[]))
+            .and_then(|()| self.guest.run.call(&mut self.store, ()));
+        due.map_err(|e| SnapshotError::Isolate(explain(self.store.data(), &e)))
     }
 
     fn new(

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use fs_err as fs;
 use parking_lot::Mutex;
@@ -51,6 +51,7 @@ pub struct Runtime {
     base: Mutex<Option<Arc<Snapshot>>>,
     /// Snapshots in use, for those that are layers above them.
     images: Mutex<HashMap<Digest, Weak<Image>>>,
+    base_name: OnceLock<String>,
 }
 
 fn module_error(module: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> RuntimeError {
@@ -105,6 +106,7 @@ impl Runtime {
             progress: options.progress,
             base: Mutex::default(),
             images: Mutex::default(),
+            base_name: OnceLock::new(),
         }))
     }
 
@@ -177,7 +179,8 @@ impl Runtime {
         self.cache.first(code).map_err(|e| wasmtime::Error::msg(e.to_string()))
     }
 
-    pub(crate) fn cache_dir(&self) -> &Path {
+    /// The folder for compiled code and snapshots.
+    pub fn cache_dir(&self) -> &Path {
         &self.cache_dir
     }
 
@@ -200,6 +203,10 @@ impl Runtime {
 
     pub(crate) fn known(&self, digest: &Digest) -> Option<Arc<Image>> {
         self.images.lock().get(digest)?.upgrade()
+    }
+
+    pub(crate) fn base_name_slot(&self) -> &OnceLock<String> {
+        &self.base_name
     }
 
     /// Adds all that guest code can read to a digest.

@@ -322,6 +322,23 @@ def hung(task: asyncio.Task[Any] | None, handler: str) -> dict[str, Any]:
     )
 
 
+def pending(tasks: set[asyncio.Task[Any]]) -> dict[str, Any]:
+    """The report of work that module scope has begun and left behind."""
+    frames: list[dict[str, Any]] = []
+    for task in sorted(tasks, key=lambda task: task.get_name()):
+        if not task.done():
+            stack = traceback.StackSummary.extract(_waiting(task))
+            frames += _frames(_kept(stack, None))
+    what = "a task waits" if frames else "a timer or an operation is under way"
+    return plain(
+        "pending",
+        "RuntimeError",
+        f"{what} that was started at import",
+        "start it in a handler, or in a function that is registered with workers.after_restore",
+        frames,
+    )
+
+
 def to_json(report: dict[str, Any]) -> str:
     """The report as it goes over the border."""
     # ASCII: messages may have surrogates, which have no UTF-8.

@@ -11,6 +11,7 @@ import asyncio
 import gc
 import importlib.util
 import inspect
+import json
 import logging
 import os
 import sys
@@ -56,17 +57,25 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[int, asyncio.Task[Any]] = {}
 
-    def freeze(self) -> None:
-        """The isolate becomes a snapshot next."""
-        workers._snapshots.freeze()
-        sys.stdout.flush()
-        sys.stderr.flush()
+    def freeze(self) -> str | None:
+        """The isolate becomes a snapshot next. Gives a report as JSON when one of the Worker's hooks failed."""
+        try:
+            workers._snapshots.freeze()
+        except Exception as error:
+            return reports.to_json(reports.describe(error))
+        finally:
+            _flush()
+        return None
+
+    def pending(self) -> str:
+        """Says what goes on after module scope has ended, as a report in JSON."""
+        return reports.to_json(reports.pending(asyncio.all_tasks(self._loop)))
 
     def thaw(self, env_json: str, js_env: Any) -> None:
         """The isolate was made from a snapshot."""
         workers._runtime.js_env = js_env
         workers._env.attach(env_json)
-        workers._snapshots.thaw()
+        workers._snapshots.thaw(_log_failure)
 
     def fetch(self, event: int, method: str, url: str) -> Any:
         """Handles a request.
@@ -314,14 +323,23 @@ def _kind(error: BaseException) -> str:
     return "startup"
 
 
-def load(main: str, root: str, global_handlers: bool, env_json: str, js_env: Any, bridge: Any) -> Any:
+def load(
+    main: str,
+    root: str,
+    global_handlers: bool,
+    env_json: str,
+    withheld_json: str,
+    early_js_env: Any,
+    js_env: Any,
+    bridge: Any,
+) -> Any:
     """Runs the main module. Gives what handles events, or a report as JSON."""
     main = os.path.normpath(main)
     reports.configure(root, main)
     # Looked up once: each look at a JavaScript object is a trip over the border.
     workers._runtime.bridge = SimpleNamespace(**{name: getattr(bridge, name) for name in _BRIDGE})
-    workers._runtime.js_env = js_env
-    workers._env.attach(env_json)
+    workers._runtime.js_env = early_js_env
+    workers._env.attach(env_json, json.loads(withheld_json))
     _set_up_logging()
     loop = asyncio.get_running_loop()
     if install := getattr(loop, "_install_asyncgen_hooks", None):
@@ -334,6 +352,8 @@ def load(main: str, root: str, global_handlers: bool, env_json: str, js_env: Any
         return reports.to_json(reports.describe(error, _kind(error)))
     finally:
         _flush()
+    workers._runtime.js_env = js_env
+    workers._env.release()
     return runtime
 
 
@@ -368,7 +388,7 @@ def unload(root: str) -> None:
 
 def refresh() -> None:
     """The isolate was made from a snapshot in which no Worker was loaded yet."""
-    workers._snapshots.thaw()
+    workers._snapshots.thaw(_log_failure)
 
 
 def can_block() -> bool:

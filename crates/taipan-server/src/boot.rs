@@ -1,14 +1,29 @@
-//! How an isolate comes into being. Everything that starts one goes through [`boot_isolate`].
+//! How a Worker's isolates come into being. Everything that starts one goes through [`boot_isolate`].
+//!
+//! ```text
+//! base snapshot ──▶ module scope ──▶ Worker's snapshot ──▶ isolate
+//!   (machine)         (once)         (file, by digest)      (each)
+//! ```
+//! The Worker's snapshot is named after everything that module scope could see. So it is found again by the next process, and
+//! what can be seen must not be secret: secrets come when an isolate is made from the snapshot. A Worker that reads them at
+//! import says so in its configuration, and has no snapshot: its module scope runs in every isolate.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use taipan_bindings::HostOps;
+use serde_json::{Map, Value};
+use taipan_bindings::{Failure, HostOps};
+use taipan_config::{Secret, SecretsAtImport};
 use taipan_engine::{
-    BootError, Event, Isolate, IsolateError, IsolateOptions, Runtime, Source, Turn, WorkerCode,
+    BootError, Event, Isolate, IsolateError, IsolateOptions, Runtime, Snapshot, SnapshotError, Source, Turn,
+    WorkerCode,
 };
 
-use crate::worker::{Boot, Guest};
+use crate::store::SnapshotStore;
+use crate::worker::{Boot, Fault, Guest};
+use crate::{Console, Problem};
 
 /// One version of a Worker: its files and settings.
 #[derive(Clone, Debug)]
@@ -17,8 +32,12 @@ pub struct WorkerSpec {
     pub sources: Arc<[Source]>,
     /// Path of the main module within `sources`.
     pub main: String,
-    /// `env` as a JSON object.
-    pub env_json: String,
+    /// Variables. They can be read by module scope, and are kept in the Worker's snapshot.
+    pub vars: Map<String, Value>,
+    /// Secrets. They win over variables of the same name.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Which of them module scope may read.
+    pub secrets_at_import: SecretsAtImport,
     /// Whether `on_fetch`-style global handlers are accepted.
     pub global_handlers: bool,
     /// The largest linear memory, in bytes; a multiple of 64 KiB.
@@ -29,32 +48,163 @@ pub struct WorkerSpec {
     pub boot_cpu: Duration,
 }
 
-/// Makes the function by which a [`crate::Worker`] starts its isolates: from the base snapshot, then the Worker's own
-/// module scope.
-pub fn boot_isolate(runtime: Arc<Runtime>, spec: WorkerSpec) -> Boot {
-    Box::new(move |ops: HostOps| -> Result<Box<dyn Guest>, BootError> {
-        let options = IsolateOptions {
-            memory_limit: spec.memory_limit,
-            turn_cpu: spec.turn_cpu,
-            boot_cpu: spec.boot_cpu,
-            ops: Box::new(ops),
+impl WorkerSpec {
+    /// What module scope sees of `env`.
+    fn early_env(&self) -> Map<String, Value> {
+        let mut env = self.vars.clone();
+        env.retain(|name, _| !self.secrets.contains_key(name));
+        env
+    }
+
+    /// What handlers see of `env`, as JSON. In plain text: not to be kept.
+    fn env_json(&self) -> String {
+        let mut env = self.early_env();
+        env.extend(self.secrets.iter().map(|(name, secret)| (name.clone(), secret.expose().into())));
+        Value::Object(env).to_string()
+    }
+
+    /// The secrets that module scope may not read.
+    fn withheld(&self) -> Vec<String> {
+        let names = self.secrets.keys().filter(|name| match &self.secrets_at_import {
+            SecretsAtImport::None => true,
+            SecretsAtImport::Named(named) => !named.contains(name),
+            SecretsAtImport::All => false,
+        });
+        names.cloned().collect()
+    }
+
+    fn code(&self, env_json: String) -> WorkerCode {
+        WorkerCode {
+            sources: self.sources.to_vec(),
+            main: self.main.clone(),
+            env_json,
+            withheld: self.withheld(),
+            global_handlers: self.global_handlers,
+        }
+    }
+
+    /// The name of the snapshot: a digest of everything that went into it.
+    fn snapshot_name(&self, base: &str) -> String {
+        let mut digest = blake3::Hasher::new();
+        let mut add = |bytes: &[u8]| {
+            digest.update(&bytes.len().to_le_bytes()).update(bytes);
         };
-        let mut isolate = match runtime.base() {
-            Ok(base) => Isolate::restore(&runtime, &base, options, "{}")?,
-            Err(error) => {
-                // A full disk, say: slower, but no reason not to serve.
-                tracing::warn!("isolates start without a snapshot: {error}");
-                Isolate::boot(&runtime, options)?
+        add(base.as_bytes());
+        add(self.main.as_bytes());
+        add(Value::Object(self.early_env()).to_string().as_bytes());
+        add(&[u8::from(self.global_handlers)]);
+        add(&self.memory_limit.to_le_bytes());
+        for name in self.withheld() {
+            add(name.as_bytes());
+        }
+        for source in self.sources.iter() {
+            add(source.path.as_bytes());
+            add(&source.content);
+        }
+        digest.finalize().to_hex().to_string()
+    }
+}
+
+/// Makes the function by which a [`crate::Worker`] starts its isolates.
+pub fn boot_isolate(runtime: Arc<Runtime>, spec: WorkerSpec, console: Arc<dyn Console>) -> Boot {
+    let image = Image { runtime, spec, console, origin: Mutex::default() };
+    Box::new(move |ops| Ok(Box::new(image.isolate(ops)?)))
+}
+
+/// What isolates of a version are made from.
+#[derive(Clone)]
+enum Origin {
+    /// The Worker's snapshot.
+    Snapshot(Arc<Snapshot>),
+    /// There is none: module scope runs in each of them.
+    ModuleScope,
+}
+
+struct Image {
+    runtime: Arc<Runtime>,
+    spec: WorkerSpec,
+    console: Arc<dyn Console>,
+    /// Known once the first isolate was started.
+    origin: Mutex<Option<Origin>>,
+}
+
+impl Image {
+    fn isolate(&self, ops: &dyn Fn() -> HostOps) -> Result<Isolate, BootError> {
+        // The first start is alone, so nobody waits for the lock while it makes the snapshot.
+        let mut origin = self.origin.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = match &*origin {
+            Some(known) => known.clone(),
+            None => origin.insert(self.make(ops)?).clone(),
+        };
+        drop(origin);
+        match known {
+            Origin::Snapshot(snapshot) => {
+                let options = self.options(ops());
+                Ok(Isolate::restore(&self.runtime, &snapshot, options, &self.spec.env_json())?)
+            }
+            Origin::ModuleScope => self.load(ops(), self.spec.env_json()),
+        }
+    }
+
+    fn make(&self, ops: &dyn Fn() -> HostOps) -> Result<Origin, BootError> {
+        if self.spec.secrets_at_import != SecretsAtImport::None {
+            return Ok(Origin::ModuleScope);
+        }
+        let store = SnapshotStore::new(&self.runtime);
+        let path = store.path(&self.spec.snapshot_name(self.runtime.base_name()));
+        if let Some(snapshot) = store.open(&self.runtime, &path) {
+            return Ok(Origin::Snapshot(Arc::new(snapshot)));
+        }
+        let isolate = self.load(ops(), Value::Object(self.spec.early_env()).to_string())?;
+        let made = isolate.freeze(&path);
+        store.prune();
+        self.judge(made, path)
+    }
+
+    fn judge(&self, made: Result<Snapshot, SnapshotError>, path: PathBuf) -> Result<Origin, BootError> {
+        let why = match made {
+            Ok(snapshot) => return Ok(Origin::Snapshot(Arc::new(snapshot))),
+            Err(SnapshotError::Isolate(error)) => return Err(error.into()),
+            Err(SnapshotError::Worker { report_json }) => {
+                let failure = Failure::Report(report_json.into());
+                Problem::from(&Fault { failure, starting: false }).line()
+            }
+            Err(SnapshotError::NotNow { reason }) => reason,
+            Err(other) => {
+                // A full disk, say: slower, but no reason not to serve, nor the Worker's fault.
+                tracing::warn!("cannot write snapshot: {}: {other}", path.display());
+                return Ok(Origin::ModuleScope);
             }
         };
-        isolate.load(WorkerCode {
-            sources: spec.sources.to_vec(),
-            main: spec.main.clone(),
-            env_json: spec.env_json.clone(),
-            global_handlers: spec.global_handlers,
-        })?;
-        Ok(Box::new(isolate))
-    })
+        self.console.warning(&format!(
+            "this Worker cannot be kept as a snapshot, so it would be refused at deploy; here its module scope runs again \
+             in each isolate: {why}"
+        ));
+        Ok(Origin::ModuleScope)
+    }
+
+    /// An isolate in which module scope has run.
+    fn load(&self, ops: HostOps, env_json: String) -> Result<Isolate, BootError> {
+        let options = self.options(ops);
+        let mut isolate = match self.runtime.base() {
+            Ok(base) => Isolate::restore(&self.runtime, &base, options, "{}")?,
+            Err(error) => {
+                tracing::warn!("isolates start without a snapshot: {error}");
+                Isolate::boot(&self.runtime, options)?
+            }
+        };
+        isolate.load(self.spec.code(env_json))?;
+        Ok(isolate)
+    }
+
+    fn options(&self, ops: HostOps) -> IsolateOptions {
+        IsolateOptions {
+            memory_limit: self.spec.memory_limit,
+            turn_cpu: self.spec.turn_cpu,
+            boot_cpu: self.spec.boot_cpu,
+            ops: Box::new(ops),
+        }
+    }
 }
 
 impl Guest for Isolate {

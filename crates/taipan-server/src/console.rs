@@ -54,6 +54,8 @@ pub trait Console: Send + Sync {
     fn request(&self, request: &RequestLog<'_>);
     /// A request failed; `text` is the traceback or a message, of one line or more.
     fn failure(&self, text: &str);
+    /// Something that whoever runs the server should know and can change.
+    fn warning(&self, text: &str);
     /// The isolate stopped, and with it that many requests without a response.
     fn isolate_stopped(&self, error: &IsolateError, requests: usize);
 }

@@ -1,5 +1,6 @@
-//! The process around the isolates: a [`Worker`] owns the isolates of one version of a Worker and gives them their
-//! turns, a [`Slot`] says which version is current, and [`Ingress`] brings HTTP requests to it.
+//! The process around the isolates: a [`Worker`] is one version of a Worker with its pool of isolates, the [`Scheduler`]
+//! gives all isolates of the process their threads, a [`Slot`] says which version is current, and [`Ingress`] brings HTTP
+//! requests to it.
 //!
 //! This crate must never know configuration files, terminals or the command line: what there is to say goes to
 //! a [`Console`].
@@ -8,18 +9,24 @@
 
 mod body;
 mod boot;
+mod clock;
 mod console;
+mod executor;
 mod ingress;
-mod mailbox;
 mod page;
+mod pool;
 mod problem;
+mod scheduler;
 mod service;
 mod slot;
+mod store;
 mod worker;
 
 pub use boot::{WorkerSpec, boot_isolate};
 pub use console::{Console, Level, RequestLog};
 pub use ingress::Ingress;
+pub use pool::PoolOptions;
 pub use problem::{Frame, Problem, Report};
+pub use scheduler::{CapReason, IsolateCap, Scheduler};
 pub use slot::Slot;
 pub use worker::{Boot, Fault, Guest, Started, Worker};

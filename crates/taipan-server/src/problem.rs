@@ -92,6 +92,24 @@ impl Problem {
         out
     }
 
+    /// The problem in one line: what and where, and what to do.
+    pub fn line(&self) -> String {
+        let report = &self.report;
+        let mut out = report.message.lines().next().unwrap_or_default().to_owned();
+        if !matches!(report.class.as_str(), "" | "RuntimeError") {
+            out.insert_str(0, &format!("{}: ", report.class));
+        }
+        let own = report.frames.iter().rev().find(|frame| frame.user);
+        if let Some(Frame { file, line: Some(line), .. }) = own {
+            out.push_str(&format!(" ({file}:{line})"));
+        }
+        if let Some(hint) = &report.hint {
+            out.push_str("; ");
+            out.push_str(hint);
+        }
+        out
+    }
+
     /// A response that HTTP cannot carry.
     pub(crate) fn response(message: String) -> Box<Self> {
         Box::new(Self::plain("The response is not valid", message, None))

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use libtest_mimic::{Arguments, Trial};
 
-use crate::case::{Between, Case, EditStep, Logs, RawStep, RequestStep, RestartStep, StartFailure, Step};
+use crate::case::{
+    Between, CacheSearch, Case, EditStep, Logs, RawStep, RequestStep, RestartStep, StartFailure, Step,
+};
 use crate::check;
 use crate::http::{Client, Request, Response};
 use crate::server::{Server, ServerOptions, Stream, run_to_end};
@@ -78,6 +80,8 @@ fn run(binary: &Path, folder: &Path, case: &Case, shared_cache: &Path) -> Result
             Step::Raw(step) => raw(server.port(), step),
             Step::Edit(step) => edit(worker.path(), step),
             Step::Restart(step) => restart(&mut server, step, &options, own_cache.path()),
+            Step::Cache(step) => search(cache, &step.cache),
+            Step::Printed(step) => logs(&server, &step.printed, 0),
         };
         done.with_context(|| format!("step {}", index + 1)).map_err(|error| with_log(error, &server))?;
     }
@@ -242,6 +246,43 @@ fn restart(server: &mut Server, step: &RestartStep, options: &ServerOptions, own
     }
     *server = Server::start(options)?;
     Ok(())
+}
+
+fn search(folder: &Path, search: &CacheSearch) -> Result<()> {
+    for text in &search.has {
+        if !is_in(folder, text)? {
+            bail!("expected in some file of the cache: {text}");
+        }
+    }
+    for text in &search.lacks {
+        if is_in(folder, text)? {
+            bail!("expected in no file of the cache: {text}");
+        }
+    }
+    Ok(())
+}
+
+/// Whether some file has the text in it.
+fn is_in(folder: &Path, text: &str) -> Result<bool> {
+    let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let pattern = [text.as_bytes(), &wide].map(|bytes| {
+        let bytes: String = bytes.iter().map(|b| format!("\\x{b:02x}")).collect();
+        format!("(?-u:{bytes})")
+    });
+    let pattern = regex::bytes::Regex::new(&pattern.join("|"))?;
+    for entry in fs_err::read_dir(folder)? {
+        let path = entry?.path();
+        let found = if path.is_dir() {
+            is_in(&path, text)?
+        } else {
+            // Other tests' processes may remove theirs.
+            fs_err::read(&path).is_ok_and(|content| pattern.is_match(&content))
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Changes a byte in the middle of every file; returns how many files there are.

@@ -63,6 +63,10 @@ pub enum Step {
     Edit(EditStep),
     /// End the process and start it again.
     Restart(RestartStep),
+    /// Search the cache.
+    Cache(CacheStep),
+    /// Look at everything that was printed since the process started.
+    Printed(PrintedStep),
 }
 
 impl TryFrom<Value> for Step {
@@ -80,8 +84,13 @@ impl TryFrom<Value> for Step {
             read("edit", value).map(Self::Edit)
         } else if value.get("restart").is_some() {
             read("restart", value).map(Self::Restart)
+        } else if value.get("cache").is_some() {
+            read("cache", value).map(Self::Cache)
+        } else if value.get("printed").is_some() {
+            read("printed", value).map(Self::Printed)
         } else {
-            Err("a step has one of \"request\", \"raw\", \"edit\" and \"restart\"".into())
+            Err("a step has one of \"request\", \"raw\", \"edit\", \"restart\", \"cache\" and \"printed\""
+                .into())
         }
     }
 }
@@ -163,6 +172,34 @@ pub struct RawStep {
 pub struct RestartStep {
     /// What happens in between.
     pub restart: Between,
+}
+
+/// Searches every byte of every file in the cache folder.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheStep {
+    /// What is searched for.
+    pub cache: CacheSearch,
+}
+
+/// What was printed since the process started.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrintedStep {
+    /// Lines that must be there, or must not.
+    pub printed: Logs,
+}
+
+/// Texts, in UTF-8 or UTF-16.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheSearch {
+    /// Texts that must be in some file: that the search can find something.
+    #[serde(default)]
+    pub has: Vec<String>,
+    /// Texts that must be in none.
+    #[serde(default)]
+    pub lacks: Vec<String>,
 }
 
 /// What happens while the process is down.

@@ -50,9 +50,13 @@ pub(crate) struct DevArgs {
     /// Which log lines to show.
     #[arg(long, value_enum, default_value_t = LogLevel::Info, env = EnvVars::LOG_LEVEL)]
     pub(crate) log_level: LogLevel,
-    /// Memory that the Worker may use, in MiB, Python's own included.
-    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u16).range(64..=4096))]
-    pub(crate) memory_mib: u16,
+    /// Memory that an isolate may use, in MiB, Python's own included [default: 128, or the configuration's
+    /// taipan.memory_mib].
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u16).range(64..=4096))]
+    pub(crate) memory_mib: Option<u16>,
+    /// How many isolates there may be at the same time [default: what the machine's memory and mappings allow].
+    #[arg(long, value_name = "N", env = EnvVars::MAX_ISOLATES, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_isolates: Option<u32>,
 }
 
 /// The least serious line that is shown.

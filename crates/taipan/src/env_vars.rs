@@ -8,6 +8,8 @@ impl EnvVars {
     pub(crate) const CACHE_DIR: &str = "TAIPAN_CACHE_DIR";
     /// A folder with an unpacked Pyodide release, or the URL of a mirror, to use instead of the npm package.
     pub(crate) const PYODIDE: &str = "TAIPAN_PYODIDE";
+    /// How many isolates there may be at the same time, as `--max-isolates`.
+    pub(crate) const MAX_ISOLATES: &str = "TAIPAN_MAX_ISOLATES";
     /// Which log lines are shown, as `--log-level`.
     pub(crate) const LOG_LEVEL: &str = "TAIPAN_LOG_LEVEL";
 }

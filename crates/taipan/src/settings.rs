@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use taipan_packages::pyodide::{Cache, ObtainError, Source};
+use taipan_server::IsolateCap;
 
 use crate::cli::{DevArgs, LogLevel};
 use crate::report::hinted;
@@ -26,8 +27,9 @@ pub(crate) struct DevSettings {
     pub(crate) pyodide: Source,
     pub(crate) cache: Cache,
     pub(crate) log_level: LogLevel,
-    /// In bytes.
-    pub(crate) memory_limit: usize,
+    /// Memory of an isolate over that of the configuration, in MiB.
+    pub(crate) memory_mib: Option<u16>,
+    pub(crate) isolates: IsolateCap,
 }
 
 impl DevSettings {
@@ -48,7 +50,11 @@ impl DevSettings {
             pyodide,
             cache,
             log_level: args.log_level,
-            memory_limit: usize::from(args.memory_mib) << 20,
+            memory_mib: args.memory_mib,
+            isolates: match args.max_isolates {
+                Some(n) => IsolateCap::chosen(usize::try_from(n).unwrap_or(usize::MAX)),
+                None => IsolateCap::of_machine(),
+            },
         })
     }
 }

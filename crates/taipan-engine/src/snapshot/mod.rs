@@ -90,6 +90,12 @@ pub enum SnapshotError {
         /// What stands in the way.
         reason: String,
     },
+    /// The Worker's own code stands in the way: work goes on, or one of its hooks failed.
+    #[error("the Worker cannot be kept as a snapshot")]
+    Worker {
+        /// The guest's report, as of a failed handler.
+        report_json: String,
+    },
     /// The file cannot be read or written.
     #[error("cannot access snapshot: {}", path.display())]
     Io {

@@ -234,6 +234,7 @@ impl Guest {
                 .collect(),
             main: "entry.py".into(),
             env_json: "{}".into(),
+            withheld: vec![],
             global_handlers: false,
         });
         match loaded {

@@ -201,7 +201,7 @@ fn refusal(worker: &str, name: Option<&str>, body: Option<u32>) -> String {
             assert_eq!(guest.reads(), u32::from(body.is_some()));
         }
         match guest.freeze(&path) {
-            Err(SnapshotError::NotNow { reason }) => {
+            Err(SnapshotError::NotNow { reason } | SnapshotError::Worker { report_json: reason }) => {
                 assert!(!path.exists(), "nothing is written");
                 reason
             }

@@ -18,6 +18,8 @@ export interface WorkerOptions {
   main: string;
   sources: string[];
   envJson: string;
+  /** Names in `env` that module scope must not read. */
+  withheld: string[];
   globalHandlers: boolean;
 }
 

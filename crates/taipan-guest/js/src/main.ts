@@ -14,6 +14,7 @@ const EVENT_THAW = 6;
 const EVENT_LOAD = 7;
 const EVENT_HUNG = 8;
 const EVENT_UNLOAD = 9;
+const EVENT_PENDING = 10;
 
 const web = installWeb(H);
 installWebAssembly(H);
@@ -37,8 +38,8 @@ async function boot(options: BootOptions): Promise<void> {
 
 async function load(options: WorkerOptions): Promise<void> {
   placeSources(H, python, options.sources);
-  const { main, envJson, globalHandlers } = options;
-  H.booted(await worker.load(python, { main, root: WORKER_ROOT, envJson, globalHandlers }));
+  const { main, envJson, withheld, globalHandlers } = options;
+  H.booted(await worker.load(python, { main, root: WORKER_ROOT, envJson, withheld, globalHandlers }));
 }
 
 /**
@@ -47,7 +48,8 @@ async function load(options: WorkerOptions): Promise<void> {
  */
 function freeze(): void {
   try {
-    worker.freeze();
+    const report = worker.freeze();
+    if (report) return H.booted(report);
   } catch (e) {
     return H.booted((e as Error)?.message ?? String(e));
   }
@@ -61,6 +63,7 @@ H.onEvent((kind: number, id: number, fields: FieldOut[]) => {
     case EVENT_FREEZE: return freeze();
     case EVENT_THAW: return worker.thaw(fields[0] as string);
     case EVENT_UNLOAD: return worker.unload(WORKER_ROOT);
+    case EVENT_PENDING: return H.booted(worker.pending());
     case EVENT_HUNG: return worker.failHung(id);
     default: return worker.onEvent(kind, id, fields);
   }

@@ -167,6 +167,7 @@ export class Worker {
     const report = await worker.runtime.load(py, {
       main: main ?? Object.keys(files)[0],
       root: ROOT,
+      withheld: [],
       envJson: JSON.stringify(env),
       globalHandlers,
     });

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
@@ -25,17 +25,22 @@ class JsDict(dict):  # type: ignore[type-arg]
 class Env:
     """Variables and bindings by name: `env.NAME`."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_values", "_withheld")
     _values: dict[str, Any]
+    #: Secrets while module scope runs, with their values where those are known already.
+    _withheld: dict[str, Any]
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         object.__setattr__(self, "_values", dict(values))
+        object.__setattr__(self, "_withheld", {})
 
     def __getattr__(self, name: str) -> Any:
         try:
             return self._values[name]
         except KeyError:
             pass
+        if name in self._withheld:
+            raise _too_early(name)
         if name.startswith("__"):
             raise AttributeError(name)
         known = sorted(self._values)
@@ -53,32 +58,58 @@ class Env:
         )
 
     def __getitem__(self, name: str) -> Any:
+        if name in self._withheld:
+            raise _too_early(name)
         return self._values[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._values
+        return name in self._values or name in self._withheld
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter({**self._values, **self._withheld})
 
     def __dir__(self) -> list[str]:
-        return sorted(self._values)
+        return sorted(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"env is read-only: use patch_env() to set {name!r} for a while")
 
     def __repr__(self) -> str:
         # Values may be secrets.
-        return f"<env: {', '.join(sorted(self._values)) or 'empty'}>"
+        return f"<env: {', '.join(sorted(self)) or 'empty'}>"
 
 
 #: The Worker's environment. The same object for every request.
 env = Env({})
 
 
-def attach(env_json: str) -> None:
-    """Fills `env`, once, before the Worker's main module runs."""
-    env._values.update(json.loads(env_json, object_hook=JsDict))
+_UNKNOWN = object()
+
+
+def _too_early(name: str) -> RuntimeError:
+    """Not an AttributeError: `getattr(env, name, None)` would go on without the secret, for good."""
+    return RuntimeError(
+        f"env.{name} is a secret, which module scope cannot read: what it computes is kept in a snapshot, and secrets "
+        f"never are. Read it in the handler, or list it in the configuration to do without a snapshot: "
+        f'"taipan": {{ "secrets_at_import": ["{name}"] }}'
+    )
+
+
+def attach(env_json: str, withheld: Iterable[str] = ()) -> None:
+    """Fills `env`. What is withheld can be read once it was released, if there is a value for it."""
+    values = json.loads(env_json, object_hook=JsDict)
+    secrets = {name: values.pop(name, _UNKNOWN) for name in withheld}
+    for mine, new in (env._values, values), (env._withheld, secrets):
+        mine.clear()
+        mine.update(new)
+
+
+def release() -> None:
+    """Module scope has run."""
+    known = {name: value for name, value in env._withheld.items() if value is not _UNKNOWN}
+    env._values.update(known)
+    for name in known:
+        del env._withheld[name]
 
 
 @contextmanager

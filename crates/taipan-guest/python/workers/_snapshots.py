@@ -39,10 +39,14 @@ def freeze() -> None:
         hook()
 
 
-def thaw() -> None:
+def thaw(failed: Callable[[BaseException, str], object]) -> None:
     _refresh_entropy()
     for hook in _after:
-        hook()
+        # An isolate without one of its hooks is better than none.
+        try:
+            hook()
+        except Exception as error:
+            failed(error, "a function registered with after_restore")
 
 
 def _refresh_entropy() -> None:

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use taipan_engine::{CompileStep, Runtime, RuntimeFiles, RuntimeOptions};
 use taipan_packages::pyodide::{self, ObtainError, Progress as _};
-use taipan_server::{Ingress, Problem, Slot, Started, Worker, boot_isolate};
+use taipan_server::{Ingress, Problem, Scheduler, Slot, Started, Worker, boot_isolate};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
@@ -47,12 +47,14 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
     let runtime = prepare(settings.clone(), project.release).await?;
 
     let mut interrupts = Interrupts::new().context("cannot wait for signals")?;
-    let slot = Slot::new(start(&runtime, &project, &terminal)?);
+    let scheduler = Scheduler::new(settings.isolates).context("cannot start a thread")?;
+    let slot = Slot::new(start(&scheduler, &runtime, &project, &terminal));
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async { drop(stopped.await) };
     let serving = tokio::spawn(ingress.serve(slot.clone(), terminal.clone(), stopped, GRACE));
 
-    let developing = develop(settings, project, runtime, slot.clone(), terminal.clone(), address);
+    let stage = Stage { scheduler, slot: slot.clone(), terminal: terminal.clone() };
+    let developing = develop(settings, project, runtime, stage, address);
     tokio::select! {
         () = interrupts.next() => {}
         error = developing => return Err(error),
@@ -80,15 +82,22 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
     }
 }
 
+/// What versions of the Worker come and go on.
+struct Stage {
+    scheduler: Arc<Scheduler>,
+    slot: Arc<Slot>,
+    terminal: Arc<Terminal>,
+}
+
 /// Says when the Worker is ready, then reloads it whenever its files change; returns only with an error.
 async fn develop(
     settings: DevSettings,
     mut project: Project,
     mut runtime: Arc<Runtime>,
-    slot: Arc<Slot>,
-    terminal: Arc<Terminal>,
+    stage: Stage,
     address: SocketAddr,
 ) -> anyhow::Error {
+    let (slot, terminal) = (&stage.slot, &stage.terminal);
     let mut watcher = match Watcher::new() {
         Ok(watcher) => watcher,
         Err(error) => return anyhow::Error::from(error).context("cannot watch the Worker's files"),
@@ -115,7 +124,7 @@ async fn develop(
         }
         terminal.note("Reloading…");
         next.warnings.iter().filter(|w| !project.warnings.contains(w)).for_each(|w| terminal.warn(w));
-        match reload(&settings, &project, &next, &mut runtime, &slot, &terminal).await {
+        match reload(&settings, &project, &next, &mut runtime, &stage).await {
             Ok(Started::Failed(fault)) => terminal.problem(&Problem::from(&fault)),
             Ok(_) => terminal.note(&format!("Reloaded in {} ms", begun.elapsed().as_millis())),
             Err(error) => {
@@ -132,20 +141,24 @@ async fn reload(
     before: &Project,
     next: &Project,
     runtime: &mut Arc<Runtime>,
-    slot: &Slot,
-    terminal: &Arc<Terminal>,
+    stage: &Stage,
 ) -> Result<Started> {
     if next.release != before.release {
         *runtime = prepare(settings.clone(), next.release).await?;
     }
-    let worker = start(runtime, next, terminal)?;
-    slot.replace(worker.clone());
+    let worker = start(&stage.scheduler, runtime, next, &stage.terminal);
+    stage.slot.replace(worker.clone());
     Ok(worker.started().await)
 }
 
-fn start(runtime: &Arc<Runtime>, project: &Project, terminal: &Arc<Terminal>) -> Result<Arc<Worker>> {
-    let boot = boot_isolate(runtime.clone(), project.spec.clone());
-    Worker::spawn(boot, project.spec.sources.clone(), terminal.clone()).context("cannot start a thread")
+fn start(
+    scheduler: &Arc<Scheduler>,
+    runtime: &Arc<Runtime>,
+    project: &Project,
+    terminal: &Arc<Terminal>,
+) -> Arc<Worker> {
+    let boot = boot_isolate(runtime.clone(), project.spec.clone(), terminal.clone());
+    Worker::spawn(scheduler, boot, project.pool, project.spec.sources.clone(), terminal.clone())
 }
 
 async fn bind(settings: &DevSettings, project: &Project) -> Result<Ingress> {

@@ -86,6 +86,10 @@ impl Console for Terminal {
         }
     }
 
+    fn warning(&self, text: &str) {
+        self.warn(text);
+    }
+
     fn isolate_stopped(&self, error: &IsolateError, requests: usize) {
         if self.least <= LogLevel::Error {
             let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));

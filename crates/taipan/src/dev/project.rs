@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use serde_json::Value;
 use taipan_config::{ConfigError, WorkerConfig};
-use taipan_server::WorkerSpec;
+use taipan_server::{PoolOptions, WorkerSpec};
 
 use super::sources;
 use crate::report::hinted;
@@ -19,10 +18,15 @@ const TURN_CPU: Duration = Duration::from_secs(30);
 /// CPU time of a start. Generous: a laptop on battery is many times slower than a server.
 const BOOT_CPU: Duration = Duration::from_secs(60);
 
+/// Memory of an isolate when the configuration has no `taipan.memory_mib`, as on Cloudflare, in MiB.
+const MEMORY_MIB: usize = 128;
+
 /// One state of the folder.
 pub(crate) struct Project {
     /// What isolates are made from.
     pub(crate) spec: WorkerSpec,
+    /// How many there are.
+    pub(crate) pool: PoolOptions,
     /// The Pyodide release to run on.
     pub(crate) release: &'static str,
     pub(crate) port: Option<u16>,
@@ -45,10 +49,20 @@ impl Project {
             .file_name()
             .and_then(|name| name.to_str())
             .ok_or_else(|| anyhow!("the main module's name is not text: {}", config.main.display()))?;
-        let mut env = config.env_json();
-        if let Value::Object(env) = &mut env {
-            env.extend(settings.vars.iter().map(|(name, value)| (name.clone(), value.as_str().into())));
+        let (mut vars, mut secrets) = (config.vars, config.secrets);
+        for (name, value) in &settings.vars {
+            vars.insert(name.clone(), value.as_str().into());
+            secrets.remove(name);
         }
+        let taipan = config.taipan;
+        let memory_mib = settings.memory_mib.map(usize::from).or(taipan.memory_mib.map(|n| n as usize));
+        let defaults = PoolOptions::default();
+        let pool = PoolOptions {
+            // A developer should not have to wait for the first request after a break.
+            min: taipan.isolates.min.unwrap_or(defaults.min).max(1),
+            max: taipan.isolates.max.unwrap_or(defaults.max),
+            idle: taipan.isolates.idle_seconds.map_or(defaults.idle, Duration::from_secs),
+        };
         let found = sources::collect(&config.main_dir)?;
         let mut warnings = config.warnings;
         warnings.extend(
@@ -58,14 +72,17 @@ impl Project {
         let spec = WorkerSpec {
             sources: found.files.into(),
             main: main.to_owned(),
-            env_json: env.to_string(),
+            vars: vars.into_iter().collect(),
+            secrets,
+            secrets_at_import: taipan.secrets_at_import,
             global_handlers: config.global_handlers,
-            memory_limit: settings.memory_limit,
+            memory_limit: memory_mib.unwrap_or(MEMORY_MIB) << 20,
             turn_cpu: config.limits.cpu_ms.map_or(TURN_CPU, Duration::from_millis),
-            boot_cpu: BOOT_CPU,
+            boot_cpu: taipan.startup_cpu_ms.map_or(BOOT_CPU, Duration::from_millis),
         };
         Ok(Self {
             spec,
+            pool,
             release: config.release.version,
             port: config.dev.port,
             ip: config.dev.ip,
@@ -80,9 +97,14 @@ impl Project {
         let (a, b) = (&self.spec, &other.spec);
         self.release == other.release
             && a.main == b.main
-            && a.env_json == b.env_json
+            && self.pool == other.pool
+            && a.vars == b.vars
+            && a.secrets == b.secrets
+            && a.secrets_at_import == b.secrets_at_import
             && a.global_handlers == b.global_handlers
+            && a.memory_limit == b.memory_limit
             && a.turn_cpu == b.turn_cpu
+            && a.boot_cpu == b.boot_cpu
             && a.sources.len() == b.sources.len()
             && a.sources.iter().zip(&*b.sources).all(|(a, b)| a.path == b.path && a.content == b.content)
     }

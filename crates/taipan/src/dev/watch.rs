@@ -9,19 +9,45 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::sources::is_ignored;
 
-/// Editors save in several steps; a change is passed on when nothing has happened for so long.
+/// Editors save in several steps: a change is passed on when nothing has happened for so long.
 const QUIET: Duration = Duration::from_millis(40);
+
+/// The same after a step that is usually the last: a file that was written is closed, or renamed to its final name. Long
+/// enough for the next of several files.
+const QUIET_AT_END: Duration = Duration::from_millis(3);
+
+/// One step of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// A file may be half-written, or gone for a moment.
+    Middle,
+    /// The file is as it is meant to be.
+    End,
+}
+
+impl Step {
+    fn of(kind: EventKind) -> Option<Self> {
+        match kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write))
+            | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => Some(Self::End),
+            // Reading is no change.
+            EventKind::Access(_) => None,
+            _ => Some(Self::Middle),
+        }
+    }
+}
 
 /// Watches folders for changes.
 pub(crate) struct Watcher {
     watcher: RecommendedWatcher,
-    events: mpsc::UnboundedReceiver<()>,
+    events: mpsc::UnboundedReceiver<Step>,
     watched: HashSet<PathBuf>,
 }
 
@@ -30,10 +56,10 @@ impl Watcher {
     pub(crate) fn new() -> notify::Result<Self> {
         let (sender, events) = mpsc::unbounded_channel();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            // Reading is no change; an error may hide one.
-            if event.map_or(true, |e| !matches!(e.kind, EventKind::Access(_))) {
+            // An error may hide a change.
+            if let Some(step) = event.map_or(Some(Step::Middle), |e| Step::of(e.kind)) {
                 // Nobody listens any more when the program ends.
-                let _ended = sender.send(());
+                let _ended = sender.send(step);
             }
         })?;
         Ok(Self { watcher, events, watched: HashSet::new() })
@@ -61,10 +87,13 @@ impl Watcher {
 
     /// Waits until something has changed and calm has returned.
     pub(crate) async fn changed(&mut self) {
-        if self.events.recv().await.is_none() {
+        let Some(mut last) = self.events.recv().await else {
             return std::future::pending().await;
+        };
+        let quiet = |step| if step == Step::End { QUIET_AT_END } else { QUIET };
+        while let Ok(Some(step)) = timeout(quiet(last), self.events.recv()).await {
+            last = step;
         }
-        while let Ok(Some(())) = timeout(QUIET, self.events.recv()).await {}
     }
 }
 
@@ -81,10 +110,32 @@ fn add_folders(folder: &Path, to: &mut HashSet<PathBuf>) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     async fn notices(watcher: &mut Watcher) -> bool {
         timeout(Duration::from_secs(10), watcher.changed()).await.is_ok()
+    }
+
+    /// Half of a file must not be read: the change is over when the file is closed.
+    #[tokio::test]
+    async fn a_file_that_is_being_written_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watcher = Watcher::new().unwrap();
+        watcher.watch(folder.path(), folder.path());
+        let path = folder.path().join("a.py");
+        let writer = tokio::task::spawn_blocking(move || {
+            let mut file = fs::File::create(path).unwrap();
+            for _ in 0..10 {
+                file.write_all(b"x = 1\n").unwrap();
+                // Longer than the wait after an end, shorter than the wait in the middle.
+                std::thread::sleep(QUIET_AT_END * 3);
+            }
+        });
+        assert!(notices(&mut watcher).await);
+        assert_eq!(fs::read_to_string(folder.path().join("a.py")).unwrap().lines().count(), 10);
+        writer.await.unwrap();
     }
 
     #[tokio::test]

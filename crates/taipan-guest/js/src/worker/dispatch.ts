@@ -21,6 +21,8 @@ export interface LoadOptions {
   root: string;
   /** Variables, as a JSON object. */
   envJson: string;
+  /** Names of variables that module scope must not read. */
+  withheld: string[];
   /** Whether `on_fetch` and its like are handlers. */
   globalHandlers: boolean;
 }
@@ -33,8 +35,10 @@ export interface WorkerRuntime {
   /** Forgets the Worker, whose files are in `root`; another one can be loaded then. */
   unload(root: string): void;
   onEvent(kind: number, id: number, fields: FieldOut[]): void;
-  /** The isolate becomes a snapshot next; throws what stands in the way. */
-  freeze(): void;
+  /** The isolate becomes a snapshot next; gives a report when one of the Worker's hooks failed, throws what else stands in the way. */
+  freeze(): string | undefined;
+  /** A report of what module scope has left running, as far as Python knows. */
+  pending(): string | null;
   /** The isolate was made from a snapshot; these are its variables, as a JSON object. */
   thaw(envJson: string): void;
   /** The requests that have no answer yet. */
@@ -65,7 +69,8 @@ interface Entry {
 type Answer = string | Response;
 
 interface PythonRuntime {
-  freeze(): void;
+  freeze(): string | undefined;
+  pending(): string;
   thaw(envJson: string, jsEnv: unknown): void;
   fetch: { (event: number, method: string, url: string): Answer | undefined; callPromising(...args: unknown[]): Promise<Answer | undefined>; destroy(): void };
   hung(event: number): string;
@@ -283,10 +288,12 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       sys.destroy();
       module = py.pyimport("_taipan_worker");
     },
-    async load(py, { main, root, envJson, globalHandlers }) {
+    async load(py, { main, root, envJson, withheld, globalHandlers }) {
       isPromising = Boolean(py._module.jspiSupported) && !module.can_block();
       streams = [1, 2].map(fd => py.FS.getStream(fd)).filter(stream => stream?.stream_ops?.fsync);
-      const loaded = module.load(main, root, globalHandlers, envJson, JSON.parse(envJson), bridge);
+      const jsEnv = JSON.parse(envJson);
+      const early = withhold(jsEnv, withheld);
+      const loaded = module.load(main, root, globalHandlers, envJson, JSON.stringify(withheld), early, jsEnv, bridge);
       for (const stream of streams) stream.stream_ops.fsync(stream);
       if (typeof loaded === "string") return loaded;
       python = loaded;
@@ -310,10 +317,12 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
     },
     freeze() {
       if (entries.size) throw new Error("a request is being handled");
-      python?.freeze();
+      const report = python?.freeze();
       for (const stream of streams) stream.stream_ops.fsync(stream);
-      module.settle(H.immortalize);
+      if (!report) module.settle(H.immortalize);
+      return report;
     },
+    pending: () => (entries.size ? null : (python?.pending() ?? null)),
     thaw(envJson) {
       if (python) python.thaw(envJson, JSON.parse(envJson));
       else module?.refresh();
@@ -329,6 +338,18 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       finishIfDone(entry);
     },
   };
+}
+
+/** The environment for module scope: the secrets in it are there, but cannot be read. */
+function withhold(env: Record<string, unknown>, names: string[]): Record<string, unknown> {
+  const early = { ...env };
+  for (const name of names) {
+    const get = () => {
+      throw new Error(`env.${name} is a secret, which module scope cannot read: read it in the handler`);
+    };
+    Object.defineProperty(early, name, { get, enumerable: true, configurable: true });
+  }
+  return early;
 }
 
 function chunkBytes(H: Host, chunk: unknown): Uint8Array {

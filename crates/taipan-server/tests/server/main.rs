@@ -3,6 +3,8 @@
 // The attribute tells clippy that panics are fine in there.
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod pool;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -228,7 +230,7 @@ async fn a_client_that_leaves_is_reported() {
     let server = Server::start().await;
     let mut connection = server.connect().await;
     connection.write_all(b"GET /wait HTTP/1.1\r\nHost: t.test\r\n\r\n").await.unwrap();
-    sleep(Duration::from_millis(50)).await;
+    server.seen.wait("the handler has begun", |s| s.held.load(SeqCst) == 1).await;
     drop(connection);
     server.seen.wait("the event", |s| s.disconnected.load(SeqCst) == 1).await;
     assert!(server.get("/ok", "").await.ends_with("hello"));

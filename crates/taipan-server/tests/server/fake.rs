@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,9 @@ use taipan_bindings::HostOps;
 use taipan_engine::{BootError, Event, IsolateError, OpReply, Ops, Source, Turn};
 use taipan_guest::ops;
 use taipan_guest::protocol::{Field, Message, encode};
-use taipan_server::{Boot, Console, Guest, Ingress, Level, RequestLog, Slot, Worker};
+use taipan_server::{
+    Boot, Console, Guest, Ingress, IsolateCap, Level, PoolOptions, RequestLog, Scheduler, Slot, Worker,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -26,6 +28,10 @@ pub(crate) struct Seen {
     pub(crate) written: AtomicUsize,
     pub(crate) read: AtomicUsize,
     pub(crate) lines: Mutex<Vec<String>>,
+    /// Lets handlers go on that are held up.
+    pub(crate) released: AtomicBool,
+    /// Handlers that are held up.
+    pub(crate) held: AtomicU32,
 }
 
 impl Console for Seen {
@@ -37,6 +43,9 @@ impl Console for Seen {
     }
     fn failure(&self, text: &str) {
         self.lines.lock().unwrap().push(format!("failure {text}"));
+    }
+    fn warning(&self, text: &str) {
+        self.lines.lock().unwrap().push(format!("warning {text}"));
     }
     fn isolate_stopped(&self, error: &IsolateError, requests: usize) {
         self.lines.lock().unwrap().push(format!("stopped {error} {requests}"));
@@ -66,6 +75,8 @@ enum Pending {
 }
 
 struct Fake {
+    /// Which of the isolates it is, from 1.
+    number: u32,
     ops: HostOps,
     seen: Arc<Seen>,
     next_id: u32,
@@ -130,7 +141,25 @@ impl Fake {
             }
             "nothing" => self.sync("http.done", &[request.into()]),
             "hang" => {}
-            "wait" => self.waiting.push(request),
+            "wait" => {
+                self.seen.held.fetch_add(1, SeqCst);
+                self.waiting.push(request);
+            }
+            // As in `run_sync`, and as in a long computation.
+            "block" | "spin" => {
+                self.seen.held.fetch_add(1, SeqCst);
+                while !self.seen.released.load(SeqCst) {
+                    if path == "block" {
+                        let soon = Instant::now() + Duration::from_millis(5);
+                        assert!(self.ops.wait(Some(soon)).is_none());
+                    }
+                }
+                self.finish(request, 200, path.as_bytes(), &[]);
+            }
+            "who" => {
+                let name = self.number.to_string();
+                self.finish(request, 200, name.as_bytes(), &[]);
+            }
             "crash" => return Err(IsolateError::Trap { reason: "unreachable".into() }),
             "slow" => self.timers.push((Instant::now() + Duration::from_millis(200), request)),
             "echo" => self.start("http.read", &[request.into()], Pending::Echo(request, Vec::new())),
@@ -235,8 +264,10 @@ impl Guest for Fake {
 pub(crate) fn boot(seen: &Arc<Seen>) -> Boot {
     let seen = seen.clone();
     Box::new(move |ops| {
-        seen.boots.fetch_add(1, SeqCst);
+        let ops = ops();
+        let number = seen.boots.fetch_add(1, SeqCst) + 1;
         Ok(Box::new(Fake {
+            number,
             ops,
             seen: seen.clone(),
             next_id: 0,
@@ -268,9 +299,21 @@ impl Server {
     }
 
     pub(crate) async fn with(seen: Arc<Seen>, boot: Boot) -> Self {
+        let worker = worker(&seen, boot);
+        Self::serve(seen, worker).await
+    }
+
+    /// With a pool of its own.
+    pub(crate) async fn pooled(scheduler: &Arc<Scheduler>, options: PoolOptions) -> Self {
+        let seen = Arc::new(Seen::default());
+        let worker = Worker::spawn(scheduler, boot(&seen), options, Arc::new([]), seen.clone());
+        Self::serve(seen, worker).await
+    }
+
+    pub(crate) async fn serve(seen: Arc<Seen>, worker: Arc<Worker>) -> Self {
         let ingress = Ingress::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let address = ingress.address();
-        let slot = Slot::new(worker(&seen, boot));
+        let slot = Slot::new(worker);
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async { drop(stopped.await) };
         let task =
@@ -282,21 +325,32 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Sends one request on a connection of its own and returns everything that comes back.
     pub(crate) async fn get(&self, path: &str, headers: &str) -> String {
-        self.raw(&format!("GET {path} HTTP/1.1\r\nHost: t.test\r\nConnection: close\r\n{headers}\r\n")).await
+        get(self.address, path, headers).await
     }
 
     pub(crate) async fn raw(&self, request: &str) -> String {
-        let mut connection = self.connect().await;
-        connection.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        timeout(Duration::from_secs(10), connection.read_to_end(&mut answer)).await.unwrap().unwrap();
-        String::from_utf8(answer).unwrap()
+        raw(self.address, request).await
     }
+}
+
+/// Sends one request on a connection of its own and returns everything that comes back.
+pub(crate) async fn get(address: SocketAddr, path: &str, headers: &str) -> String {
+    raw(address, &format!("GET {path} HTTP/1.1\r\nHost: t.test\r\nConnection: close\r\n{headers}\r\n")).await
+}
+
+async fn raw(address: SocketAddr, request: &str) -> String {
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    timeout(Duration::from_secs(10), connection.read_to_end(&mut answer)).await.unwrap().unwrap();
+    String::from_utf8(answer).unwrap()
 }
 
 pub(crate) fn worker(seen: &Arc<Seen>, boot: Boot) -> Arc<Worker> {
     let sources: Arc<[Source]> = Arc::new([]);
-    Worker::spawn(boot, sources, seen.clone()).unwrap()
+    let scheduler = Scheduler::new(IsolateCap::chosen(100)).unwrap();
+    // One isolate, however slow the machine is: the tests' requests have to meet in it.
+    let options = PoolOptions { min: 1, max: 1, ..PoolOptions::default() };
+    Worker::spawn(&scheduler, boot, options, sources, seen.clone())
 }

@@ -1,0 +1,103 @@
+//! The Workers' snapshots on disk: a cache, which may lose any file at any time.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::SystemTime;
+
+use fs_err as fs;
+use taipan_engine::{Runtime, Snapshot, SnapshotError};
+
+/// All files together are not larger, but for the newest one. Saving a file in `dev` leaves a snapshot behind each time.
+const MOST: u64 = 1 << 30;
+
+/// The folder of the Workers' snapshots.
+pub(crate) struct SnapshotStore {
+    folder: PathBuf,
+}
+
+impl SnapshotStore {
+    pub(crate) fn new(runtime: &Runtime) -> Self {
+        Self { folder: runtime.cache_dir().join("workers") }
+    }
+
+    /// Where the snapshot of this name is, or will be.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.snapshot"))
+    }
+
+    /// A snapshot from an earlier run. None: it has to be made.
+    pub(crate) fn open(&self, runtime: &Arc<Runtime>, path: &Path) -> Option<Snapshot> {
+        match Snapshot::open(runtime, path) {
+            Ok(snapshot) => {
+                // What is used is not the first to go; where that cannot be noted, it is only found to be older.
+                if let Ok(file) = fs::File::open(path) {
+                    drop(file.into_parts().0.set_modified(SystemTime::now()));
+                }
+                Some(snapshot)
+            }
+            Err(SnapshotError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::warn!("{error}");
+                None
+            }
+        }
+    }
+
+    /// Removes the files that have not been used for longest when there are too many, on a thread of its own: somebody waits
+    /// for the isolate. Isolates that run keep what they need: their process has the file open.
+    pub(crate) fn prune(self) {
+        let work = move || prune(&self.folder, MOST);
+        // Without a thread to do it, the next time will do.
+        drop(thread::Builder::new().name("prune".into()).spawn(work));
+    }
+}
+
+fn prune(folder: &Path, most: u64) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let data = entry.metadata().ok()?;
+            Some((data.modified().ok()?, data.len(), entry.path()))
+        })
+        .collect();
+    files.sort_by(|a, b| b.cmp(a));
+    let mut sum = 0_u64;
+    for (index, (_, size, path)) in files.iter().enumerate() {
+        sum = sum.saturating_add(*size);
+        if index > 0 && sum > most {
+            // Somebody else may have removed it.
+            drop(fs::remove_file(path));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_files_go_first_and_the_newest_never() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        for (name, age) in [("new", 0), ("middle", 10), ("old", 20)] {
+            let file = fs::File::create(folder.path().join(name)).unwrap();
+            file.set_len(100).unwrap();
+            file.into_parts().0.set_modified(now - Duration::from_secs(age)).unwrap();
+        }
+        let left = |most| {
+            prune(folder.path(), most);
+            let names = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name());
+            let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+            names.sort();
+            names.join(" ")
+        };
+        assert_eq!(left(300), "middle new old");
+        assert_eq!(left(250), "middle new");
+        assert_eq!(left(0), "new");
+    }
+}
