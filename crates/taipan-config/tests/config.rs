@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use serde_json::json;
-use taipan_config::{Dev, Limits, ModuleType, WorkerConfig, Isolates, SecretsAtImport, Taipan};
+use taipan_config::{Dev, Isolates, Limits, ModuleType, SecretsAtImport, Taipan, WorkerConfig};
 use tempfile::TempDir;
 
 /// A folder with these files.
@@ -398,12 +398,12 @@ fn settings_of_our_own() {
     let config = load(&folder, None);
     let isolates = Isolates { min: Some(2), max: Some(8), idle_seconds: Some(30) };
     let secrets_at_import = SecretsAtImport::Named(vec!["KEY".into()]);
-    let expected =
-        Taipan { secrets_at_import, isolates, memory_mib: Some(256), startup_cpu_ms: Some(900) };
+    let expected = Taipan { secrets_at_import, isolates, memory_mib: Some(256), startup_cpu_ms: Some(900) };
     assert_eq!((config.taipan, config.warnings), (expected, vec![]));
 
     let with = |taipan: &str| {
-        let json = format!(r#"{{ "main": "entry.py", "compatibility_date": "2026-09-08", "taipan": {taipan} }}"#);
+        let json =
+            format!(r#"{{ "main": "entry.py", "compatibility_date": "2026-09-08", "taipan": {taipan} }}"#);
         worker(&json)
     };
     let all = load(&with(r#"{ "secrets_at_import": true }"#), None);

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use taipan_bindings::{Failure, HostOps};
 use taipan_config::{Secret, SecretsAtImport};
 use taipan_engine::{
-    BootError, Event, Isolate, IsolateError, IsolateOptions, Runtime, Snapshot, SnapshotError, Source, Turn,
+    BootError, Event, Isolate, IsolateError, IsolateOptions, Snapshot, SnapshotError, Source, Spares, Turn,
     WorkerCode,
 };
 
@@ -106,9 +106,9 @@ impl WorkerSpec {
 }
 
 /// Makes the function by which a [`crate::Worker`] starts its isolates.
-pub fn boot_isolate(runtime: Arc<Runtime>, spec: WorkerSpec, console: Arc<dyn Console>) -> Boot {
-    let image = Image { runtime, spec, console, origin: Mutex::default() };
-    Box::new(move |ops| Ok(Box::new(image.isolate(ops)?)))
+pub fn boot_isolate(spares: Arc<Spares>, spec: WorkerSpec, console: Arc<dyn Console>) -> Boot {
+    let image = Image { spares, spec, console, origin: Mutex::default() };
+    Box::new(move |ops| Ok(Box::new(Running { isolate: image.isolate(ops)?, lesson: Lesson::Ahead })))
 }
 
 /// What isolates of a version are made from.
@@ -121,7 +121,7 @@ enum Origin {
 }
 
 struct Image {
-    runtime: Arc<Runtime>,
+    spares: Arc<Spares>,
     spec: WorkerSpec,
     console: Arc<dyn Console>,
     /// Known once the first isolate was started.
@@ -140,7 +140,7 @@ impl Image {
         match known {
             Origin::Snapshot(snapshot) => {
                 let options = self.options(ops());
-                Ok(Isolate::restore(&self.runtime, &snapshot, options, &self.spec.env_json())?)
+                Ok(self.spares.restore(&snapshot, options, &self.spec.env_json())?)
             }
             Origin::ModuleScope => self.load(ops(), self.spec.env_json()),
         }
@@ -150,9 +150,10 @@ impl Image {
         if self.spec.secrets_at_import != SecretsAtImport::None {
             return Ok(Origin::ModuleScope);
         }
-        let store = SnapshotStore::new(&self.runtime);
-        let path = store.path(&self.spec.snapshot_name(self.runtime.base_name()));
-        if let Some(snapshot) = store.open(&self.runtime, &path) {
+        let runtime = self.spares.runtime();
+        let store = SnapshotStore::new(runtime);
+        let path = store.path(&self.spec.snapshot_name(runtime.base_name()));
+        if let Some(snapshot) = store.open(runtime, &path) {
             return Ok(Origin::Snapshot(Arc::new(snapshot)));
         }
         let isolate = self.load(ops(), Value::Object(self.spec.early_env()).to_string())?;
@@ -186,11 +187,12 @@ impl Image {
     /// An isolate in which module scope has run.
     fn load(&self, ops: HostOps, env_json: String) -> Result<Isolate, BootError> {
         let options = self.options(ops);
-        let mut isolate = match self.runtime.base() {
-            Ok(base) => Isolate::restore(&self.runtime, &base, options, "{}")?,
+        let runtime = self.spares.runtime();
+        let mut isolate = match runtime.base() {
+            Ok(base) => self.spares.restore(&base, options, "{}")?,
             Err(error) => {
                 tracing::warn!("isolates start without a snapshot: {error}");
-                Isolate::boot(&self.runtime, options)?
+                Isolate::boot(runtime, options)?
             }
         };
         isolate.load(self.spec.code(env_json))?;
@@ -207,8 +209,31 @@ impl Image {
     }
 }
 
-impl Guest for Isolate {
+/// An isolate that tells its snapshot once what its first request needed.
+struct Running {
+    isolate: Isolate,
+    lesson: Lesson,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lesson {
+    Ahead,
+    Begun,
+    Over,
+}
+
+impl Guest for Running {
     fn turn(&mut self, events: Vec<Event>) -> Result<Turn, IsolateError> {
-        Self::turn(self, events)
+        if self.lesson == Lesson::Ahead && events.iter().any(|e| matches!(e, Event::Fetch { .. })) {
+            self.lesson = Lesson::Begun;
+        }
+        let turn = self.isolate.turn(events)?;
+        if self.lesson == Lesson::Begun && turn.pending_ops == 0 && turn.next_timer.is_none() {
+            self.lesson = Lesson::Over;
+            if let Err(error) = self.isolate.learn() {
+                tracing::debug!("restores stay slow: {error}");
+            }
+        }
+        Ok(turn)
     }
 }

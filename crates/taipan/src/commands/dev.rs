@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use taipan_engine::{CompileStep, Runtime, RuntimeFiles, RuntimeOptions};
+use taipan_engine::{CompileStep, Runtime, RuntimeFiles, RuntimeOptions, Spares};
 use taipan_packages::pyodide::{self, ObtainError, Progress as _};
 use taipan_server::{Ingress, Problem, Scheduler, Slot, Started, Worker, boot_isolate};
 use tokio::sync::oneshot;
@@ -44,17 +44,17 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
     // First of all, because what comes next may take a minute, and a port in use would waste it.
     let ingress = bind(&settings, &project).await?;
     let address = ingress.address();
-    let runtime = prepare(settings.clone(), project.release).await?;
+    let spares = prepare(settings.clone(), project.release).await?;
 
     let mut interrupts = Interrupts::new().context("cannot wait for signals")?;
     let scheduler = Scheduler::new(settings.isolates).context("cannot start a thread")?;
-    let slot = Slot::new(start(&scheduler, &runtime, &project, &terminal));
+    let slot = Slot::new(start(&scheduler, &spares, &project, &terminal));
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async { drop(stopped.await) };
     let serving = tokio::spawn(ingress.serve(slot.clone(), terminal.clone(), stopped, GRACE));
 
     let stage = Stage { scheduler, slot: slot.clone(), terminal: terminal.clone() };
-    let developing = develop(settings, project, runtime, stage, address);
+    let developing = develop(settings, project, spares, stage, address);
     tokio::select! {
         () = interrupts.next() => {}
         error = developing => return Err(error),
@@ -93,7 +93,7 @@ struct Stage {
 async fn develop(
     settings: DevSettings,
     mut project: Project,
-    mut runtime: Arc<Runtime>,
+    mut spares: Arc<Spares>,
     stage: Stage,
     address: SocketAddr,
 ) -> anyhow::Error {
@@ -124,7 +124,7 @@ async fn develop(
         }
         terminal.note("Reloading…");
         next.warnings.iter().filter(|w| !project.warnings.contains(w)).for_each(|w| terminal.warn(w));
-        match reload(&settings, &project, &next, &mut runtime, &stage).await {
+        match reload(&settings, &project, &next, &mut spares, &stage).await {
             Ok(Started::Failed(fault)) => terminal.problem(&Problem::from(&fault)),
             Ok(_) => terminal.note(&format!("Reloaded in {} ms", begun.elapsed().as_millis())),
             Err(error) => {
@@ -140,24 +140,24 @@ async fn reload(
     settings: &DevSettings,
     before: &Project,
     next: &Project,
-    runtime: &mut Arc<Runtime>,
+    spares: &mut Arc<Spares>,
     stage: &Stage,
 ) -> Result<Started> {
     if next.release != before.release {
-        *runtime = prepare(settings.clone(), next.release).await?;
+        *spares = prepare(settings.clone(), next.release).await?;
     }
-    let worker = start(&stage.scheduler, runtime, next, &stage.terminal);
+    let worker = start(&stage.scheduler, spares, next, &stage.terminal);
     stage.slot.replace(worker.clone());
     Ok(worker.started().await)
 }
 
 fn start(
     scheduler: &Arc<Scheduler>,
-    runtime: &Arc<Runtime>,
+    spares: &Arc<Spares>,
     project: &Project,
     terminal: &Arc<Terminal>,
 ) -> Arc<Worker> {
-    let boot = boot_isolate(runtime.clone(), project.spec.clone(), terminal.clone());
+    let boot = boot_isolate(spares.clone(), project.spec.clone(), terminal.clone());
     Worker::spawn(scheduler, boot, project.pool, project.spec.sources.clone(), terminal.clone())
 }
 
@@ -181,8 +181,11 @@ async fn bind(settings: &DevSettings, project: &Project) -> Result<Ingress> {
     })
 }
 
+/// Isolates that are kept ready: one for the next save, one for a burst of requests.
+const SPARES: usize = 2;
+
 /// Obtains the Pyodide release and the compiled code for it.
-async fn prepare(settings: DevSettings, release: &'static str) -> Result<Arc<Runtime>> {
+async fn prepare(settings: DevSettings, release: &'static str) -> Result<Arc<Spares>> {
     spawn_blocking(move || {
         let progress = Arc::new(Progress::new());
         let folder = pyodide::release(release)
@@ -200,7 +203,7 @@ async fn prepare(settings: DevSettings, release: &'static str) -> Result<Arc<Run
                 CompileStep::Compiled | CompileStep::Started => shown.finish(),
             }),
         };
-        Ok(Runtime::new(options)?)
+        Ok(Arc::new(Spares::new(Runtime::new(options)?, SPARES)))
     })
     .await?
 }
