@@ -106,12 +106,6 @@ impl WorkerConfig {
             path: source.file.clone(),
         })
     }
-
-    /// The variables and, over them, the secrets: what the Worker sees as `env`. The secrets are in it as plain text.
-    pub fn env_json(&self) -> serde_json::Value {
-        let secrets = self.secrets.iter().map(|(key, secret)| (key.clone(), secret.expose().into()));
-        self.vars.clone().into_iter().chain(secrets).collect()
-    }
 }
 
 /// Finds and reads the configuration file.

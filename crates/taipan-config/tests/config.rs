@@ -39,6 +39,12 @@ fn shorten(folder: &Path, text: &str) -> String {
     text.replace(&format!("{folder}/"), "").replace(&folder, "FOLDER")
 }
 
+/// Variables and, over them, secrets.
+fn env_of(config: &WorkerConfig) -> serde_json::Value {
+    let secrets = config.secrets.iter().map(|(key, secret)| (key.clone(), secret.expose().into()));
+    config.vars.clone().into_iter().chain(secrets).collect()
+}
+
 #[test]
 fn jsonc_with_comments_and_trailing_commas() {
     let folder = folder(&[
@@ -75,7 +81,7 @@ fn jsonc_with_comments_and_trailing_commas() {
     assert_eq!(config.rules[0].globs, ["**/*.html"]);
     assert!(config.rules[0].fallthrough);
     assert_eq!(
-        config.env_json(),
+        env_of(&config),
         json!({
             "GREETING": "from .dev.vars", "COUNT": 3, "BIG": 1e3,
             "NESTED": { "list": [1, null, true] }, "TOKEN": "s3cr#t",
@@ -108,7 +114,7 @@ fn toml_means_the_same() {
     let folder = folder(&[("wrangler.toml", toml), ("entry.py", "")]);
     let config = load(&folder, None);
     assert_eq!(
-        config.env_json(),
+        env_of(&config),
         json!({ "GREETING": "hello", "SINCE": "2026-01-01", "RATIO": 0.5, "MASK": 255, "NESTED": { "list": [1, true] } })
     );
     assert_eq!(config.limits.cpu_ms, Some(50));
@@ -155,13 +161,13 @@ fn an_environment_takes_over_what_wrangler_lets_it() {
     assert_eq!(config.name, "hello-staging");
     assert_eq!(config.main, Path::new("entry.py"));
     assert_eq!(config.limits.cpu_ms, Some(10));
-    assert_eq!(config.env_json(), json!({ "STAGE": "staging", "KEY": "staging" }));
+    assert_eq!(env_of(&config), json!({ "STAGE": "staging", "KEY": "staging" }));
     assert_eq!(config.unused_keys, ["assets", "env.staging.d1_databases"]);
 
     let config = load(&folder, Some("production"));
     assert_eq!((config.name.as_str(), config.limits.cpu_ms), ("prod", Some(50)));
     assert_eq!(config.main, Path::new("other.py"));
-    assert_eq!(config.env_json(), json!({ "KEY": "common", "ONLY_COMMON": "1" }));
+    assert_eq!(env_of(&config), json!({ "KEY": "common", "ONLY_COMMON": "1" }));
     insta::assert_snapshot!(shorten(folder.path(), &config.warnings.join("\n")), @"wrangler.jsonc:3:15: `vars` is not taken over by environments; write `env.production.vars` too");
 
     insta::assert_snapshot!(refused(&folder, Some("stagin")), @r"
@@ -410,7 +416,7 @@ fn settings_of_our_own() {
     assert_eq!(all.taipan.secrets_at_import, SecretsAtImport::All);
     let folder = with(r#"{ "secrets_at_import": ["KYE"] }"#);
     let warned = load(&folder, None);
-    insta::assert_snapshot!(shorten(folder.path(), &warned.warnings.join("\n")), @"wrangler.jsonc:1:95: `taipan.secrets_at_import` names a secret that has no value: `KYE`");
+    insta::assert_snapshot!(shorten(folder.path(), &warned.warnings.join("\n")), @"wrangler.jsonc:1:93: `taipan.secrets_at_import` names a secret that has no value: `KYE`");
     for taipan in [
         r#"{ "isolates": { "min": 4, "max": 3 } }"#,
         r#"{ "isolates": { "mx": 3 } }"#,

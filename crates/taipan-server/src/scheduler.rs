@@ -10,8 +10,8 @@ use crate::clock::Clock;
 use crate::executor::Executor;
 use crate::pool::Pool;
 
-/// An isolate's mappings: its memory, guard regions and the runs of pages of its snapshot.
-const MAPPINGS_PER_ISOLATE: usize = 64;
+/// An isolate's mappings: its memory, guard regions and the runs of pages of its snapshot. A small Worker has 23.
+const MAPPINGS_PER_ISOLATE: usize = 40;
 
 /// Mappings that the process needs for itself.
 const OTHER_MAPPINGS: usize = 2048;
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn the_scarcer_resource_limits() {
         let cap = IsolateCap::of(Some(65530), Some(24 << 30));
-        assert_eq!(cap, IsolateCap { isolates: 991, reason: CapReason::Mappings { limit: 65530 } });
+        assert_eq!(cap, IsolateCap { isolates: 1587, reason: CapReason::Mappings { limit: 65530 } });
         assert!(cap.advice().contains("sysctl -w vm.max_map_count=262120"), "{}", cap.advice());
         let cap = IsolateCap::of(Some(1 << 20), Some(1 << 30));
         assert_eq!(cap, IsolateCap { isolates: 128, reason: CapReason::Memory });

@@ -46,10 +46,11 @@ impl Pool {
     }
 
     fn needs_more(&self, state: &State) -> bool {
-        let (mut coming, mut running) = (0, 0);
+        let (mut starting, mut coming, mut running) = (0, 0, 0);
         for seat in state.seats.values() {
             match seat.phase {
-                Phase::Starting | Phase::Scheduled | Phase::Idle { .. } => coming += 1,
+                Phase::Starting => starting += 1,
+                Phase::Scheduled | Phase::Idle { .. } => coming += 1,
                 Phase::Running => running += 1,
                 Phase::Blocked => {}
             }
@@ -63,16 +64,23 @@ impl Pool {
         if state.seats.len() >= self.options.max {
             return false;
         }
+        // More at a time would only take the cores from each other.
+        if starting >= self.scheduler.cores {
+            return false;
+        }
         if state.retire_at.is_none() && !state.dies_alone && state.seats.len() < self.options.min {
             return true;
         }
         let Some(oldest) = state.queue.front() else { return false };
+        if starting + coming > 0 {
+            // It may be able to take them all; if it cannot, it says so by blocking, or they wait for too long.
+            return false;
+        }
         if running == 0 {
-            // No more at a time than there are cores to start them.
-            return coming < state.queue.len().min(self.scheduler.cores);
+            return true;
         }
         let stall = if running < self.scheduler.cores { STALL } else { CROWDED_STALL };
-        coming == 0 && oldest.since.elapsed() >= stall
+        oldest.since.elapsed() >= stall
     }
 
     /// Has the clock see to growth before long.
@@ -107,8 +115,8 @@ impl Pool {
                     if let Some(progress) = &state.progress {
                         progress.send_replace(Started::Ready { took: begun.elapsed() });
                     }
-                    self.grow(&mut state);
                 }
+                self.grow(&mut state);
                 drop(state);
                 self.run(id);
             }
@@ -128,6 +136,7 @@ impl Pool {
                 } else {
                     Default::default()
                 };
+                self.grow(&mut state);
                 self.finish_if_done(&mut state);
                 drop(state);
                 for fetch in waiting {
