@@ -78,12 +78,15 @@ impl Runtime {
             let mut name = blake3::Hasher::new();
             name.update(&self.main().name).update(&self.engine_module().name);
             name.update(taipan_guest::BUNDLE_JS.as_bytes());
-            self.hash_files(&mut name);
+            name.update(self.release_digest().as_bytes());
+            for (path, content) in taipan_guest::PYTHON {
+                name.update(path.as_bytes()).update(&[0]).update(blake3::hash(content).as_bytes());
+            }
             format!("base-{}", name.finalize().to_hex())
         })
     }
 
-    fn base_path(&self) -> PathBuf {
+    pub(crate) fn base_path(&self) -> PathBuf {
         self.cache_dir().join(format!("{}.snapshot", self.base_name()))
     }
 

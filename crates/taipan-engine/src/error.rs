@@ -8,6 +8,9 @@ use thiserror::Error;
 /// A runtime could not be prepared.
 #[derive(Debug, Error)]
 pub enum RuntimeError {
+    /// The release's files cannot be had; the error is that of [`crate::RuntimeFiles::folder`].
+    #[error(transparent)]
+    Files(Box<dyn std::error::Error + Send + Sync>),
     /// A file of the release is missing or unreadable.
     #[error("cannot read runtime file: {}", path.display())]
     Read {

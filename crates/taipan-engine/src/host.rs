@@ -1,5 +1,6 @@
 //! What the embedder gives an isolate and gets from it.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -126,13 +127,18 @@ pub struct IsolateOptions {
 }
 
 /// The files of one Pyodide release, as unpacked from its package.
-#[derive(Clone, Debug)]
 pub struct RuntimeFiles {
     /// The release, such as `314.0.7`.
     pub version: String,
-    /// Folder with `pyodide.mjs`, `pyodide.asm.mjs`, `pyodide.asm.wasm`, `python_stdlib.zip`, `pyodide-lock.json`.
-    pub folder: PathBuf,
+    /// Says what is in the files: where the content differs, so does this.
+    pub digest: String,
+    /// Gives the folder with `pyodide.mjs`, `pyodide.asm.mjs`, `pyodide.asm.wasm`, `python_stdlib.zip` and
+    /// `pyodide-lock.json`. Only asked while compiled code or the base snapshot is missing.
+    pub folder: Box<FolderOf>,
 }
+
+/// Finds a folder, or fetches what belongs into it.
+pub type FolderOf = dyn Fn() -> Result<PathBuf, Box<dyn Error + Send + Sync>> + Send + Sync;
 
 /// A step of preparing a runtime that takes seconds, for a progress display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

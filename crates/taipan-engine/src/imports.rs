@@ -227,7 +227,8 @@ fn module_new(mut c: C<'_>, at: u32, length: u32, error: u32) -> Result<i32> {
     let guest = guest(&c)?;
     let bytes = guest.bytes(&c, at, length)?.to_vec();
     let runtime = c.data().runtime.clone();
-    if runtime.is_main_stub(&bytes) {
+    // The main module is instantiated at boot, and there is a snapshot after that.
+    if c.data().frozen.is_none() && runtime.files().map_err(wasmtime::Error::new)?.is_main_stub(&bytes) {
         return Ok(0);
     }
     match runtime.side_module(&bytes) {
@@ -280,20 +281,17 @@ fn exception_arg(mut c: C<'_>, number: u32, index: u32, out: u32) -> Result<i32>
 fn read_file(mut c: C<'_>, at: u32, length: u32, out: u32) -> Result<i32> {
     let guest = guest(&c)?;
     let path = guest.text(&c, at, length)?;
-    let runtime = c.data().runtime.clone();
-    if let Some(bytes) = runtime.file(&path) {
-        guest.place_block(&mut c, bytes, out)?;
-        return Ok(1);
-    }
     let source = path
         .strip_prefix(crate::link::SOURCES)
         .and_then(|path| c.data().sources.iter().find(|s| s.path == path))
         .map(|s| s.content.clone());
-    match source {
-        Some(content) => {
-            guest.place_block(&mut c, &content, out)?;
-            Ok(1)
-        }
+    if let Some(content) = source {
+        guest.place_block(&mut c, &content, out)?;
+        return Ok(1);
+    }
+    let runtime = c.data().runtime.clone();
+    match runtime.files().map_err(wasmtime::Error::new)?.get(&path) {
+        Some(bytes) => guest.place_block(&mut c, bytes, out).map(|()| 1),
         None => Ok(0),
     }
 }

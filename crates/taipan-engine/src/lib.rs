@@ -26,10 +26,12 @@ mod spares;
 mod state;
 mod stop;
 mod stub;
+mod view;
 
 pub use error::{BootError, IsolateError, RuntimeError};
 pub use host::{
-    CompileStep, Event, IsolateOptions, OpReply, Ops, RuntimeFiles, RuntimeOptions, Source, Turn, WorkerCode,
+    CompileStep, Event, FolderOf, IsolateOptions, OpReply, Ops, RuntimeFiles, RuntimeOptions, Source, Turn,
+    WorkerCode,
 };
 pub use isolate::{Isolate, STACK_SIZE};
 pub use runtime::Runtime;

@@ -16,7 +16,7 @@ use crate::isolate::STACK_SIZE;
 use crate::link::Links;
 use crate::snapshot::{Digest, Image};
 use crate::stub::stub_of;
-use crate::{CompileStep, RuntimeError, RuntimeOptions, Snapshot};
+use crate::{CompileStep, RuntimeError, RuntimeFiles, RuntimeOptions, Snapshot};
 
 /// What guest code may use of [`STACK_SIZE`]; the rest is the host's, which runs above every guest call.
 const WASM_STACK: usize = STACK_SIZE / 4 * 3;
@@ -38,14 +38,13 @@ pub struct Runtime {
     engine: Engine,
     cache: CodeCache,
     main: Arc<Code>,
-    main_stub: Arc<[u8]>,
     links: Links,
     engine_module: Arc<Code>,
     engine_layout: Dylink,
-    files: HashMap<String, Arc<[u8]>>,
+    release: RuntimeFiles,
+    files: OnceLock<Files>,
     ticker: Ticker,
     side_modules: Mutex<HashMap<CodeName, Arc<Code>>>,
-    version: String,
     cache_dir: PathBuf,
     progress: Box<dyn Fn(CompileStep) + Send + Sync>,
     base: Mutex<Option<Arc<Snapshot>>>,
@@ -64,20 +63,11 @@ impl Runtime {
         keep_large_blocks_lazy();
         let engine = new_engine()?;
         let cache = CodeCache::open(&options.cache_dir, &engine)?;
-        let mut files = HashMap::new();
-        for name in FILES {
-            files.insert(format!("{FILES_ROOT}{name}"), read(&options.files.folder.join(name))?.into());
-        }
-        for (name, content) in taipan_guest::PYTHON {
-            files.insert(format!("{PYTHON_ROOT}{name}"), Arc::from(*content));
-        }
-        let main_wasm = read(&options.files.folder.join(MAIN_FILE))?;
-        let main_stub: Arc<[u8]> = stub_of(&main_wasm).into();
-        files.insert(format!("{FILES_ROOT}{MAIN_FILE}"), main_stub.clone());
-
-        let main = cache.get(&engine, cache.name(&recipe("main"), &main_wasm), || {
+        let release = options.files;
+        let main = cache.get(&engine, cache.name(&recipe("main"), release.digest.as_bytes()), || {
+            let wasm = read(&folder_of(&release)?.join(MAIN_FILE))?;
             (options.progress)(CompileStep::Compiling);
-            let code = compile(&engine, MAIN_FILE, &main_wasm, &Options::main())?;
+            let code = compile(&engine, MAIN_FILE, &wasm, &Options::main())?;
             (options.progress)(CompileStep::Compiled);
             Ok(code)
         })?;
@@ -90,29 +80,33 @@ impl Runtime {
             .ok_or_else(|| module_error("engine.wasm", "it is not a side module"))?;
         let links = Links::new(&engine, &main.module).map_err(|e| module_error(MAIN_FILE, e))?;
         let ticker = Ticker::start(&engine).map_err(|e| module_error("epoch ticker", e))?;
-        Ok(Arc::new(Self {
+        let runtime = Self {
             engine,
             cache,
             main,
-            main_stub,
             links,
             engine_module,
             engine_layout,
-            files,
+            release,
+            files: OnceLock::new(),
             ticker,
             side_modules: Mutex::default(),
-            version: options.files.version,
             cache_dir: options.cache_dir,
             progress: options.progress,
             base: Mutex::default(),
             images: Mutex::default(),
             base_name: OnceLock::new(),
-        }))
+        };
+        if !runtime.base_path().exists() {
+            // Needed soon: who asks for a runtime hears best why there is none.
+            runtime.files()?;
+        }
+        Ok(Arc::new(runtime))
     }
 
     /// The release, such as `314.0.7`.
     pub fn version(&self) -> &str {
-        &self.version
+        &self.release.version
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -123,9 +117,18 @@ impl Runtime {
         &self.main
     }
 
-    /// Whether these bytes are what guest JavaScript reads as the main module.
-    pub(crate) fn is_main_stub(&self, wasm: &[u8]) -> bool {
-        *wasm == *self.main_stub
+    /// Says what is in the release's files.
+    pub(crate) fn release_digest(&self) -> &str {
+        &self.release.digest
+    }
+
+    /// The files that guest JavaScript may read.
+    pub(crate) fn files(&self) -> Result<&Files, RuntimeError> {
+        if let Some(files) = self.files.get() {
+            return Ok(files);
+        }
+        let files = Files::read(&folder_of(&self.release)?)?;
+        Ok(self.files.get_or_init(|| files))
     }
 
     pub(crate) fn links(&self) -> &Links {
@@ -142,11 +145,6 @@ impl Runtime {
 
     pub(crate) fn ticker(&self) -> &Ticker {
         &self.ticker
-    }
-
-    /// A file that guest JavaScript may read.
-    pub(crate) fn file(&self, path: &str) -> Option<&[u8]> {
-        self.files.get(path).map(AsRef::as_ref)
     }
 
     /// The compiled form of a module that a guest has loaded; all isolates share it.
@@ -209,19 +207,44 @@ impl Runtime {
         &self.base_name
     }
 
-    /// Adds all that guest code can read to a digest.
-    pub(crate) fn hash_files(&self, digest: &mut blake3::Hasher) {
-        let mut files: Vec<_> = self.files.iter().collect();
-        files.sort();
-        for (path, content) in files {
-            digest.update(path.as_bytes()).update(&[0]).update(blake3::hash(content).as_bytes());
-        }
-    }
-
     /// The key that authenticates this installation's files.
     pub(crate) fn key(&self) -> &[u8; 32] {
         self.cache.key()
     }
+}
+
+/// What guest JavaScript may read.
+pub(crate) struct Files {
+    by_path: HashMap<String, Arc<[u8]>>,
+    main_stub: Arc<[u8]>,
+}
+
+impl Files {
+    fn read(folder: &Path) -> Result<Self, RuntimeError> {
+        let mut by_path = HashMap::new();
+        for name in FILES {
+            by_path.insert(format!("{FILES_ROOT}{name}"), read(&folder.join(name))?.into());
+        }
+        for (name, content) in taipan_guest::PYTHON {
+            by_path.insert(format!("{PYTHON_ROOT}{name}"), Arc::from(*content));
+        }
+        let main_stub: Arc<[u8]> = stub_of(&read(&folder.join(MAIN_FILE))?).into();
+        by_path.insert(format!("{FILES_ROOT}{MAIN_FILE}"), main_stub.clone());
+        Ok(Self { by_path, main_stub })
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Option<&[u8]> {
+        self.by_path.get(path).map(AsRef::as_ref)
+    }
+
+    /// Whether these bytes are what guest JavaScript reads as the main module.
+    pub(crate) fn is_main_stub(&self, wasm: &[u8]) -> bool {
+        *wasm == *self.main_stub
+    }
+}
+
+fn folder_of(release: &RuntimeFiles) -> Result<PathBuf, RuntimeError> {
+    (release.folder)().map_err(RuntimeError::Files)
 }
 
 /// An instance has half a megabyte of tables of which it touches a tenth. Wasmtime asks for them zeroed, which costs nothing

@@ -138,7 +138,7 @@ fn request(server: &mut Server, step: &RequestStep, worker: &Path) -> Result<()>
     let request = to_request(step, worker)?;
     let port = server.port();
     let log_start = server.log.len();
-    let memory_before = server.resident_bytes()?;
+    let memory_before = server.private_bytes()?;
     let start = Instant::now();
     if let Some(text) = &step.interrupt_when_logged {
         thread::scope(|scope| {
@@ -174,7 +174,7 @@ fn request(server: &mut Server, step: &RequestStep, worker: &Path) -> Result<()>
         bail!("expected it within {bound:?}, took {took:?}");
     }
     if let Some(bound) = step.memory_growth_max_mib {
-        let growth = server.resident_bytes()?.saturating_sub(memory_before);
+        let growth = server.private_bytes()?.saturating_sub(memory_before);
         if growth > bound << 20 {
             bail!("expected memory to grow by {bound} MiB at most, grew by {} MiB", growth >> 20);
         }

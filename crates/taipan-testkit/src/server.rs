@@ -201,13 +201,19 @@ impl Server {
         self.port
     }
 
-    /// Its resident memory, in bytes.
-    pub fn resident_bytes(&self) -> Result<u64> {
-        let status =
-            fs_err::read_to_string(Path::new("/proc").join(self.child.id().to_string()).join("status"))?;
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kib: u64 =
-            line.trim().trim_end_matches("kB").trim_end().parse().context("VmRSS is not a number")?;
+    /// The memory that is its own, in bytes. What isolates share, they would each count as resident.
+    pub fn private_bytes(&self) -> Result<u64> {
+        let process = Path::new("/proc").join(self.child.id().to_string());
+        let rollup = fs_err::read_to_string(process.join("smaps_rollup"))?;
+        let mut kib = 0;
+        for line in rollup.lines() {
+            let Some((_, size)) = line.split_once(':').filter(|(name, _)| name.starts_with("Private_"))
+            else {
+                continue;
+            };
+            let size = size.trim().trim_end_matches("kB").trim_end();
+            kib += size.parse::<u64>().context("smaps_rollup has a size that is no number")?;
+        }
         Ok(kib << 10)
     }
 

@@ -34,10 +34,10 @@ use std::sync::Arc;
 use fs_err as fs;
 
 use super::image::{self, Digest, Extent, Image, Layer, PAGE, Run};
-use super::view::View;
 use super::{Frozen, Snapshot, SnapshotError};
 use crate::runtime::Runtime;
 use crate::state::count;
+use crate::view::View;
 
 const MAGIC: &[u8; 8] = b"taipan\0S";
 const VERSION: u32 = 2;
@@ -141,7 +141,7 @@ pub(super) fn open(
     };
     let mut hasher = blake3::Hasher::new_keyed(runtime.key());
     hasher.update(bytes.get(..DIGEST.start).unwrap_or_default());
-    hasher.update(bytes.get(DIGEST.end..).unwrap_or_default());
+    hasher.update_rayon(bytes.get(DIGEST.end..).unwrap_or_default());
     // The comparison takes the same time wherever the first difference is.
     if hasher.finalize() != blake3::Hash::from_bytes(digest) {
         return Err(refused("its digest does not fit"));

@@ -16,8 +16,8 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
 use wasmtime::{Memory, Result, Store};
 
 use super::Frozen;
-use super::view::View;
 use crate::state::{State, count};
+use crate::view::View;
 
 pub(super) const PAGE: usize = 4096;
 

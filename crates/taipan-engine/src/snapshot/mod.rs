@@ -8,7 +8,6 @@ mod file;
 mod image;
 mod restore;
 mod take;
-mod view;
 
 use std::collections::HashMap;
 use std::path::Path;

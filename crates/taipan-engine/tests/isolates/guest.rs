@@ -53,7 +53,11 @@ pub(crate) fn new_runtime(cache_dir: PathBuf) -> Arc<Runtime> {
         pyodide::obtain(release(), &cache, &pyodide::Source::Npm, &Silent).unwrap()
     });
     Runtime::new(RuntimeOptions {
-        files: RuntimeFiles { version: release().version.into(), folder: folder.clone() },
+        files: RuntimeFiles {
+            version: release().version.into(),
+            digest: release().tarball.sha256.into(),
+            folder: Box::new(|| Ok(folder.clone())),
+        },
         cache_dir,
         progress: Box::new(|_| ()),
     })

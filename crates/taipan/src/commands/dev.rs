@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use taipan_engine::{CompileStep, Runtime, RuntimeFiles, RuntimeOptions, Spares};
+use taipan_engine::{CompileStep, Runtime, RuntimeError, RuntimeFiles, RuntimeOptions, Spares};
 use taipan_packages::pyodide::{self, ObtainError, Progress as _};
 use taipan_server::{Ingress, Problem, Scheduler, Slot, Started, Worker, boot_isolate};
 use tokio::sync::oneshot;
@@ -188,13 +188,18 @@ const SPARES: usize = 2;
 async fn prepare(settings: DevSettings, release: &'static str) -> Result<Arc<Spares>> {
     spawn_blocking(move || {
         let progress = Arc::new(Progress::new());
-        let folder = pyodide::release(release)
-            .and_then(|release| pyodide::obtain(release, &settings.cache, &settings.pyodide, &*progress))
-            .map_err(|e| hinted(e, ObtainError::hint))?;
-        let shown = progress.clone();
+        let release = pyodide::release(release).map_err(|e| hinted(e, ObtainError::hint))?;
+        let cache_dir = settings.cache.folder().to_owned();
+        let (shown, obtaining) = (progress.clone(), progress);
         let options = RuntimeOptions {
-            files: RuntimeFiles { version: release.to_owned(), folder },
-            cache_dir: settings.cache.folder().to_owned(),
+            files: RuntimeFiles {
+                version: release.version.to_owned(),
+                digest: release.tarball.sha256.to_owned(),
+                folder: Box::new(move || {
+                    Ok(pyodide::obtain(release, &settings.cache, &settings.pyodide, &*obtaining)?)
+                }),
+            },
+            cache_dir,
             progress: Box::new(move |step| match step {
                 CompileStep::Compiling => {
                     shown.start("Compiling the Python runtime (once per machine)", None)
@@ -203,7 +208,14 @@ async fn prepare(settings: DevSettings, release: &'static str) -> Result<Arc<Spa
                 CompileStep::Compiled | CompileStep::Started => shown.finish(),
             }),
         };
-        Ok(Arc::new(Spares::new(Runtime::new(options)?, SPARES)))
+        let runtime = Runtime::new(options).map_err(|error| match error {
+            RuntimeError::Files(source) => match source.downcast() {
+                Ok(error) => hinted(*error, ObtainError::hint),
+                Err(source) => anyhow!(source),
+            },
+            other => other.into(),
+        })?;
+        Ok(Arc::new(Spares::new(runtime, SPARES)))
     })
     .await?
 }

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// A whole file, mapped for reading.
-pub(super) struct View {
+pub(crate) struct View {
     start: NonNull<u8>,
     length: usize,
 }
@@ -18,8 +18,8 @@ unsafe impl Send for View {}
 unsafe impl Sync for View {}
 
 impl View {
-    /// Maps the file. It must not be changed or truncated afterwards; snapshots are only ever replaced, by renaming.
-    pub(super) fn of(file: &File) -> io::Result<Self> {
+    /// Maps the file. It must not be changed or truncated afterwards; ours are only ever replaced, by renaming.
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
         let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
         // SAFETY: a new mapping at an address of the system's choice touches no memory of ours.
         let start =
@@ -28,7 +28,7 @@ impl View {
         Ok(Self { start, length })
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: `length` bytes from `start` on are mapped and readable for as long as `self` lives, and nobody writes to
         // the file (see `of`).
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
