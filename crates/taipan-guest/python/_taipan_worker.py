@@ -391,6 +391,23 @@ def refresh() -> None:
     workers._snapshots.thaw(_log_failure)
 
 
+#: The event loop and the task of each `run_sync` that waits, the innermost last.
+_blocked: list[tuple[Any, Any]] = []
+
+
+def enter_blocking() -> None:
+    """Called when a `run_sync` begins to wait: other tasks run in the meantime, and asyncio allows one at a time."""
+    loop = asyncio._get_running_loop()
+    task = None if loop is None else asyncio.tasks._swap_current_task(loop, None)  # type: ignore[attr-defined]
+    _blocked.append((loop, task))
+
+
+def leave_blocking() -> None:
+    loop, task = _blocked.pop()
+    if loop is not None:
+        asyncio.tasks._swap_current_task(loop, task)  # type: ignore[attr-defined]
+
+
 def can_block() -> bool:
     """Whether `run_sync` works in what JavaScript calls directly."""
     return bool(can_run_sync())

@@ -5,6 +5,7 @@
  * runs, so "instantiating" it here means binding the glue's functions to its imports and wrapping its exports.
  * Side modules are compiled by the host for real.
  */
+import { applyWithoutSwitching, suspension } from "./suspend";
 import type { Host } from "../host";
 import { customSections, trampolineSignature } from "./binary";
 
@@ -27,8 +28,6 @@ const TYPE_OF: Record<string, ValueKind> = { i: "i32", j: "i64", f: "f32", d: "f
 const CODE_OF: Partial<Record<string, string>> = { i32: "i", i64: "j", f32: "f", f64: "d" };
 const KIND_NAME: Record<Kind, string> = { f: "function", g: "global", t: "table", m: "memory", x: "tag" };
 const MAIN = 0;
-/** Imports whose answer the glue does not know: waiting is possible everywhere (see `suspend.ts`). */
-const OURS: Record<string, Function | undefined> = { can_run_sync_js: () => 1 };
 /** The glue's functions by which Python calls JavaScript functions. */
 const CALLERS = new Set(["JsvFunction_CallBound", "JsvFunction_Call_OneArg", "JsvFunction_Construct"]);
 
@@ -208,7 +207,7 @@ export function installWebAssembly(H: Host): void {
   function bindMain(imports: Imports): Record<string, unknown> {
     const main = ask({ op: "main" });
     for (const { module, name, kind, handle, signature } of main.imports) {
-      const value = OURS[name] ?? imports[module]?.[name];
+      const value = suspension[name] ?? imports[module]?.[name];
       if (kind === "f") {
         if (typeof value !== "function") throw new LinkError(`import ${module}.${name} is not a function`);
         H.bindImport(handle, value, signature, CALLERS.has(name));
@@ -220,7 +219,9 @@ export function installWebAssembly(H: Host): void {
     // The value that C code returns for "an exception is pending".
     const marker = (imports["env"]?.["Jsv_GetError_import"] as (() => unknown) | undefined)?.();
     if (typeof marker === "symbol") H.setErrorMarker(marker);
-    return wrapExports(main.exports);
+    const exports = wrapExports(main.exports);
+    applyWithoutSwitching(exports, H);
+    return exports;
   }
 
   class Instance {

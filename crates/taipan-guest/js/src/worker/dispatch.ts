@@ -4,6 +4,7 @@
  * The border to Python is the expensive part, so a request crosses it as a number, a method and a URL, and the usual
  * response crosses back as one string. `Request` and `Response` objects exist only for those who ask for them.
  */
+import { blocking } from "../wasm/suspend";
 import type { FieldIn, FieldOut, Host } from "../host";
 import type { AbortController } from "../web/abort";
 import type { Request, Response, WebInternals } from "../web/index";
@@ -287,6 +288,8 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       sys.path.insert(0, folder);
       sys.destroy();
       module = py.pyimport("_taipan_worker");
+      blocking.enter = module.enter_blocking;
+      blocking.leave = module.leave_blocking;
     },
     async load(py, { main, root, envJson, withheld, globalHandlers }) {
       isPromising = Boolean(py._module.jspiSupported) && !module.can_block();
