@@ -30,6 +30,7 @@ pub(crate) mod event {
     pub(crate) const HUNG: i32 = 8;
     pub(crate) const UNLOAD: i32 = 9;
     pub(crate) const PENDING: i32 = 10;
+    pub(crate) const LOAD_PACKAGES: i32 = 11;
 }
 
 /// The shim's `OP_…`.

@@ -16,7 +16,8 @@ use crate::snapshot::{self, Image, Snapshot};
 use crate::state::{Guest, State, count};
 use crate::stop::{Stop, explain};
 use crate::{
-    BootError, Event, IsolateError, IsolateOptions, Ops, Runtime, SnapshotError, Turn, WorkerCode, references,
+    BootError, Event, IsolateError, IsolateOptions, Ops, Runtime, SnapshotError, Source, Turn, WorkerCode,
+    references,
 };
 
 /// The stack that a thread must have to call the functions of [`Isolate`]; guest calls nest on it. Only
@@ -54,6 +55,13 @@ struct Load<'a> {
     global_handlers: bool,
 }
 
+/// And of the packages that it will import.
+#[derive(Serialize)]
+struct LoadPackages<'a> {
+    sources: Vec<&'a str>,
+    imports: &'a [String],
+}
+
 impl Isolate {
     /// Starts JavaScript and Python; no Worker is loaded. Takes seconds of CPU: see [`Runtime::base`].
     pub fn boot(runtime: &Arc<Runtime>, options: IsolateOptions) -> Result<Self, IsolateError> {
@@ -84,15 +92,31 @@ impl Isolate {
     pub fn load(&mut self, worker: WorkerCode) -> Result<(), BootError> {
         let load = Load {
             main: &worker.main,
-            sources: worker.sources.iter().map(|s| s.path.as_str()).collect(),
+            sources: paths(&worker.sources),
             env_json: &worker.env_json,
             withheld: &worker.withheld,
             global_handlers: worker.global_handlers,
         };
+        self.ask_to_load(event::LOAD, &load, worker.sources.clone())
+    }
+
+    /// Imports modules of packages, whose files are `sources`, before there is a Worker: what is frozen then, Workers with
+    /// the same packages share.
+    pub fn load_packages(&mut self, sources: Vec<Source>, imports: &[String]) -> Result<(), BootError> {
+        let load = LoadPackages { sources: paths(&sources), imports };
+        self.ask_to_load(event::LOAD_PACKAGES, &load, sources.clone())
+    }
+
+    fn ask_to_load(
+        &mut self,
+        event: i32,
+        question: &impl Serialize,
+        sources: Vec<Source>,
+    ) -> Result<(), BootError> {
         let runtime = self.store.data().runtime.clone();
         let _turn = runtime.ticker().turn();
-        self.store.data_mut().sources = worker.sources.clone();
-        let loaded = self.ask_to_start(event::LOAD, &load);
+        self.store.data_mut().sources = sources;
+        let loaded = self.ask_to_start(event, question);
         // Python has copies of them now.
         self.store.data_mut().sources = vec![];
         loaded?.map_err(|report_json| BootError::Worker { report_json })
@@ -267,6 +291,10 @@ impl Prepared {
         isolate.thaw(env_json)?;
         Ok(isolate)
     }
+}
+
+fn paths(sources: &[Source]) -> Vec<&str> {
+    sources.iter().map(|s| s.path.as_str()).collect()
 }
 
 fn new_store(

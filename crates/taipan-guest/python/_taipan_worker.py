@@ -31,6 +31,9 @@ import workers._snapshots
 from workers import Context, DurableObject, Request, Response, WorkerEntrypoint, WorkflowEntrypoint, env
 from workers._body import js_kind
 
+#: The folder of the packages that were vendored with the Worker.
+_PACKAGES = "python_modules"
+
 _EVENTS = ("fetch", "alarm", "scheduled", "trace", "queue", "pubsub")
 _BRIDGE = ("body", "cf", "complete", "headers", "hold", "read", "release", "request")
 _BASES = (WorkerEntrypoint, DurableObject, WorkflowEntrypoint)
@@ -290,7 +293,8 @@ def _import(main: str, root: str) -> ModuleType:
         message = f"the main module has the name of a module that Python needs: {main}"
         raise _ReportedError(reports.plain("startup", "ImportError", message, "rename it, for example to entry.py"))
     # The Worker's own modules come first, then the packages that were vendored with it.
-    sys.path[:0] = [os.path.dirname(path), os.path.join(root, "python_modules")]
+    packages = os.path.join(root, _PACKAGES)
+    sys.path[:] = [os.path.dirname(path), packages, *(folder for folder in sys.path if folder != packages)]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -321,6 +325,21 @@ def _kind(error: BaseException) -> str:
     if isinstance(error, ImportError):
         return "import"
     return "startup"
+
+
+def import_packages(root: str, names_json: str) -> str | None:
+    """Imports modules before the Worker, which may not mind when: it imports them first of all."""
+    sys.path.insert(0, os.path.join(root, _PACKAGES))
+    importlib.invalidate_caches()
+    try:
+        for name in json.loads(names_json):
+            importlib.import_module(name)
+    except BaseException as error:
+        # The Worker meets it again, and can say where.
+        return reports.to_json(reports.describe(error, _kind(error)))
+    finally:
+        _flush()
+    return None
 
 
 def load(

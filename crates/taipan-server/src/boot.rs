@@ -1,8 +1,8 @@
 //! How a Worker's isolates come into being. Everything that starts one goes through [`boot_isolate`].
 //!
 //! ```text
-//! base snapshot ──▶ module scope ──▶ Worker's snapshot ──▶ isolate
-//!   (machine)         (once)         (file, by digest)      (each)
+//! base snapshot ──▶ packages' snapshot ──▶ module scope ──▶ Worker's snapshot ──▶ isolate
+//!   (machine)       (file, by digest)        (once)         (file, by digest)      (each)
 //! ```
 //! The Worker's snapshot is named after everything that module scope could see. So it is found again by the next process, and
 //! what can be seen must not be secret: secrets come when an isolate is made from the snapshot. A Worker that reads them at
@@ -21,9 +21,13 @@ use taipan_engine::{
     WorkerCode,
 };
 
+use crate::imports;
 use crate::store::SnapshotStore;
 use crate::worker::{Boot, Fault, Guest};
 use crate::{Console, Problem};
+
+/// Where the packages are that were vendored with a Worker.
+pub(crate) const PACKAGES: &str = "python_modules/";
 
 /// One version of a Worker: its files and settings.
 #[derive(Clone, Debug)]
@@ -73,14 +77,19 @@ impl WorkerSpec {
         names.cloned().collect()
     }
 
-    fn code(&self, env_json: String) -> WorkerCode {
+    fn code(&self, env_json: String, sources: Vec<Source>) -> WorkerCode {
         WorkerCode {
-            sources: self.sources.to_vec(),
+            sources,
             main: self.main.clone(),
             env_json,
             withheld: self.withheld(),
             global_handlers: self.global_handlers,
         }
+    }
+
+    /// The files of packages, and the others.
+    fn split(&self) -> (Vec<Source>, Vec<Source>) {
+        self.sources.iter().cloned().partition(|source| source.path.starts_with(PACKAGES))
     }
 
     /// The name of the snapshot: a digest of everything that went into it.
@@ -116,8 +125,8 @@ pub fn boot_isolate(spares: Arc<Spares>, spec: WorkerSpec, console: Arc<dyn Cons
 enum Origin {
     /// The Worker's snapshot.
     Snapshot(Arc<Snapshot>),
-    /// There is none: module scope runs in each of them.
-    ModuleScope,
+    /// There is none: module scope runs in each of them, above that of the packages if there is one.
+    ModuleScope(Option<Arc<Snapshot>>),
 }
 
 struct Image {
@@ -142,13 +151,14 @@ impl Image {
                 let options = self.options(ops());
                 Ok(self.spares.restore(&snapshot, options, &self.spec.env_json())?)
             }
-            Origin::ModuleScope => self.load(ops(), self.spec.env_json()),
+            Origin::ModuleScope(packages) => self.load(ops(), self.spec.env_json(), packages.as_deref()),
         }
     }
 
     fn make(&self, ops: &dyn Fn() -> HostOps) -> Result<Origin, BootError> {
+        let packages = self.packages(ops).map(Arc::new);
         if self.spec.secrets_at_import != SecretsAtImport::None {
-            return Ok(Origin::ModuleScope);
+            return Ok(Origin::ModuleScope(packages));
         }
         let runtime = self.spares.runtime();
         let store = SnapshotStore::new(runtime);
@@ -156,13 +166,49 @@ impl Image {
         if let Some(snapshot) = store.open(runtime, &path) {
             return Ok(Origin::Snapshot(Arc::new(snapshot)));
         }
-        let isolate = self.load(ops(), Value::Object(self.spec.early_env()).to_string())?;
-        let made = isolate.freeze(&path);
+        let env_json = Value::Object(self.spec.early_env()).to_string();
+        let made = self.load(ops(), env_json, packages.as_deref())?.freeze(&path);
         store.prune();
-        self.judge(made, path)
+        self.judge(made, path, packages)
     }
 
-    fn judge(&self, made: Result<Snapshot, SnapshotError>, path: PathBuf) -> Result<Origin, BootError> {
+    /// The snapshot in which the packages are imported that the Worker imports; `None` when it has none, or they cannot be
+    /// imported by themselves: then the Worker's own start says why.
+    fn packages(&self, ops: &dyn Fn() -> HostOps) -> Option<Snapshot> {
+        let (files, own) = self.spec.split();
+        let imports = imports::of(&self.spec.main, &own, &files);
+        if imports.is_empty() {
+            return None;
+        }
+        let runtime = self.spares.runtime();
+        let mut digest = blake3::Hasher::new();
+        for part in imports.iter().map(String::as_str).chain([runtime.base_name()]) {
+            digest.update(&part.len().to_le_bytes()).update(part.as_bytes());
+        }
+        for source in &files {
+            digest.update(&source.path.len().to_le_bytes()).update(source.path.as_bytes());
+            digest.update(&source.content.len().to_le_bytes()).update(&source.content);
+        }
+        let store = SnapshotStore::new(runtime);
+        let path = store.path(&format!("packages-{}", digest.finalize().to_hex()));
+        if let Some(snapshot) = store.open(runtime, &path) {
+            return Some(snapshot);
+        }
+        let made = || -> Result<Snapshot, BootError> {
+            let base = runtime.base().map_err(|e| IsolateError::Internal { reason: e.to_string() })?;
+            let mut isolate = self.spares.restore(&base, self.options(ops()), "{}")?;
+            isolate.load_packages(files, &imports)?;
+            Ok(isolate.freeze(&path).map_err(|e| IsolateError::Internal { reason: e.to_string() })?)
+        };
+        made().inspect_err(|error| tracing::debug!("packages have no snapshot of their own: {error:?}")).ok()
+    }
+
+    fn judge(
+        &self,
+        made: Result<Snapshot, SnapshotError>,
+        path: PathBuf,
+        packages: Option<Arc<Snapshot>>,
+    ) -> Result<Origin, BootError> {
         let why = match made {
             Ok(snapshot) => return Ok(Origin::Snapshot(Arc::new(snapshot))),
             Err(SnapshotError::Isolate(error)) => return Err(error.into()),
@@ -174,19 +220,29 @@ impl Image {
             Err(other) => {
                 // A full disk, say: slower, but no reason not to serve, nor the Worker's fault.
                 tracing::warn!("cannot write snapshot: {}: {other}", path.display());
-                return Ok(Origin::ModuleScope);
+                return Ok(Origin::ModuleScope(packages));
             }
         };
         self.console.warning(&format!(
             "this Worker cannot be kept as a snapshot, so it would be refused at deploy; here its module scope runs again \
              in each isolate: {why}"
         ));
-        Ok(Origin::ModuleScope)
+        Ok(Origin::ModuleScope(packages))
     }
 
     /// An isolate in which module scope has run.
-    fn load(&self, ops: HostOps, env_json: String) -> Result<Isolate, BootError> {
+    fn load(
+        &self,
+        ops: HostOps,
+        env_json: String,
+        packages: Option<&Snapshot>,
+    ) -> Result<Isolate, BootError> {
         let options = self.options(ops);
+        if let Some(packages) = packages {
+            let mut isolate = self.spares.restore(packages, options, "{}")?;
+            isolate.load(self.spec.code(env_json, self.spec.split().1))?;
+            return Ok(isolate);
+        }
         let runtime = self.spares.runtime();
         let mut isolate = match runtime.base() {
             Ok(base) => self.spares.restore(&base, options, "{}")?,
@@ -195,7 +251,7 @@ impl Image {
                 Isolate::boot(runtime, options)?
             }
         };
-        isolate.load(self.spec.code(env_json))?;
+        isolate.load(self.spec.code(env_json, self.spec.sources.to_vec()))?;
         Ok(isolate)
     }
 

@@ -12,6 +12,7 @@ mod boot;
 mod clock;
 mod console;
 mod executor;
+mod imports;
 mod ingress;
 mod page;
 mod pool;

@@ -23,6 +23,12 @@ export interface WorkerOptions {
   globalHandlers: boolean;
 }
 
+export interface PackageOptions {
+  sources: string[];
+  /** Modules, by their full names. */
+  imports: string[];
+}
+
 const RUNTIME = "/pyodide/";
 export const PYTHON = "/taipan/python/";
 /** Where the host has the Worker's files, and where Python sees them. */

@@ -1,5 +1,5 @@
 /** The first JavaScript of every isolate: makes the platform, then waits for the host to say what to boot. */
-import { bootPython, type BootOptions, placeSources, PYTHON, WORKER_ROOT, type WorkerOptions } from "./boot";
+import { bootPython, type BootOptions, type PackageOptions, placeSources, PYTHON, WORKER_ROOT, type WorkerOptions } from "./boot";
 import type { FieldOut, Host } from "./host";
 import { installWebAssembly } from "./wasm/api";
 import { installWeb } from "./web/index";
@@ -15,6 +15,7 @@ const EVENT_LOAD = 7;
 const EVENT_HUNG = 8;
 const EVENT_UNLOAD = 9;
 const EVENT_PENDING = 10;
+const EVENT_LOAD_PACKAGES = 11;
 
 const web = installWeb(H);
 installWebAssembly(H);
@@ -42,6 +43,11 @@ async function load(options: WorkerOptions): Promise<void> {
   H.booted(await worker.load(python, { main, root: WORKER_ROOT, envJson, withheld, globalHandlers }));
 }
 
+function loadPackages({ sources, imports }: PackageOptions): void {
+  placeSources(H, python, sources);
+  H.booted(worker.importPackages(WORKER_ROOT, imports));
+}
+
 /**
  * The isolate is about to become a snapshot: what nobody needs should not be in it, and what is in it no collector need
  * look at again.
@@ -64,6 +70,7 @@ H.onEvent((kind: number, id: number, fields: FieldOut[]) => {
     case EVENT_THAW: return worker.thaw(fields[0] as string);
     case EVENT_UNLOAD: return worker.unload(WORKER_ROOT);
     case EVENT_PENDING: return H.booted(worker.pending());
+    case EVENT_LOAD_PACKAGES: return loadPackages(JSON.parse(fields[0] as string));
     case EVENT_HUNG: return worker.failHung(id);
     default: return worker.onEvent(kind, id, fields);
   }

@@ -33,6 +33,8 @@ export interface WorkerRuntime {
   prepare(py: any, folder: string): void;
   /** Runs the Worker's main module. Gives null, or a report (JSON, as for `http.fail`) when it failed. */
   load(py: any, options: LoadOptions): Promise<string | null>;
+  /** Imports modules of the Worker's packages, whose files are below `root`. Gives null, or a report as `load` does. */
+  importPackages(root: string, names: string[]): string | null;
   /** Forgets the Worker, whose files are in `root`; another one can be loaded then. */
   unload(root: string): void;
   onEvent(kind: number, id: number, fields: FieldOut[]): void;
@@ -303,6 +305,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       fetch = loaded.fetch;
       return null;
     },
+    importPackages: (root, names) => module.import_packages(root, JSON.stringify(names)) ?? null,
     unload(root) {
       fetch?.destroy();
       python?.destroy();

@@ -1,0 +1,97 @@
+//! What a module imports from packages, as far as its text says so at first sight.
+//!
+//! Packages are imported before the Worker is loaded, so that Workers with the same packages, and one Worker before and after
+//! a save, share what that leaves in memory. Missing an import costs that sharing and nothing else, so this looks at
+//! unindented `import` and `from` lines, and does not parse.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use taipan_engine::Source;
+
+use crate::boot::PACKAGES;
+
+/// The modules of `packages` that the module at the path `main` imports, itself or through other modules of the Worker's
+/// `own`, by their full names.
+pub(crate) fn of(main: &str, own: &[Source], packages: &[Source]) -> Vec<String> {
+    let packages: BTreeSet<&str> = packages.iter().filter_map(|s| s.path.strip_prefix(PACKAGES)).collect();
+    // Python finds modules beside the main module.
+    let folder = main.rfind('/').and_then(|slash| main.get(..=slash)).unwrap_or_default();
+    let own: BTreeMap<&str, &Source> =
+        own.iter().filter_map(|s| Some((s.path.strip_prefix(folder)?, s))).collect();
+    let mut waiting: Vec<&str> = main.strip_prefix(folder).into_iter().collect();
+    let mut seen = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    while let Some(path) = waiting.pop() {
+        let Some(source) = own.get(path).filter(|_| seen.insert(path)) else { continue };
+        for module in mentioned(&String::from_utf8_lossy(&source.content)) {
+            // What is found first hides what comes later.
+            if let Some((_, path)) = find(module, |path| own.get_key_value(path).map(|(path, _)| *path)) {
+                waiting.push(path);
+            } else if let Some((name, _)) = find(module, |path| packages.get(path).copied()) {
+                names.insert(name.to_owned());
+            }
+        }
+    }
+    names.into_iter().collect()
+}
+
+/// The modules that import statements name.
+fn mentioned(text: &str) -> Vec<&str> {
+    let mut modules = vec![];
+    for line in text.lines() {
+        let statement = line.split(['#', ';', '(']).next().unwrap_or_default();
+        if let Some(list) = statement.strip_prefix("import ") {
+            // Of `a.b as c`, `a.b`.
+            modules.extend(list.split(',').filter_map(|item| item.split_whitespace().next()));
+        } else if let Some((module, _)) =
+            statement.strip_prefix("from ").and_then(|rest| rest.split_once(" import"))
+        {
+            modules.push(module.trim());
+        }
+    }
+    modules
+}
+
+/// The module, or the nearest package around it, whose file is there.
+fn find<'a, 'p>(module: &'a str, file: impl Fn(&str) -> Option<&'p str>) -> Option<(&'a str, &'p str)> {
+    let mut name = module;
+    loop {
+        let path = name.replace('.', "/");
+        let found = ["/__init__.py", ".py"].iter().find_map(|end| file(&format!("{path}{end}")));
+        if let Some(path) = found {
+            return Some((name, path));
+        }
+        name = name.rsplit_once('.')?.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(files: &[(&str, &str)]) -> Vec<Source> {
+        let source = |(path, text): &(&str, &str)| Source {
+            path: (*path).to_owned(),
+            content: std::sync::Arc::from(text.as_bytes()),
+        };
+        files.iter().map(source).collect()
+    }
+
+    #[test]
+    fn finds_what_is_there() {
+        let packages = sources(&[
+            ("python_modules/fastapi/__init__.py", ""),
+            ("python_modules/fastapi/testing.py", ""),
+            ("python_modules/six.py", ""),
+            ("python_modules/yaml/__init__.py", ""),
+            ("python_modules/app.py", ""),
+        ]);
+        let main = "import os, six as s\nfrom fastapi.testing import (\n    client)\nimport fastapi.routing # x\n\
+                    from . import own\n    import hidden\nfrom app import app\nimport src.entry";
+        let own = sources(&[("src/entry.py", main), ("src/app/__init__.py", "import yaml, entry\n")]);
+        assert_eq!(of("src/entry.py", &own, &packages), ["fastapi", "fastapi.testing", "six", "yaml"]);
+        let own = sources(&[("entry.py", "import \nfrom\nfrom  import\nimport ..\nimport os")]);
+        assert!(of("entry.py", &own, &packages).is_empty());
+        assert!(of("missing.py", &own, &packages).is_empty());
+    }
+}

@@ -1,0 +1,5 @@
+import greeting
+
+
+def greet(name):
+    return greeting.greet(name)

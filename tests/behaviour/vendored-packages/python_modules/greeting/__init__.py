@@ -1,0 +1,9 @@
+import random
+
+from .words import HELLO
+
+drawn = random.random()
+
+
+def greet(name):
+    return f"{HELLO}, {name}"
