@@ -35,5 +35,5 @@ pub use host::{
 };
 pub use isolate::{Isolate, STACK_SIZE};
 pub use runtime::Runtime;
-pub use snapshot::{Snapshot, SnapshotError};
+pub use snapshot::{LayerInfo, Snapshot, SnapshotError, SnapshotInfo, inspect};
 pub use spares::Spares;

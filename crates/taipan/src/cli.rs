@@ -19,6 +19,52 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve a Worker on this machine and reload it on save.
     Dev(DevArgs),
+    /// Look into snapshots.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
+    /// Show what is in the cache folder, or remove some of it.
+    Cache(CacheArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SnapshotCommand {
+    /// Check a snapshot's file and say what is in it.
+    Inspect(InspectArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The file, such as one of those below workers in the cache folder.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The cache folder that it belongs to [default: taipan in the user's cache folder].
+    #[arg(long, value_name = "DIR", env = EnvVars::CACHE_DIR)]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<CacheCommand>,
+    /// The cache folder [default: taipan in the user's cache folder].
+    #[arg(long, value_name = "DIR", env = EnvVars::CACHE_DIR, global = true)]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Remove what has not been used for longest. It is made again when it is needed.
+    Prune {
+        /// Keep so many MiB.
+        #[arg(long, value_name = "MIB", default_value_t = 2048, conflicts_with = "all")]
+        max_size: u64,
+        /// Remove everything but downloads.
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -27,7 +27,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,6 +47,9 @@ const BELOW: std::ops::Range<usize> = 64..96;
 const EXTENT: usize = 12;
 const RUN: usize = 8;
 
+/// An installation's key (see [`crate::cache`]).
+pub(super) type Key = [u8; 32];
+
 /// Writes the layer, atomically, and opens it.
 pub(super) fn write(
     runtime: &Runtime,
@@ -60,40 +63,13 @@ pub(super) fn write(
     let runs = Image::changes(below.map(AsRef::as_ref), memory);
     let start = (HEAD + runs.len() * EXTENT + description.len()).next_multiple_of(PAGE);
     let extents = image::place(&runs, count(start / PAGE));
-    let length = start + extents.iter().map(|e| e.pages as usize * PAGE).sum::<usize>();
-
-    let mut head = Vec::with_capacity(start);
-    head.extend_from_slice(MAGIC);
-    head.extend_from_slice(&VERSION.to_le_bytes());
-    head.extend_from_slice(&count(extents.len()).to_le_bytes());
-    head.extend_from_slice(&(description.len() as u64).to_le_bytes());
-    head.extend_from_slice(&(length as u64).to_le_bytes());
-    head.extend_from_slice(&[0; DIGEST.end - DIGEST.start]);
-    head.extend_from_slice(&below.map_or([0; 32], |b| b.digest));
-    for extent in &extents {
-        for n in [extent.memory_page, extent.file_page, extent.pages] {
-            head.extend_from_slice(&n.to_le_bytes());
-        }
-    }
-    head.extend_from_slice(&description);
-    head.resize(start, 0);
-
     let pages = || {
         extents
             .iter()
             .filter_map(|e| memory.get(e.memory_page as usize * PAGE..)?.get(..e.pages as usize * PAGE))
     };
-    let mut hasher = blake3::Hasher::new_keyed(runtime.key());
-    if let Some((before, rest)) = head.split_at_checked(DIGEST.start) {
-        hasher.update(before).update(rest.get(DIGEST.end - DIGEST.start..).unwrap_or_default());
-    }
-    pages().for_each(|p| {
-        hasher.update(p);
-    });
-    let digest: Digest = *hasher.finalize().as_bytes();
-    if let Some(place) = head.get_mut(DIGEST) {
-        place.copy_from_slice(&digest);
-    }
+    let mut head = head_of(&extents, &description, &below.map_or([0; 32], |b| b.digest), start);
+    let digest = seal(&mut head, pages(), runtime.key());
 
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io_error)?;
@@ -121,48 +97,9 @@ pub(super) fn open(
         return Err(refused("it is too short"));
     }
     let view = View::of(&file).map_err(io_error)?;
-    let bytes = view.bytes();
-    let number = |at: usize| {
-        bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes) as usize
-    };
-    if !bytes.starts_with(MAGIC) {
-        return Err(refused("it is not a snapshot"));
-    }
-    if number(8) != VERSION as usize {
-        return Err(refused("it has another version of the format"));
-    }
-    // Lengths are little-endian 64-bit numbers whose upper halves are zero in any file that we could have written.
-    if number(24) != bytes.len() || number(28) != 0 || number(20) != 0 {
-        return Err(refused("its length is wrong"));
-    }
-    let field = |range| bytes.get::<std::ops::Range<usize>>(range).and_then(|b| Digest::try_from(b).ok());
-    let (Some(digest), Some(below)) = (field(DIGEST), field(BELOW)) else {
-        return Err(refused("it is too short"));
-    };
-    let mut hasher = blake3::Hasher::new_keyed(runtime.key());
-    hasher.update(bytes.get(..DIGEST.start).unwrap_or_default());
-    hasher.update_rayon(bytes.get(DIGEST.end..).unwrap_or_default());
-    // The comparison takes the same time wherever the first difference is.
-    if hasher.finalize() != blake3::Hash::from_bytes(digest) {
-        return Err(refused("its digest does not fit"));
-    }
-
-    let table = bytes.get(HEAD..).and_then(|b| b.get(..number(12).checked_mul(EXTENT)?));
-    let table = table.ok_or_else(|| refused("it is too short"))?;
-    let extents = table
-        .as_chunks::<EXTENT>()
-        .0
-        .iter()
-        .map(|[a, b, c, d, e, f, g, h, i, j, k, l]| Extent {
-            memory_page: u32::from_le_bytes([*a, *b, *c, *d]),
-            file_page: u32::from_le_bytes([*e, *f, *g, *h]),
-            pages: u32::from_le_bytes([*i, *j, *k, *l]),
-        })
-        .collect();
-    let description = bytes.get(HEAD + table.len()..).and_then(|b| b.get(..number(16)));
-    let frozen: Frozen = description
-        .and_then(|d| postcard::from_bytes(d).ok())
-        .ok_or_else(|| refused("its description cannot be read"))?;
+    let Parts { digest, below, extents, description } = read(view.bytes(), runtime.key()).map_err(refused)?;
+    let frozen: Frozen =
+        postcard::from_bytes(description).map_err(|_| refused("its description cannot be read"))?;
     if frozen.version != runtime.version()
         || frozen.main != runtime.main().name
         || frozen.engine != runtime.engine_module().name
@@ -174,10 +111,92 @@ pub(super) fn open(
         digest => Some(layer(&digest).ok_or_else(|| refused("the layer below it has changed"))?),
     };
     let image = Image::new(below, Layer { file, view, extents }, digest, frozen);
-    if let Some(pages) = read_working_set(runtime, path, &digest) {
+    if let Some(pages) = read_working_set(runtime.key(), path, &digest) {
         image.learn(&pages);
     }
     Ok(Snapshot { image: runtime.know(image), path: path.into() })
+}
+
+/// What comes before the pages, `length` bytes long, with zeros in place of the digest.
+fn head_of(extents: &[Extent], description: &[u8], below: &Digest, length: usize) -> Vec<u8> {
+    let whole = length + extents.iter().map(|e| e.pages as usize * PAGE).sum::<usize>();
+    let mut head = Vec::with_capacity(length);
+    head.extend_from_slice(MAGIC);
+    head.extend_from_slice(&VERSION.to_le_bytes());
+    head.extend_from_slice(&count(extents.len()).to_le_bytes());
+    head.extend_from_slice(&(description.len() as u64).to_le_bytes());
+    head.extend_from_slice(&(whole as u64).to_le_bytes());
+    head.extend_from_slice(&[0; DIGEST.end - DIGEST.start]);
+    head.extend_from_slice(below);
+    for extent in extents {
+        for n in [extent.memory_page, extent.file_page, extent.pages] {
+            head.extend_from_slice(&n.to_le_bytes());
+        }
+    }
+    head.extend_from_slice(description);
+    head.resize(length, 0);
+    head
+}
+
+/// Computes the digest of the file and writes it into the head.
+fn seal<'a>(head: &mut [u8], pages: impl Iterator<Item = &'a [u8]>, key: &Key) -> Digest {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(head.get(..DIGEST.start).unwrap_or_default());
+    hasher.update(head.get(DIGEST.end..).unwrap_or_default());
+    for page in pages {
+        hasher.update(page);
+    }
+    let digest: Digest = *hasher.finalize().as_bytes();
+    if let Some(place) = head.get_mut(DIGEST) {
+        place.copy_from_slice(&digest);
+    }
+    digest
+}
+
+/// A file, taken apart.
+#[derive(Debug)]
+pub(super) struct Parts<'a> {
+    pub(super) digest: Digest,
+    /// Of the layer below; zeros when there is none.
+    pub(super) below: Digest,
+    pub(super) extents: Vec<Extent>,
+    pub(super) description: &'a [u8],
+}
+
+/// Takes a file apart if it is what `seal` has sealed with this key; says what is wrong with it otherwise.
+pub(super) fn read<'a>(bytes: &'a [u8], key: &Key) -> Result<Parts<'a>, &'static str> {
+    let number = |at: usize| {
+        bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes) as usize
+    };
+    let field = |range| bytes.get::<std::ops::Range<usize>>(range).and_then(|b| Digest::try_from(b).ok());
+    let (Some(digest), Some(below)) = (field(DIGEST), field(BELOW)) else { return Err("it is too short") };
+    if !bytes.starts_with(MAGIC) {
+        return Err("it is not a snapshot");
+    }
+    if number(8) != VERSION as usize {
+        return Err("it has another version of the format");
+    }
+    // Lengths are little-endian 64-bit numbers whose upper halves are zero in any file that we could have written.
+    if number(24) != bytes.len() || number(28) != 0 || number(20) != 0 {
+        return Err("its length is wrong");
+    }
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(bytes.get(..DIGEST.start).unwrap_or_default());
+    hasher.update_rayon(bytes.get(DIGEST.end..).unwrap_or_default());
+    // The comparison takes the same time wherever the first difference is.
+    if hasher.finalize() != blake3::Hash::from_bytes(digest) {
+        return Err("its digest does not fit");
+    }
+    let table = bytes.get(HEAD..).and_then(|b| b.get(..number(12).checked_mul(EXTENT)?));
+    let table = table.ok_or("it is too short")?;
+    let extent = |[a, b, c, d, e, f, g, h, i, j, k, l]: &[u8; EXTENT]| Extent {
+        memory_page: u32::from_le_bytes([*a, *b, *c, *d]),
+        file_page: u32::from_le_bytes([*e, *f, *g, *h]),
+        pages: u32::from_le_bytes([*i, *j, *k, *l]),
+    };
+    let extents = table.as_chunks::<EXTENT>().0.iter().map(extent).collect();
+    let description = bytes.get(HEAD + table.len()..).and_then(|b| b.get(..number(16)));
+    Ok(Parts { digest, below, extents, description: description.ok_or("it is too short")? })
 }
 
 fn working_set_path(path: &Path) -> PathBuf {
@@ -186,10 +205,10 @@ fn working_set_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn read_working_set(runtime: &Runtime, path: &Path, digest: &Digest) -> Option<Vec<u32>> {
+pub(super) fn read_working_set(key: &Key, path: &Path, digest: &Digest) -> Option<Vec<u32>> {
     let bytes = fs::read(working_set_path(path)).ok()?;
     let (seal, runs) = bytes.split_first_chunk::<32>()?;
-    let mut hasher = blake3::Hasher::new_keyed(runtime.key());
+    let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(digest).update(runs);
     if hasher.finalize() != blake3::Hash::from_bytes(*seal) {
         return None;
@@ -198,6 +217,13 @@ fn read_working_set(runtime: &Runtime, path: &Path, digest: &Digest) -> Option<V
         (u32::from_le_bytes([*a, *b, *c, *d]), u32::from_le_bytes([*e, *f, *g, *h]))
     });
     Some(runs.flat_map(|(first, pages)| first..first.saturating_add(pages)).collect())
+}
+
+/// The digest that a file claims to have.
+pub(super) fn digest_of(path: &Path) -> Option<Digest> {
+    let mut head = [0; HEAD];
+    File::open(path).ok()?.read_exact(&mut head).ok()?;
+    Digest::try_from(head.get(DIGEST)?).ok()
 }
 
 pub(super) fn write_working_set(
@@ -215,3 +241,6 @@ pub(super) fn write_working_set(
     file.persist(working_set_path(path)).map_err(|e| e.error)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

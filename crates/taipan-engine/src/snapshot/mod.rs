@@ -6,6 +6,7 @@
 
 mod file;
 mod image;
+mod inspect;
 mod restore;
 mod take;
 
@@ -23,6 +24,7 @@ use crate::runtime::Runtime;
 use crate::state::{ExportOrigin, GlobalOrigin, InstanceRecord, State};
 
 pub(crate) use image::{Digest, Image};
+pub use inspect::{LayerInfo, SnapshotInfo, inspect};
 pub(crate) use restore::{finish, prepare};
 pub(crate) use take::take;
 

@@ -1,17 +1,21 @@
 //! What each command does.
 
+mod cache;
 mod dev;
+mod snapshot;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, SnapshotCommand};
 use crate::settings::DevSettings;
 
 /// Runs a command and says how the process is to end.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Dev(args) => dev::run(DevSettings::new(args)?),
+        Command::Snapshot(SnapshotCommand::Inspect(args)) => snapshot::inspect(args),
+        Command::Cache(args) => cache::run(args),
     }
 }
