@@ -1,0 +1,111 @@
+//! From nothing, or next to nothing, to the first response.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use taipan_testkit::process::evict;
+
+use super::Options;
+use super::program::{Lines, Served, cache, first_line, nanos, python, taipan_dev, uvicorn};
+use super::table::{Case, Sample, Table, alternate, whole};
+
+const PATH: &str = "/items/12?name=bolt";
+const TEXT: &str = "bolt";
+
+const PYODIDE: &str = "Pyodide on Node: boot, first response";
+const NODE: &str = "Node alone: start";
+const NATIVE: &str = "CPython: start, import, first response";
+const UVICORN: &str = "uvicorn: start, first response";
+const UVICORN_COLD: &str = "uvicorn: the same, packages not in page cache";
+
+pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+    let harness = RefCell::new(Lines::harness(options)?);
+    let hello = json!({ "folder": root.join("examples/hello/src"), "path": "/" });
+    let fastapi_folder = options.folder.join("fastapi");
+    let fastapi = json!({ "folder": fastapi_folder, "path": PATH });
+    let restore = |name, worker: &Value, spare: bool, from_disk: bool| {
+        let mut question = json!({ "ask": "restore", "spare": spare, "from_disk": from_disk });
+        ask(&harness, name, &mut question, worker)
+    };
+    let serve = |name, worker: &Value, warm: bool| {
+        ask(&harness, name, &mut json!({ "ask": "serve", "warm": warm }), worker)
+    };
+
+    let ours = || Served::start(|port| taipan_dev(options, &fastapi_folder, port), PATH, TEXT);
+    let peer =
+        || Served::start(|port| uvicorn(options, &root.join("bench/fastapi"), "app:app", port), PATH, TEXT);
+    let time =
+        |started: Result<(Served, std::time::Duration)>| Ok::<_, anyhow::Error>(whole(nanos(started?.1)));
+    let cases = vec![
+        restore("hello, spare isolate ready", &hello, true, false),
+        restore("hello, no spare isolate", &hello, false, false),
+        restore("hello, its snapshot on disk only", &hello, true, true),
+        serve("hello over HTTP, no isolate", &hello, false),
+        serve("hello over HTTP, warm isolate", &hello, true),
+        Case::new(PYODIDE, || {
+            let mut node = Command::new("node");
+            let node = node.arg(root.join("bench/peer/hello.mjs")).arg(&options.pyodide);
+            Ok(whole(nanos(first_line(node, "Hello from Python!")?)))
+        }),
+        Case::new(NODE, || {
+            Ok(whole(nanos(first_line(
+                Command::new("node").args(["--eval", "console.log('Hello')"]),
+                "Hello",
+            )?)))
+        }),
+        restore("FastAPI, spare isolate ready", &fastapi, true, false),
+        restore("FastAPI, no spare isolate", &fastapi, false, false),
+        restore("FastAPI, its snapshot on disk only", &fastapi, true, true),
+        serve("FastAPI over HTTP, no isolate", &fastapi, false),
+        serve("FastAPI over HTTP, warm isolate", &fastapi, true),
+        Case::new(NATIVE, || {
+            let mut python = python(options, &root.join("bench/fastapi"));
+            Ok(whole(nanos(first_line(python.arg(root.join("bench/peer/first_request.py")), TEXT)?)))
+        }),
+        Case::new("FastAPI, process start", || time(ours())),
+        Case::new(UVICORN, || time(peer())),
+        Case::new("FastAPI, process start, nothing in page cache", || {
+            evict(&options.taipan)?;
+            evict(&cache(options))?;
+            evict(&fastapi_folder)?;
+            time(ours())
+        }),
+        Case::new(UVICORN_COLD, || {
+            evict(&options.folder.join("native"))?;
+            time(peer())
+        }),
+    ];
+    let all = alternate(cases, options.rounds(50))?;
+
+    let table = Table::new(options, "cold-start")?;
+    for case in ["hello, spare isolate ready", "hello, no spare isolate", "hello over HTTP, no isolate"] {
+        table.times(&all, case, &[PYODIDE, NODE])?;
+    }
+    table.times(&all, "hello, its snapshot on disk only", &[])?;
+    table.times(&all, "hello over HTTP, warm isolate", &[])?;
+    for case in ["FastAPI, spare isolate ready", "FastAPI, no spare isolate", "FastAPI over HTTP, no isolate"]
+    {
+        table.times(&all, case, &[NATIVE])?;
+    }
+    table.times(&all, "FastAPI, its snapshot on disk only", &[])?;
+    table.times(&all, "FastAPI over HTTP, warm isolate", &[])?;
+    table.times(&all, "FastAPI, process start", &[UVICORN])?;
+    table.times(&all, "FastAPI, process start, nothing in page cache", &[UVICORN_COLD])
+}
+
+/// A case that the harness measures.
+fn ask<'a>(
+    harness: &'a RefCell<Lines>,
+    name: &'static str,
+    question: &mut Value,
+    worker: &Value,
+) -> Case<'a> {
+    for field in ["folder", "path"] {
+        question[field] = worker[field].clone();
+    }
+    let question = question.clone();
+    Case::new(name, move || -> Result<Sample> { harness.borrow_mut().figures(&question) })
+}
