@@ -5,46 +5,50 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use taipan_engine::Source;
+use taipan_testkit::stats::median;
 
 use crate::engine::{Engine, nanos};
 use crate::server::{Served, WARM};
 use crate::worker::{MAIN, Worker};
 
-/// Isolates of one Worker. Gives the means, so that what grows with their number is in it.
+/// Isolates of one Worker. Gives medians, and that of the last tenth, which shows what grows with their number.
 pub(crate) fn isolates(engine: &mut Engine, worker: &Worker, count: usize) -> Result<Value> {
     let (snapshot, _) = engine.snapshot(worker)?;
-    let (mut restore, mut first) = (0.0, 0.0);
-    let mut kept = Vec::with_capacity(count);
-    for _ in 0..count {
+    let (mut restore, mut last, mut first, mut kept) = (vec![], vec![], vec![], vec![]);
+    for number in 0..count {
         let (restored, answered, live) = engine.start(&snapshot, worker, false)?;
-        restore += nanos(restored) / count as f64;
-        first += nanos(answered) / count as f64;
+        restore.push(nanos(restored));
+        first.push(nanos(answered));
         kept.push(live);
+        if number >= count - count / 10 {
+            last.push(nanos(restored));
+        }
     }
     std::mem::forget(kept);
-    Ok(json!({ "restore": restore, "first request": first }))
+    Ok(json!({
+        "restore": median(restore), "restore, the last tenth": median(last), "first request": median(first),
+    }))
 }
 
 /// Workers with different code, each with a snapshot of its own, as the server makes it.
 pub(crate) fn workers(served: &mut Served, count: usize) -> Result<Value> {
-    let mut kept = Vec::with_capacity(count);
-    let (mut deploy, mut first) = (0.0, 0.0);
+    let (mut deploy, mut first, mut kept) = (vec![], vec![], vec![]);
     for number in 0..count {
         let text = format!("Hello from Worker {number}!");
         let begun = Instant::now();
         let worker = served.deploy(vec![hello(&text)], WARM)?;
-        deploy += nanos(begun.elapsed()) / count as f64;
+        deploy.push(nanos(begun.elapsed()));
         served.make_current(worker.clone())?;
         let begun = Instant::now();
         let answer = served.get("/")?;
-        first += nanos(begun.elapsed()) / count as f64;
+        first.push(nanos(begun.elapsed()));
         if answer != text {
             bail!("Worker {number} answers {answer}");
         }
         kept.push(worker);
     }
     std::mem::forget(kept);
-    Ok(json!({ "deploy": deploy, "first request": first }))
+    Ok(json!({ "deploy": median(deploy), "first request": median(first) }))
 }
 
 fn hello(text: &str) -> Source {

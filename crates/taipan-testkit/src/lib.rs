@@ -14,3 +14,4 @@ pub mod check;
 pub mod http;
 pub mod process;
 pub mod server;
+pub mod stats;

@@ -43,17 +43,31 @@ fn number(text: &str, name: &str) -> Result<u64> {
 /// Has the system forget the content of a file, or of all files in a folder, so that the next one to read it waits for the disk.
 /// What a process has mapped stays.
 pub fn evict(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        for entry in fs_err::read_dir(path)? {
-            evict(&entry?.path())?;
-        }
-        return Ok(());
+    for_each_file(path, &|path| {
+        let file = fs_err::File::open(path)?;
+        // Only what is on the disk can be forgotten.
+        file.sync_all()?;
+        fadvise(file.file(), 0, None, Advice::DontNeed)
+            .with_context(|| format!("cannot evict: {}", path.display()))
+    })
+}
+
+/// Reads a file, or all files in a folder, so that the next one to read it does not wait for the disk.
+pub fn warm(path: &Path) -> Result<()> {
+    for_each_file(path, &|path| {
+        std::io::copy(&mut fs_err::File::open(path)?, &mut std::io::sink())?;
+        Ok(())
+    })
+}
+
+fn for_each_file(path: &Path, work: &impl Fn(&Path) -> Result<()>) -> Result<()> {
+    if !path.is_dir() {
+        return work(path);
     }
-    let file = fs_err::File::open(path)?;
-    // Only what is on the disk can be forgotten.
-    file.sync_all()?;
-    fadvise(file.file(), 0, None, Advice::DontNeed)
-        .with_context(|| format!("cannot evict: {}", path.display()))
+    for entry in fs_err::read_dir(path)? {
+        for_each_file(&entry?.path(), work)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -77,7 +91,8 @@ mod tests {
         let path = folder.path().join("a/b");
         fs_err::write(&path, "content").unwrap();
         evict(folder.path()).unwrap();
+        warm(folder.path()).unwrap();
         assert_eq!(fs_err::read_to_string(path).unwrap(), "content");
-        assert!(evict(&folder.path().join("c")).is_err());
+        assert!(evict(&folder.path().join("c")).is_err() && warm(&folder.path().join("c")).is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use taipan_testkit::process::evict;
+use taipan_testkit::process::{evict, warm};
 
 use super::Options;
 use super::program::{Lines, Served, cache, first_line, nanos, python, taipan_dev, uvicorn};
@@ -15,11 +15,11 @@ use super::table::{Case, Sample, Table, alternate, whole};
 const PATH: &str = "/items/12?name=bolt";
 const TEXT: &str = "bolt";
 
-const PYODIDE: &str = "Pyodide on Node: boot, first response";
-const NODE: &str = "Node alone: start";
-const NATIVE: &str = "CPython: start, import, first response";
-const UVICORN: &str = "uvicorn: start, first response";
-const UVICORN_COLD: &str = "uvicorn: the same, packages not in page cache";
+const PYODIDE: &str = "Pyodide on Node";
+const NODE: &str = "Node's own start";
+const NATIVE: &str = "CPython";
+const UVICORN: &str = "uvicorn";
+const UVICORN_COLD: &str = "uvicorn, packages too";
 
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let harness = RefCell::new(Lines::harness(options)?);
@@ -39,6 +39,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         || Served::start(|port| uvicorn(options, &root.join("bench/fastapi"), "app:app", port), PATH, TEXT);
     let time =
         |started: Result<(Served, std::time::Duration)>| Ok::<_, anyhow::Error>(whole(nanos(started?.1)));
+    // What a process reads when it starts: kernels drop from their cache what nobody has read for a while.
+    let files = [&options.taipan, &cache(options), &fastapi_folder];
+    let native = options.folder.join("native");
     let cases = vec![
         restore("hello, spare isolate ready", &hello, true, false),
         restore("hello, no spare isolate", &hello, false, false),
@@ -46,6 +49,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         serve("hello over HTTP, no isolate", &hello, false),
         serve("hello over HTTP, warm isolate", &hello, true),
         Case::new(PYODIDE, || {
+            warm(&options.pyodide)?;
             let mut node = Command::new("node");
             let node = node.arg(root.join("bench/peer/hello.mjs")).arg(&options.pyodide);
             Ok(whole(nanos(first_line(node, "Hello from Python!")?)))
@@ -62,19 +66,24 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         serve("FastAPI over HTTP, no isolate", &fastapi, false),
         serve("FastAPI over HTTP, warm isolate", &fastapi, true),
         Case::new(NATIVE, || {
+            warm(&native)?;
             let mut python = python(options, &root.join("bench/fastapi"));
             Ok(whole(nanos(first_line(python.arg(root.join("bench/peer/first_request.py")), TEXT)?)))
         }),
-        Case::new("FastAPI, process start", || time(ours())),
-        Case::new(UVICORN, || time(peer())),
-        Case::new("FastAPI, process start, nothing in page cache", || {
-            evict(&options.taipan)?;
-            evict(&cache(options))?;
-            evict(&fastapi_folder)?;
+        Case::new("FastAPI, process start", || {
+            files.iter().try_for_each(|path| warm(path))?;
+            time(ours())
+        }),
+        Case::new(UVICORN, || {
+            warm(&native)?;
+            time(peer())
+        }),
+        Case::new("FastAPI, process start, files on disk only", || {
+            files.iter().try_for_each(|path| evict(path))?;
             time(ours())
         }),
         Case::new(UVICORN_COLD, || {
-            evict(&options.folder.join("native"))?;
+            evict(&native)?;
             time(peer())
         }),
     ];
@@ -93,7 +102,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     table.times(&all, "FastAPI, its snapshot on disk only", &[])?;
     table.times(&all, "FastAPI over HTTP, warm isolate", &[])?;
     table.times(&all, "FastAPI, process start", &[UVICORN])?;
-    table.times(&all, "FastAPI, process start, nothing in page cache", &[UVICORN_COLD])
+    table.times(&all, "FastAPI, process start, files on disk only", &[UVICORN_COLD])
 }
 
 /// A case that the harness measures.

@@ -12,10 +12,10 @@ use serde::Deserialize;
 use serde_json::json;
 use taipan_testkit::http::{Client, Request};
 use taipan_testkit::server::{Server, ServerOptions};
+use taipan_testkit::stats::median;
 
 use super::Options;
 use super::program::Lines;
-use super::table::median;
 
 /// What a side answers to a case.
 #[derive(Deserialize)]

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use anyhow::{Context, Result};
 use serde_json::json;
+use taipan_testkit::stats::median;
 
 use super::Options;
 
@@ -70,7 +71,7 @@ pub(crate) struct Table<'a> {
 impl<'a> Table<'a> {
     pub(crate) fn new(options: &'a Options, title: &'static str) -> Result<Self> {
         if !options.json {
-            writeln!(std::io::stdout(), "{title:<64} {:>10} {:>10} {:>8}", "taipan", "peer", "ratio")?;
+            writeln!(std::io::stdout(), "{title:<66} {:>9} {:>9} {:>8}", "taipan", "peer", "ratio")?;
         }
         Ok(Self { options, title })
     }
@@ -85,17 +86,10 @@ impl<'a> Table<'a> {
             });
             writeln!(out, "{row}")?;
         } else {
-            let shown =
-                |value: Option<f64>, digits| value.map_or_else(String::new, |v| format!("{v:.digits$}"));
-            let digits = |value: f64| if value >= 100.0 { 0 } else { 2 };
-            let peer_digits = digits(peer.unwrap_or_default());
-            writeln!(
-                out,
-                "{case:<64} {:>10} {:>10} {:>8} {unit}",
-                shown(Some(ours), digits(ours)),
-                shown(peer, peer_digits),
-                shown(ratio, 4),
-            )?;
+            let shown = |value: f64| format!("{value:.*}", if value < 100.0 { 2 } else { 0 });
+            let peer = peer.map_or_else(String::new, shown);
+            let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.4}"));
+            writeln!(out, "{case:<66} {:>9} {peer:>9} {ratio:>8} {unit}", shown(ours))?;
         }
         Ok(())
     }
@@ -120,26 +114,9 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The middle value; the mean of the two middle ones when their number is even.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.get(middle.saturating_sub(1)..=middle) {
-        Some(&[a, b]) if values.len().is_multiple_of(2) => f64::midpoint(a, b),
-        _ => values.get(middle).copied().unwrap_or(f64::NAN),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn medians() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert_eq!(median(vec![7.0]), 7.0);
-    }
 
     #[test]
     fn samples_are_taken_in_turn_and_the_first_is_dropped() {
