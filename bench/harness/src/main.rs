@@ -85,9 +85,13 @@ impl Bench {
 fn runtime(cache: PathBuf) -> Result<Arc<Runtime>> {
     let release = RELEASES.first().context("no Pyodide release")?;
     let cache = Cache::new(Some(cache))?;
-    let folder = pyodide::obtain(release, &cache, &Source::Npm, &Silent)?;
-    let files = RuntimeFiles { version: release.version.into(), folder };
-    let options = RuntimeOptions { files, cache_dir: cache.folder().to_owned(), progress: Box::new(|_| ()) };
+    let cache_dir = cache.folder().to_owned();
+    let files = RuntimeFiles {
+        version: release.version.into(),
+        digest: release.tarball.sha256.into(),
+        folder: Box::new(move || Ok(pyodide::obtain(release, &cache, &Source::Npm, &Silent)?)),
+    };
+    let options = RuntimeOptions { files, cache_dir, progress: Box::new(|_| ()) };
     Ok(Runtime::new(options)?)
 }
 
