@@ -30,7 +30,6 @@ use crate::worker::Worker;
 enum Question {
     /// A cold start by the engine alone, in nanoseconds by stage.
     Restore {
-        #[serde(flatten)]
         worker: Worker,
         /// From an isolate that was prepared.
         spare: bool,
@@ -38,17 +37,9 @@ enum Question {
         from_disk: bool,
     },
     /// A request over HTTP to a server that has no isolate of the Worker, or one when it is `warm`; in nanoseconds.
-    Serve {
-        #[serde(flatten)]
-        worker: Worker,
-        warm: bool,
-    },
+    Serve { worker: Worker, warm: bool },
     /// Makes isolates of one Worker, of which each answers a request, and keeps them; nanoseconds for each.
-    Isolates {
-        #[serde(flatten)]
-        worker: Worker,
-        count: usize,
-    },
+    Isolates { worker: Worker, count: usize },
     /// Deploys so many Workers, of which each has its own code and answers a request, and keeps them.
     Workers { count: usize },
     /// What the process takes now.

@@ -29,11 +29,14 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let fastapi_folder = options.folder.join("fastapi");
     let fastapi = json!({ "folder": fastapi_folder, "path": PATH });
     let restore = |name, worker: &Value, spare: bool, from_disk: bool| {
-        let question = json!({ "ask": "restore", "spare": spare, "from_disk": from_disk });
-        ask(&harness, name, question, worker)
+        ask(
+            &harness,
+            name,
+            json!({ "ask": "restore", "worker": worker, "spare": spare, "from_disk": from_disk }),
+        )
     };
     let serve = |name, worker: &Value, warm: bool| {
-        ask(&harness, name, json!({ "ask": "serve", "warm": warm }), worker)
+        ask(&harness, name, json!({ "ask": "serve", "worker": worker, "warm": warm }))
     };
 
     let ours = || Served::start(|port| taipan_dev(options, &fastapi_folder, port), PATH, TEXT);
@@ -115,10 +118,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 
 /// A case that the harness measures. What came before has taken seconds and the processor's caches; so one start that is not
 /// counted goes ahead, unless the case is about a server that nobody has asked for a while.
-fn ask<'a>(harness: &'a RefCell<Lines>, name: &'static str, mut question: Value, worker: &Value) -> Case<'a> {
-    for field in ["folder", "path"] {
-        question[field] = worker[field].clone();
-    }
+fn ask<'a>(harness: &'a RefCell<Lines>, name: &'static str, question: Value) -> Case<'a> {
     Case::new(name, move || {
         let mut harness = harness.borrow_mut();
         if !name.ends_with(AFTER_A_PAUSE) {

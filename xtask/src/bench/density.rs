@@ -22,8 +22,8 @@ const MAX_MAP_COUNT: &str = "/proc/sys/vm/max_map_count";
 
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let table = Table::new(options, "density")?;
-    let hello = root.join("examples/hello/src");
-    let isolates = |count: usize| json!({ "ask": "isolates", "folder": hello, "path": "/", "count": count });
+    let hello = json!({ "folder": root.join("examples/hello/src"), "path": "/" });
+    let isolates = |count: usize| json!({ "ask": "isolates", "worker": hello, "count": count });
     let memory = json!({ "ask": "memory" });
 
     let mut harness = Lines::harness(options)?;
