@@ -13,7 +13,7 @@ use crate::worker::{MAIN, Worker};
 
 /// Isolates of one Worker. Gives medians, and that of the last tenth, which shows what grows with their number.
 pub(crate) fn isolates(engine: &mut Engine, worker: &Worker, count: usize) -> Result<Value> {
-    let (snapshot, _) = engine.snapshot(worker)?;
+    let snapshot = engine.snapshot(worker)?;
     let (mut restore, mut last, mut first, mut kept) = (vec![], vec![], vec![], vec![]);
     for number in 0..count {
         let (restored, answered, live) = engine.start(&snapshot, worker, false)?;

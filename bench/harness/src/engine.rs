@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use taipan_bindings::{Embedder, EventSender, HostOps, Requests, ResponseBody};
-use taipan_engine::{BootError, Event, Isolate, IsolateOptions, Runtime, Snapshot, Spares, Turn, WorkerCode};
+use taipan_engine::{
+    BootError, Event, Isolate, IsolateOptions, Runtime, Snapshot, SnapshotError, Spares, Turn, WorkerCode,
+};
 use taipan_guest::protocol::Field;
 use taipan_testkit::process::evict;
 use tokio::sync::oneshot;
 
-use crate::worker::{CPU, MAIN, MEMORY_LIMIT, Worker};
+use crate::worker::{CPU, MAIN, MEMORY_LIMIT, PACKAGES, Worker};
 
 /// Longer than it takes to prepare an isolate: a server that is not under a storm has one ready.
 pub(crate) const REFILL: Duration = Duration::from_millis(25);
@@ -23,8 +25,18 @@ pub(crate) struct Engine {
     runtime: Arc<Runtime>,
     /// As many as in `dev`.
     spares: Spares,
-    snapshots: HashMap<PathBuf, (Snapshot, PathBuf)>,
+    snapshots: HashMap<PathBuf, Snapshots>,
     folder: tempfile::TempDir,
+}
+
+/// A Worker's layers above the base snapshot, the lowest first: its packages if it has any, and its own.
+#[derive(Clone)]
+struct Snapshots(Vec<(PathBuf, Snapshot)>);
+
+impl Snapshots {
+    fn top(&self) -> Result<&Snapshot> {
+        Ok(&self.0.last().context("no snapshot")?.1)
+    }
 }
 
 impl Engine {
@@ -36,24 +48,27 @@ impl Engine {
 
     /// Nanoseconds of a start and of the turn with the first request.
     pub(crate) fn restore(&mut self, worker: &Worker, spare: bool) -> Result<Value> {
-        let (snapshot, _) = self.snapshot(worker)?;
+        let snapshot = self.snapshot(worker)?;
         let (restore, first, _) = self.start(&snapshot, worker, spare)?;
         Ok(json!({ "restore": nanos(restore), "first request": nanos(first) }))
     }
 
-    /// The same when the snapshot is neither open nor in the page cache.
+    /// The same when the snapshot, and that of the packages below it, are neither open nor in the page cache.
     pub(crate) fn restore_from_disk(&mut self, worker: &Worker, spare: bool) -> Result<Value> {
-        // Its mapping would keep the pages.
-        let (snapshot, path) = self.snapshot(worker)?;
-        self.snapshots.remove(&worker.folder);
-        drop(snapshot);
+        self.snapshot(worker)?;
+        // Their mappings would keep the pages.
+        let closed = self.snapshots.remove(&worker.folder).context("no snapshot")?;
+        let paths: Vec<PathBuf> = closed.0.into_iter().map(|(path, _)| path).collect();
         evict(self.folder.path())?;
         let begun = Instant::now();
-        let snapshot = Snapshot::open(&self.runtime, &path)?;
+        let open =
+            |path: PathBuf| Ok::<_, SnapshotError>((path.clone(), Snapshot::open(&self.runtime, &path)?));
+        let opened = Snapshots(paths.into_iter().map(open).collect::<Result<_, _>>()?);
         let open = begun.elapsed();
-        self.snapshots.insert(worker.folder.clone(), (snapshot.clone(), path));
+        self.snapshots.insert(worker.folder.clone(), opened);
+        let snapshot = self.snapshot(worker)?;
         let (restore, first, _) = self.start(&snapshot, worker, spare)?;
-        Ok(json!({ "open snapshot": nanos(open), "restore": nanos(restore), "first request": nanos(first) }))
+        Ok(json!({ "open snapshots": nanos(open), "restore": nanos(restore), "first request": nanos(first) }))
     }
 
     /// A new isolate that has answered a request, and how long it took.
@@ -80,29 +95,49 @@ impl Engine {
     }
 
     /// The Worker's snapshot, which knows what a first request needs.
-    pub(crate) fn snapshot(&mut self, worker: &Worker) -> Result<(Snapshot, PathBuf)> {
+    pub(crate) fn snapshot(&mut self, worker: &Worker) -> Result<Snapshot> {
         if let Some(known) = self.snapshots.get(&worker.folder) {
-            return Ok(known.clone());
+            return Ok(known.top()?.clone());
         }
-        let (_, outside) = Host::new();
-        let base = self.runtime.base()?;
-        let mut isolate = Isolate::restore(&self.runtime, &base, options(outside), "{}")?;
+        let made = self.make(worker)?;
+        let snapshot = made.top()?.clone();
+        self.start(&snapshot, worker, false)?.2.isolate.learn()?;
+        self.snapshots.insert(worker.folder.clone(), made);
+        Ok(snapshot)
+    }
+
+    /// Makes the layers that a server would make.
+    fn make(&self, worker: &Worker) -> Result<Snapshots> {
+        let path = |what| self.folder.path().join(format!("{}-{what}.snapshot", self.snapshots.len()));
+        let refused = |error| match error {
+            BootError::Worker { report_json } => anyhow!("the Worker does not start: {report_json}"),
+            BootError::Isolate(error) => error.into(),
+        };
+        let mut layers = vec![];
+        let mut isolate = self.isolate(&*self.runtime.base()?)?;
+        let mut sources = worker.sources()?;
+        if !worker.imports.is_empty() {
+            let (packages, own) = sources.into_iter().partition(|source| source.path.starts_with(PACKAGES));
+            sources = own;
+            isolate.load_packages(packages, &worker.imports).map_err(refused)?;
+            let snapshot = isolate.freeze(&path("packages"))?;
+            isolate = self.isolate(&snapshot)?;
+            layers.push((path("packages"), snapshot));
+        }
         let code = WorkerCode {
-            sources: worker.sources()?,
+            sources,
             main: MAIN.to_owned(),
             env_json: "{}".to_owned(),
             withheld: vec![],
             global_handlers: false,
         };
-        isolate.load(code).map_err(|error| match error {
-            BootError::Worker { report_json } => anyhow!("the Worker does not start: {report_json}"),
-            BootError::Isolate(error) => error.into(),
-        })?;
-        let path = self.folder.path().join(format!("{}.snapshot", self.snapshots.len()));
-        let snapshot = isolate.freeze(&path)?;
-        self.start(&snapshot, worker, false)?.2.isolate.learn()?;
-        self.snapshots.insert(worker.folder.clone(), (snapshot.clone(), path.clone()));
-        Ok((snapshot, path))
+        isolate.load(code).map_err(refused)?;
+        layers.push((path("worker"), isolate.freeze(&path("worker"))?));
+        Ok(Snapshots(layers))
+    }
+
+    fn isolate(&self, snapshot: &Snapshot) -> Result<Isolate> {
+        Ok(Isolate::restore(&self.runtime, snapshot, options(Host::new().1), "{}")?)
     }
 }
 

@@ -10,6 +10,9 @@ use taipan_config::SecretsAtImport;
 use taipan_engine::Source;
 use taipan_server::WorkerSpec;
 
+/// The folder of a Worker's packages.
+pub(crate) const PACKAGES: &str = "python_modules/";
+
 pub(crate) const MAIN: &str = "entry.py";
 
 /// As in `dev`.
@@ -23,6 +26,9 @@ pub(crate) struct Worker {
     pub(crate) folder: PathBuf,
     /// Path and query of the request.
     pub(crate) path: String,
+    /// What it imports from its packages.
+    #[serde(default)]
+    pub(crate) imports: Vec<String>,
 }
 
 impl Worker {
