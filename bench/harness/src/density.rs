@@ -20,7 +20,7 @@ pub(crate) fn isolates(engine: &mut Engine, worker: &Worker, count: usize) -> Re
         restore.push(nanos(restored));
         first.push(nanos(answered));
         kept.push(live);
-        if number >= count - count / 10 {
+        if number >= count - count.div_ceil(10) {
             last.push(nanos(restored));
         }
     }
