@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-/// Which crates each crate may use. `xtask` and `taipan-testkit` are for development only.
+/// Which crates each crate may use. `taipan-bench`, `xtask` and `taipan-testkit` are for development only.
 const ARROWS: &[(&str, &[&str])] = &[
     ("taipan-config", &[]),
     ("taipan-wasm", &[]),
@@ -40,6 +40,18 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("taipan-testkit", &[]),
+    (
+        "taipan-bench",
+        &[
+            "taipan-bindings",
+            "taipan-config",
+            "taipan-engine",
+            "taipan-guest",
+            "taipan-packages",
+            "taipan-server",
+            "taipan-testkit",
+        ],
+    ),
     ("xtask", &["taipan-testkit"]),
 ];
 

@@ -12,4 +12,6 @@ pub mod behaviour;
 pub mod case;
 pub mod check;
 pub mod http;
+pub mod process;
 pub mod server;
+pub mod stats;
