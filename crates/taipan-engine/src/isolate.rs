@@ -247,11 +247,6 @@ impl Isolate {
             None => Ok(()),
         }
     }
-
-    /// The size of the linear memory, in bytes.
-    pub fn memory_bytes(&self) -> usize {
-        self.guest.memory.data_size(&self.store)
-    }
 }
 
 /// Far more than it takes to run what instances run when they are made.

@@ -125,11 +125,6 @@ impl Image {
         Self { digest, frozen, layers, mappings, copies, working_set: OnceLock::new(), below }
     }
 
-    /// The layers above the lowest, and it, in pages each.
-    pub(super) fn layer_pages(&self) -> Vec<u64> {
-        self.layers.iter().map(|l| l.extents.iter().map(|e| u64::from(e.pages)).sum()).collect()
-    }
-
     /// The pages as they are, by their number: `None` for zero ones.
     fn pages(&self) -> BTreeMap<u32, &[u8]> {
         let mut found = BTreeMap::new();

@@ -131,16 +131,6 @@ impl Snapshot {
             })
         })
     }
-
-    /// The size of the linear memory, in bytes.
-    pub fn memory_bytes(&self) -> u64 {
-        self.image.frozen.memory_pages << 16
-    }
-
-    /// What each layer stores, in bytes, the lowest first.
-    pub fn layer_bytes(&self) -> Vec<u64> {
-        self.image.layer_pages().iter().map(|pages| pages * image::PAGE as u64).collect()
-    }
 }
 
 /// Notes which pages an isolate has written to since it was restored, so that the next ones get them at once.
