@@ -26,7 +26,7 @@ pub(crate) struct Engine {
     /// As many as in `dev`.
     spares: Spares,
     snapshots: HashMap<PathBuf, Snapshots>,
-    folder: tempfile::TempDir,
+    folder: PathBuf,
 }
 
 /// A Worker's layers above the base snapshot, the lowest first: its packages if it has any, and its own.
@@ -41,8 +41,9 @@ impl Snapshots {
 
 impl Engine {
     pub(crate) fn new(runtime: Arc<Runtime>) -> Result<Self> {
-        // Not in /tmp, which may be in memory: from there nothing can be evicted.
-        let folder = tempfile::tempdir_in(runtime.cache_dir())?;
+        // Always the same files, because whoever asks ends this process by a signal.
+        let folder = runtime.cache_dir().join("bench");
+        fs_err::create_dir_all(&folder)?;
         Ok(Self { spares: Spares::new(runtime.clone(), 2), runtime, snapshots: HashMap::new(), folder })
     }
 
@@ -59,7 +60,7 @@ impl Engine {
         // Their mappings would keep the pages.
         let closed = self.snapshots.remove(&worker.folder).context("no snapshot")?;
         let paths: Vec<PathBuf> = closed.0.into_iter().map(|(path, _)| path).collect();
-        evict(self.folder.path())?;
+        evict(&self.folder)?;
         let begun = Instant::now();
         let open =
             |path: PathBuf| Ok::<_, SnapshotError>((path.clone(), Snapshot::open(&self.runtime, &path)?));
@@ -108,7 +109,7 @@ impl Engine {
 
     /// Makes the layers that a server would make.
     fn make(&self, worker: &Worker) -> Result<Snapshots> {
-        let path = |what| self.folder.path().join(format!("{}-{what}.snapshot", self.snapshots.len()));
+        let path = |what| self.folder.join(format!("{}-{what}.snapshot", self.snapshots.len()));
         let refused = |error| match error {
             BootError::Worker { report_json } => anyhow!("the Worker does not start: {report_json}"),
             BootError::Isolate(error) => error.into(),

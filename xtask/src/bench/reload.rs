@@ -61,7 +61,9 @@ impl Edited {
 
     /// Saves the file with another word, as editors do, and waits for that in a response.
     fn save(&mut self, number: u32) -> Result<Duration> {
-        let text = format!("save {number}");
+        // New in this run, too: what was saved before has a snapshot in the cache.
+        let run = self.folder.path().file_name().unwrap_or_default().to_string_lossy();
+        let text = format!("save {number} {run}");
         let path = self.folder.path().join(self.file);
         let draft = path.with_file_name(".draft");
         fs_err::write(&draft, self.source.replace(self.word, &text))?;
