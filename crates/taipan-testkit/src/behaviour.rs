@@ -20,7 +20,7 @@ use crate::server::{Server, ServerOptions, Stream, run_to_end};
 /// A request that takes longer hangs.
 const REQUEST: Duration = Duration::from_secs(60);
 /// Printing follows its cause after at most this long.
-const PRINT: Duration = Duration::from_secs(10);
+const PRINT: Duration = Duration::from_secs(60);
 /// A Worker is running again within this time after an edit.
 const RELOAD: Duration = Duration::from_secs(60);
 

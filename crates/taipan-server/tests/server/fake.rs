@@ -54,7 +54,7 @@ impl Console for Seen {
 
 impl Seen {
     pub(crate) async fn wait(&self, what: &str, condition: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !condition(self) {
             assert!(Instant::now() < deadline, "never happened: {what}");
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -343,7 +343,7 @@ async fn raw(address: SocketAddr, request: &str) -> String {
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    timeout(Duration::from_secs(10), connection.read_to_end(&mut answer)).await.unwrap().unwrap();
+    timeout(Duration::from_secs(60), connection.read_to_end(&mut answer)).await.unwrap().unwrap();
     String::from_utf8(answer).unwrap()
 }
 
