@@ -35,6 +35,7 @@ use fs_err as fs;
 
 use super::image::{self, Digest, Extent, Image, Layer, PAGE, Run};
 use super::{Frozen, Snapshot, SnapshotError};
+use crate::cache::note_use;
 use crate::runtime::Runtime;
 use crate::state::count;
 use crate::view::View;
@@ -119,6 +120,7 @@ pub(super) fn open(
             layer(&digest).ok_or_else(|| refused("the layer below it is not the one that it was made on"))?,
         ),
     };
+    note_use(&file);
     let image = Image::new(below, Layer { file, view, extents }, digest, frozen);
     if let Some(pages) = read_working_set(runtime.key(), path, &digest) {
         image.learn(&pages);
