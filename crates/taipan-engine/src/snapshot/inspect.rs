@@ -21,7 +21,8 @@ pub struct SnapshotInfo {
     pub layers: Vec<LayerInfo>,
     /// Memory that an isolate has written to by the end of its first request, in bytes; `None` until one was measured.
     pub working_set_bytes: Option<u64>,
-    /// Native modules beside the main module, as they are named in the cache of compiled code.
+    /// Native modules that were loaded above the base snapshot, which has two small ones of Pyodide's own, as they are named
+    /// in the cache of compiled code.
     pub native_modules: Vec<String>,
     /// Functions that JavaScript knows.
     pub functions: usize,
@@ -58,8 +59,7 @@ pub fn inspect(path: &Path, cache_dir: &Path) -> Result<SnapshotInfo, SnapshotEr
     let refused = |reason| SnapshotError::Refused { path: path.to_owned(), reason };
     let (_, view) = file::map(path)?;
     let parts = file::read(view.bytes(), &key).map_err(refused)?;
-    let frozen: Frozen =
-        postcard::from_bytes(parts.description).map_err(|_| refused("its description cannot be read"))?;
+    let frozen = describe(path, &parts)?;
     let working_set = file::read_working_set(&key, path, &parts.digest);
     let layer = |path: &Path, parts: &file::Parts<'_>, file_bytes: usize| LayerInfo {
         path: path.to_owned(),
@@ -70,6 +70,7 @@ pub fn inspect(path: &Path, cache_dir: &Path) -> Result<SnapshotInfo, SnapshotEr
     };
     let mut layers = vec![layer(path, &parts, view.bytes().len())];
     let mut below = parts.below;
+    let mut base_modules = frozen.modules.len();
     while below != [0; 32] {
         let path =
             find(cache_dir, &below).ok_or_else(|| refused("the layer below it is not in the cache"))?;
@@ -77,6 +78,8 @@ pub fn inspect(path: &Path, cache_dir: &Path) -> Result<SnapshotInfo, SnapshotEr
         let parts = file::read(view.bytes(), &key)
             .map_err(|reason| SnapshotError::Refused { path: path.clone(), reason })?;
         layers.push(layer(&path, &parts, view.bytes().len()));
+        // A layer's list begins with that of the layer below.
+        base_modules = describe(&path, &parts)?.modules.len();
         below = parts.below;
     }
     layers.reverse();
@@ -85,11 +88,18 @@ pub fn inspect(path: &Path, cache_dir: &Path) -> Result<SnapshotInfo, SnapshotEr
         memory_bytes: frozen.memory_pages << 16,
         layers,
         working_set_bytes: working_set.map(|pages| pages.len() as u64 * PAGE as u64),
-        native_modules: frozen.modules.iter().map(hex).collect(),
+        native_modules: frozen.modules.iter().skip(base_modules).map(hex).collect(),
         functions: frozen.functions.len(),
         globals: frozen.globals.len(),
         references: frozen.references.iter().flat_map(|(_, handles)| handles).filter(|h| **h != 0).count(),
         runtime: frozen.version,
+    })
+}
+
+fn describe(path: &Path, parts: &file::Parts<'_>) -> Result<Frozen, SnapshotError> {
+    postcard::from_bytes(parts.description).map_err(|_| SnapshotError::Refused {
+        path: path.to_owned(),
+        reason: "its description cannot be read",
     })
 }
 
