@@ -10,6 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
@@ -116,6 +117,7 @@ impl CodeCache {
             tracing::warn!("compiled code is damaged and will be made again: {}", path.display());
             return None;
         }
+        note_use(&file);
         Some(file)
     }
 
@@ -135,6 +137,12 @@ fn mac_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".mac");
     name.into()
+}
+
+/// Dates the file now, so that what has not been used for longest can be found and removed. Systems themselves note reading
+/// once a day or never. A file of which that cannot be noted is only taken to be older than it is.
+pub(crate) fn note_use(file: &File) {
+    drop(file.set_modified(SystemTime::now()));
 }
 
 /// Several processes may write the same file: each its own copy, the last rename wins.

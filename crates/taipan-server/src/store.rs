@@ -1,5 +1,7 @@
 //! The Workers' snapshots on disk: a cache, which may lose any file at any time.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,13 +32,7 @@ impl SnapshotStore {
     /// A snapshot from an earlier run. None: it has to be made.
     pub(crate) fn open(&self, runtime: &Arc<Runtime>, path: &Path) -> Option<Snapshot> {
         match Snapshot::open(runtime, path) {
-            Ok(snapshot) => {
-                // What is used is not the first to go; where that cannot be noted, it is only found to be older.
-                if let Ok(file) = fs::File::open(path) {
-                    drop(file.into_parts().0.set_modified(SystemTime::now()));
-                }
-                Some(snapshot)
-            }
+            Ok(snapshot) => Some(snapshot),
             Err(SnapshotError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => None,
             Err(error) => {
                 tracing::warn!("{error}");
@@ -56,22 +52,41 @@ impl SnapshotStore {
 
 fn prune(folder: &Path, most: u64) {
     let Ok(entries) = fs::read_dir(folder) else { return };
-    let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let data = entry.metadata().ok()?;
-            Some((data.modified().ok()?, data.len(), entry.path()))
-        })
-        .collect();
-    files.sort_by(|a, b| b.cmp(a));
+    // What lies beside a snapshot goes with it: by itself, it is of no use.
+    let mut groups: HashMap<PathBuf, Group> = HashMap::new();
+    for entry in entries.flatten() {
+        let Ok(data) = entry.metadata() else { continue };
+        let Ok(used) = data.modified() else { continue };
+        let path = entry.path();
+        let snapshot = if path.extension().is_some_and(|e| e == "pages") {
+            path.with_extension("")
+        } else {
+            path.clone()
+        };
+        let group = groups.entry(snapshot).or_insert_with(|| Group { used, size: 0, files: vec![] });
+        group.used = group.used.max(used);
+        group.size = group.size.saturating_add(data.len());
+        group.files.push(path);
+    }
+    let mut groups: Vec<Group> = groups.into_values().collect();
+    groups.sort_by_key(|group| Reverse(group.used));
     let mut sum = 0_u64;
-    for (index, (_, size, path)) in files.iter().enumerate() {
-        sum = sum.saturating_add(*size);
+    for (index, group) in groups.iter().enumerate() {
+        sum = sum.saturating_add(group.size);
         if index > 0 && sum > most {
-            // Somebody else may have removed it.
-            drop(fs::remove_file(path));
+            for file in &group.files {
+                // Somebody else may have removed it.
+                drop(fs::remove_file(file));
+            }
         }
     }
+}
+
+/// A snapshot and what lies beside it.
+struct Group {
+    used: SystemTime,
+    size: u64,
+    files: Vec<PathBuf>,
 }
 
 #[cfg(test)]
@@ -84,7 +99,15 @@ mod tests {
     fn the_oldest_files_go_first_and_the_newest_never() {
         let folder = tempfile::tempdir().unwrap();
         let now = SystemTime::now();
-        for (name, age) in [("new", 0), ("middle", 10), ("old", 20)] {
+        // The working set is written later than its snapshot, which is noted to be used later still, or never again.
+        for (name, age) in [
+            ("new", 0),
+            ("middle", 10),
+            ("middle.pages", 15),
+            ("old", 20),
+            ("new.pages", 30),
+            ("old.pages", 12),
+        ] {
             let file = fs::File::create(folder.path().join(name)).unwrap();
             file.set_len(100).unwrap();
             file.into_parts().0.set_modified(now - Duration::from_secs(age)).unwrap();
@@ -96,8 +119,8 @@ mod tests {
             names.sort();
             names.join(" ")
         };
-        assert_eq!(left(300), "middle new old");
-        assert_eq!(left(250), "middle new");
-        assert_eq!(left(0), "new");
+        assert_eq!(left(600), "middle middle.pages new new.pages old old.pages");
+        assert_eq!(left(500), "middle middle.pages new new.pages");
+        assert_eq!(left(0), "new new.pages");
     }
 }

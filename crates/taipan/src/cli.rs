@@ -61,7 +61,7 @@ pub(crate) enum CacheCommand {
         /// Keep so many MiB.
         #[arg(long, value_name = "MIB", default_value_t = 2048, conflicts_with = "all")]
         max_size: u64,
-        /// Remove everything but downloads.
+        /// Remove everything but downloads and the key.
         #[arg(long)]
         all: bool,
     },

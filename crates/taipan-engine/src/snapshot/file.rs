@@ -35,12 +35,13 @@ use fs_err as fs;
 
 use super::image::{self, Digest, Extent, Image, Layer, PAGE, Run};
 use super::{Frozen, Snapshot, SnapshotError};
+use crate::cache::note_use;
 use crate::runtime::Runtime;
 use crate::state::count;
 use crate::view::View;
 
 const MAGIC: &[u8; 8] = b"taipan\0S";
-const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 2;
 const HEAD: usize = 96;
 const DIGEST: std::ops::Range<usize> = 32..64;
 const BELOW: std::ops::Range<usize> = 64..96;
@@ -84,19 +85,26 @@ pub(super) fn write(
     Ok(Snapshot { image: runtime.know(image), path: path.into() })
 }
 
+/// Opens a file to be read as a whole.
+pub(super) fn map(path: &Path) -> Result<(File, View), SnapshotError> {
+    let io_error = |source| SnapshotError::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(io_error)?;
+    // Nothing can be mapped of an empty file.
+    if file.metadata().map_err(io_error)?.len() < HEAD as u64 {
+        return Err(SnapshotError::Refused { path: path.to_owned(), reason: "it is too short" });
+    }
+    let view = View::of(&file).map_err(io_error)?;
+    Ok((file, view))
+}
+
 /// Checks the whole file, then decodes it. `layer` finds an open one by its digest.
 pub(super) fn open(
     runtime: &Runtime,
     path: &Path,
     layer: impl FnOnce(&Digest) -> Option<Arc<Image>>,
 ) -> Result<Snapshot, SnapshotError> {
-    let io_error = |source| SnapshotError::Io { path: path.to_owned(), source };
     let refused = |reason| SnapshotError::Refused { path: path.to_owned(), reason };
-    let file = File::open(path).map_err(io_error)?;
-    if file.metadata().map_err(io_error)?.len() < HEAD as u64 {
-        return Err(refused("it is too short"));
-    }
-    let view = View::of(&file).map_err(io_error)?;
+    let (file, view) = map(path)?;
     let Parts { digest, below, extents, description } = read(view.bytes(), runtime.key()).map_err(refused)?;
     let frozen: Frozen =
         postcard::from_bytes(description).map_err(|_| refused("its description cannot be read"))?;
@@ -108,8 +116,11 @@ pub(super) fn open(
     }
     let below = match below {
         none if none == [0; 32] => None,
-        digest => Some(layer(&digest).ok_or_else(|| refused("the layer below it has changed"))?),
+        digest => Some(
+            layer(&digest).ok_or_else(|| refused("the layer below it is not the one that it was made on"))?,
+        ),
     };
+    note_use(&file);
     let image = Image::new(below, Layer { file, view, extents }, digest, frozen);
     if let Some(pages) = read_working_set(runtime.key(), path, &digest) {
         image.learn(&pages);

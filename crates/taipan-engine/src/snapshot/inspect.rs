@@ -1,6 +1,5 @@
 //! What a snapshot's file says of itself, without running it.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -8,11 +7,12 @@ use serde::Serialize;
 
 use super::image::{Digest, PAGE};
 use super::{Frozen, SnapshotError, file};
-use crate::view::View;
 
 /// What a snapshot consists of.
 #[derive(Clone, Debug, Serialize)]
 pub struct SnapshotInfo {
+    /// Version of the format.
+    pub format: u32,
     /// The Pyodide release.
     pub runtime: String,
     /// Size of the linear memory, in bytes.
@@ -21,7 +21,8 @@ pub struct SnapshotInfo {
     pub layers: Vec<LayerInfo>,
     /// Memory that an isolate has written to by the end of its first request, in bytes; `None` until one was measured.
     pub working_set_bytes: Option<u64>,
-    /// Native modules beside the main module, as they are named in the cache of compiled code.
+    /// Native modules that were loaded above the base snapshot, which has two small ones of Pyodide's own, as they are named
+    /// in the cache of compiled code.
     pub native_modules: Vec<String>,
     /// Functions that JavaScript knows.
     pub functions: usize,
@@ -49,18 +50,16 @@ pub struct LayerInfo {
 /// Reads a snapshot that this installation wrote; `cache_dir` has its key and the layers below. Every byte of the file is
 /// checked first.
 pub fn inspect(path: &Path, cache_dir: &Path) -> Result<SnapshotInfo, SnapshotError> {
-    let io_error = |source| SnapshotError::Io { path: path.to_owned(), source };
     let key_path = cache_dir.join("key");
     let key = fs::read(&key_path).map_err(|source| SnapshotError::Io { path: key_path.clone(), source })?;
     let key = key.try_into().map_err(|_| SnapshotError::Refused {
         path: key_path,
         reason: "it is not the key of a cache folder",
     })?;
-    let view = View::of(&File::open(path).map_err(io_error)?).map_err(io_error)?;
     let refused = |reason| SnapshotError::Refused { path: path.to_owned(), reason };
+    let (_, view) = file::map(path)?;
     let parts = file::read(view.bytes(), &key).map_err(refused)?;
-    let frozen: Frozen =
-        postcard::from_bytes(parts.description).map_err(|_| refused("its description cannot be read"))?;
+    let frozen = describe(path, &parts)?;
     let working_set = file::read_working_set(&key, path, &parts.digest);
     let layer = |path: &Path, parts: &file::Parts<'_>, file_bytes: usize| LayerInfo {
         path: path.to_owned(),
@@ -71,22 +70,25 @@ pub fn inspect(path: &Path, cache_dir: &Path) -> Result<SnapshotInfo, SnapshotEr
     };
     let mut layers = vec![layer(path, &parts, view.bytes().len())];
     let mut below = parts.below;
+    let mut base_modules = frozen.modules.len();
     while below != [0; 32] {
         let path =
             find(cache_dir, &below).ok_or_else(|| refused("the layer below it is not in the cache"))?;
-        let io_error = |source| SnapshotError::Io { path: path.clone(), source };
-        let view = View::of(&File::open(&path).map_err(io_error)?).map_err(io_error)?;
+        let (_, view) = file::map(&path)?;
         let parts = file::read(view.bytes(), &key)
             .map_err(|reason| SnapshotError::Refused { path: path.clone(), reason })?;
         layers.push(layer(&path, &parts, view.bytes().len()));
+        // A layer's list begins with that of the layer below.
+        base_modules = describe(&path, &parts)?.modules.len();
         below = parts.below;
     }
     layers.reverse();
     Ok(SnapshotInfo {
+        format: file::VERSION,
         memory_bytes: frozen.memory_pages << 16,
         layers,
         working_set_bytes: working_set.map(|pages| pages.len() as u64 * PAGE as u64),
-        native_modules: frozen.modules.iter().map(hex).collect(),
+        native_modules: frozen.modules.iter().skip(base_modules).map(hex).collect(),
         functions: frozen.functions.len(),
         globals: frozen.globals.len(),
         references: frozen.references.iter().flat_map(|(_, handles)| handles).filter(|h| **h != 0).count(),
@@ -94,22 +96,24 @@ pub fn inspect(path: &Path, cache_dir: &Path) -> Result<SnapshotInfo, SnapshotEr
     })
 }
 
+fn describe(path: &Path, parts: &file::Parts<'_>) -> Result<Frozen, SnapshotError> {
+    postcard::from_bytes(parts.description).map_err(|_| SnapshotError::Refused {
+        path: path.to_owned(),
+        reason: "its description cannot be read",
+    })
+}
+
 fn hex(digest: &Digest) -> String {
     blake3::Hash::from_bytes(*digest).to_hex().to_string()
 }
 
-/// The file of this digest, in the cache folder or one below it.
-fn find(folder: &Path, digest: &Digest) -> Option<PathBuf> {
-    let mut folders = vec![folder.to_owned(), folder.join("workers")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).ok()?.flatten() {
-            let path = entry.path();
-            if path.extension().is_some_and(|e| e == "snapshot")
-                && file::digest_of(&path).as_ref() == Some(digest)
-            {
-                return Some(path);
-            }
-        }
-    }
-    None
+/// The snapshot of this digest, in the cache folder or among the Workers' below it.
+fn find(cache_dir: &Path, digest: &Digest) -> Option<PathBuf> {
+    // There may be no Workers' yet.
+    let folders = [cache_dir.to_owned(), cache_dir.join("workers")];
+    let files = folders.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    files
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "snapshot"))
+        .find(|path| file::digest_of(path).as_ref() == Some(digest))
 }

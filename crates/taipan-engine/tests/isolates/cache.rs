@@ -148,14 +148,14 @@ fn a_damaged_snapshot_is_refused() {
         drop(Guest::load(WORKER).freeze(&path).unwrap());
         let good = fs_err::read(&path).unwrap();
         // One bit in each field of the header, and here and there in the rest.
-        let header = [0, 8, 12, 16, 20, 24, 28, 32, 63];
-        let rest = (64..good.len()).step_by(good.len() / 20);
+        let header = [0, 8, 12, 16, 20, 24, 28, 32, 63, 64, 95];
+        let rest = (96..good.len()).step_by(good.len() / 20);
         let flips = header.into_iter().chain(rest).map(|at| {
             let mut content = good.clone();
             content[at] ^= 0x01;
             ("a flipped bit", content)
         });
-        let cuts = [1, 63, 64, 65, 4095, 4096, good.len() - 4096];
+        let cuts = [1, 95, 96, 97, 4095, 4096, good.len() - 4096];
         let cuts = cuts.into_iter().map(|length| ("a cut file", good[..length].to_vec()));
         for (what, damaged) in flips.chain(cuts).chain(damages(&good)) {
             fs_err::write(&path, &damaged).unwrap();

@@ -297,6 +297,10 @@ impl Guest {
     }
 
     /// Makes the isolate a snapshot.
+    pub(crate) fn learn(&self) {
+        self.isolate.learn().unwrap();
+    }
+
     pub(crate) fn freeze(self, path: &Path) -> Result<Snapshot, SnapshotError> {
         self.isolate.freeze(path)
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
-use taipan_engine::IsolateError;
+use taipan_engine::{IsolateError, inspect};
 use tempfile::TempDir;
 
 use crate::guest::{Failed, Guest, Limits, on_guest_stack, release, runtime, shared_cache};
@@ -130,7 +130,9 @@ fn a_snapshot_keeps_side_modules() {
         let mut guest = Guest::load_with(runtime(), EXCEPTIONS, &files, Limits::default()).unwrap();
         assert_eq!(guest.call("jumps"), Ok("None".into()));
         let folder = TempDir::new().unwrap();
-        let snapshot = guest.freeze(&folder.path().join("native.snapshot")).unwrap();
+        let path = folder.path().join("native.snapshot");
+        let snapshot = guest.freeze(&path).unwrap();
+        assert_eq!(inspect(&path, &shared_cache()).unwrap().native_modules.len(), 1);
         for _ in 0..2 {
             let mut guest = Guest::restore(runtime(), &snapshot, Limits::default()).unwrap();
             for function in ["cpp", "callbacks", "jumps", "over_python", "jumps_over_python"] {

@@ -1,11 +1,12 @@
 //! What a snapshot keeps, what it refreshes, and what it refuses.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use taipan_engine::{Snapshot, SnapshotError};
+use taipan_engine::{Snapshot, SnapshotError, inspect};
 use tempfile::TempDir;
 
-use crate::guest::{Guest, Limits, on_guest_stack, runtime};
+use crate::guest::{Guest, Limits, on_guest_stack, release, runtime, shared_cache};
 
 /// A snapshot of the Worker.
 fn frozen(worker: &str) -> (Snapshot, TempDir) {
@@ -187,6 +188,70 @@ fn time_moves_on() {
             assert!(begun - 0.001 <= then && then <= asked, "{clock}");
             assert!(asked - 0.001 <= now && now <= answered, "{clock}");
         }
+    });
+}
+
+#[test]
+fn a_file_says_what_is_in_it() {
+    let worker = "from pyodide.code import run_js\njs = run_js('({ a: 1 })')\ndef run():\n    return js.a";
+    on_guest_stack(|| {
+        let (snapshot, folder) = frozen(worker);
+        let path = folder.path().join("worker.snapshot");
+        let info = inspect(&path, &shared_cache()).unwrap();
+        assert_eq!(info.layers.len(), 2);
+        // The Worker's layer has a fraction of what there is, and the base snapshot has no page twice.
+        let [base, own] = [0, 1].map(|i| info.layers[i].stored_bytes);
+        assert!(0 < own && own < base && base <= info.memory_bytes, "{info:?}");
+        assert_eq!(info.layers[1].path, path);
+        assert_eq!(info.layers[1].file_bytes, fs_err::metadata(&path).unwrap().len());
+        assert!(info.layers[0].path.starts_with(shared_cache()));
+        assert_eq!((info.runtime.as_str(), info.native_modules.len()), (release().version, 0));
+        assert!(info.functions > 0 && info.globals > 0 && info.references > 0);
+
+        assert_eq!(info.working_set_bytes, None);
+        let mut guest = restored(&snapshot);
+        assert_eq!(guest.call("run"), Ok("1".into()));
+        guest.learn();
+        let measured = inspect(&path, &shared_cache()).unwrap().working_set_bytes.unwrap();
+        assert!(measured > 0 && measured.is_multiple_of(4096));
+
+        // A folder with the key alone does not have the base snapshot.
+        let bare = TempDir::new().unwrap();
+        fs_err::copy(shared_cache().join("key"), bare.path().join("key")).unwrap();
+        let why = |cache: &Path| match inspect(&path, cache) {
+            Err(SnapshotError::Refused { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(why(bare.path()), "the layer below it is not in the cache");
+        fs_err::write(bare.path().join("key"), [7; 32]).unwrap();
+        assert_eq!(why(bare.path()), "its digest does not fit");
+        fs_err::write(&path, []).unwrap();
+        assert_eq!(why(&shared_cache()), "it is too short");
+    });
+}
+
+/// A layer says only how it differs from the one below, so it is nothing without exactly that one.
+#[test]
+fn a_layer_without_the_one_below_is_refused() {
+    let worker = "n = 0\ndef run():\n    global n\n    n += 1\n    return n";
+    on_guest_stack(|| {
+        let (first, folder) = frozen(worker);
+        let path = folder.path().join("second.snapshot");
+        let mut guest = restored(&first);
+        assert_eq!(guest.call("run"), Ok("1".into()));
+        drop(guest.freeze(&path).unwrap());
+        drop(first);
+        match Snapshot::open(runtime(), &path) {
+            Err(SnapshotError::Refused { reason, .. }) => {
+                assert_eq!(reason, "the layer below it is not the one that it was made on");
+            }
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => panic!("it was opened"),
+        }
+        let first = Snapshot::open(runtime(), &folder.path().join("worker.snapshot")).unwrap();
+        let second = Snapshot::open(runtime(), &path).unwrap();
+        drop(first);
+        assert_eq!(restored(&second).call("run"), Ok("2".into()));
     });
 }
 

@@ -1,6 +1,8 @@
 //! `taipan cache`.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -12,121 +14,165 @@ use taipan_packages::pyodide::{Cache, ObtainError};
 use crate::cli::{CacheArgs, CacheCommand};
 use crate::report::hinted;
 
-/// What a file of the cache is.
+/// What something in the cache is. When it has to be made again: what takes longest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    Download,
+    /// An unpacked release of Pyodide.
+    Release,
     Code,
     Base,
     Packages,
     Worker,
-    /// The key, locks: never removed.
+    /// What a process was writing when it was killed, or is writing now.
+    Unfinished,
+    /// The key.
     Other,
 }
 
 impl Kind {
-    fn of(path: &Path) -> Self {
-        let name = path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
-        let name = name.strip_suffix(".mac").or(name.strip_suffix(".pages")).unwrap_or(&name);
-        match name.rsplit_once('.') {
-            Some((_, "cwasm" | "first")) => Self::Code,
-            Some((stem, "snapshot")) if stem.starts_with("base-") => Self::Base,
-            Some((stem, "snapshot")) if stem.starts_with("packages-") => Self::Packages,
-            Some((_, "snapshot")) => Self::Worker,
-            _ if path.components().any(|c| c.as_os_str() == "pyodide") => Self::Download,
-            _ => Self::Other,
-        }
-    }
-
     fn name(self) -> &'static str {
         match self {
-            Self::Download => "Pyodide",
+            Self::Release => "Pyodide releases",
             Self::Code => "compiled code",
             Self::Base => "base snapshots",
             Self::Packages => "snapshots of packages",
             Self::Worker => "snapshots of Workers",
+            Self::Unfinished => "unfinished",
             Self::Other => "other",
         }
     }
 }
 
+/// The kind of a file, and what it belongs to: files with the same are of no use without each other.
+fn classify(path: &Path) -> (Kind, PathBuf) {
+    let mut parts = path.iter();
+    if parts.next().is_some_and(|first| first == "pyodide")
+        && let Some(release) = parts.next()
+    {
+        return (Kind::Release, Path::new("pyodide").join(without(Path::new(release), &["lock"])));
+    }
+    let name = path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
+    let whole = without(path, &["mac", "pages"]);
+    let kind = match whole.extension().and_then(|e| e.to_str()) {
+        _ if name.starts_with(".tmp") => Kind::Unfinished,
+        Some("cwasm" | "first") => return (Kind::Code, without(&whole, &["cwasm", "first"])),
+        Some("snapshot") if name.starts_with("base-") => Kind::Base,
+        Some("snapshot") if name.starts_with("packages-") => Kind::Packages,
+        Some("snapshot") => Kind::Worker,
+        _ => Kind::Other,
+    };
+    (kind, whole)
+}
+
+fn without(path: &Path, extensions: &[&str]) -> PathBuf {
+    match path.extension().and_then(|e| e.to_str()) {
+        Some(extension) if extensions.contains(&extension) => path.with_extension(""),
+        _ => path.to_owned(),
+    }
+}
+
+/// One thing in the cache: a snapshot, the code of a module, a release.
 struct Entry {
-    path: PathBuf,
     kind: Kind,
+    files: Vec<PathBuf>,
     bytes: u64,
+    /// Whoever uses a file of the cache dates it.
     used: SystemTime,
 }
 
 pub(crate) fn run(args: CacheArgs) -> Result<ExitCode> {
     let cache = Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?;
-    let mut entries = vec![];
-    collect(cache.folder(), &mut entries)?;
+    let entries = entries(cache.folder())?;
+    let now = SystemTime::now();
     match args.command {
         None => show(cache.folder(), &entries),
-        Some(CacheCommand::Prune { all: true, .. }) => prune(entries, 0),
-        Some(CacheCommand::Prune { max_size, .. }) => prune(entries, max_size.saturating_mul(1 << 20)),
+        Some(CacheCommand::Prune { all: true, .. }) => prune(entries, 0, now),
+        Some(CacheCommand::Prune { max_size, .. }) => prune(entries, max_size.saturating_mul(1 << 20), now),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn collect(folder: &Path, entries: &mut Vec<Entry>) -> Result<()> {
-    if !folder.exists() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let metadata = entry.metadata()?;
-        if metadata.is_dir() {
-            collect(&entry.path(), entries)?;
-        } else {
-            let path = entry.path();
-            // Reading is noted by most file systems once a day, writing always.
-            let used = metadata.accessed().into_iter().chain(metadata.modified()).max();
-            let used = used.unwrap_or(SystemTime::UNIX_EPOCH);
-            entries.push(Entry { kind: Kind::of(&path), path, bytes: metadata.len(), used });
+fn entries(folder: &Path) -> Result<Vec<Entry>> {
+    let mut entries: BTreeMap<PathBuf, Entry> = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(inner) = folders.pop() {
+        // Other processes come and go with files of it, and there may be nothing yet.
+        let Some(found) = unless_gone(fs::read_dir(&inner))? else { continue };
+        for file in found {
+            let Some(file) = unless_gone(file)? else { continue };
+            let Some(metadata) = unless_gone(file.metadata())? else { continue };
+            let path = file.path();
+            if metadata.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let (kind, whole) = classify(path.strip_prefix(folder).unwrap_or(&path));
+            let used = metadata.modified()?;
+            let entry = entries.entry(whole).or_insert_with(|| Entry { kind, files: vec![], bytes: 0, used });
+            entry.files.push(path);
+            entry.bytes += metadata.len();
+            entry.used = entry.used.max(used);
         }
     }
-    Ok(())
+    Ok(entries.into_values().collect())
+}
+
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn show(folder: &Path, entries: &[Entry]) {
     println!("{}", folder.display());
     let mut kinds: BTreeMap<Kind, (usize, u64)> = BTreeMap::new();
     for entry in entries {
-        let (files, bytes) = kinds.entry(entry.kind).or_default();
-        *files += 1;
+        let (count, bytes) = kinds.entry(entry.kind).or_default();
+        *count += 1;
         *bytes += entry.bytes;
     }
-    for (kind, (files, bytes)) in &kinds {
-        println!("{:<22} {files:>5} files {:>10}", kind.name(), size(*bytes));
+    for (kind, (count, bytes)) in &kinds {
+        println!("{:<22} {count:>5} {:>12}", kind.name(), size(*bytes));
     }
-    let files = entries.len();
-    println!("{:<22} {files:>5} files {:>10}", "in all", size(entries.iter().map(|e| e.bytes).sum()));
+    println!("{:<22} {:>5} {:>12}", "in all", entries.len(), size(entries.iter().map(|e| e.bytes).sum()));
 }
 
-/// Removes files until what is left is not larger than `most`. A process that uses one has it open, and keeps it.
-fn prune(mut entries: Vec<Entry>, most: u64) {
+/// Removes what has not been used for longest until what is left is not larger than `most`. A process that uses a file has
+/// it open, and keeps it.
+fn prune(mut entries: Vec<Entry>, most: u64, now: SystemTime) {
+    let days = |entry: &Entry| now.duration_since(entry.used).map_or(0, |age| age.as_secs() / 86_400);
     let mut left: u64 = entries.iter().map(|e| e.bytes).sum();
-    // A snapshot of a Worker is made again in a moment, compiled code takes seconds.
-    entries.sort_by_key(|e| (std::cmp::Reverse(e.kind == Kind::Worker), e.used));
-    let (mut files, mut bytes) = (0usize, 0u64);
-    for entry in entries {
-        if left <= most {
-            break;
-        }
-        if matches!(entry.kind, Kind::Download | Kind::Other) {
-            continue;
-        }
-        match fs::remove_file(&entry.path) {
-            Ok(()) => {
-                left = left.saturating_sub(entry.bytes);
-                bytes += entry.bytes;
-                files += 1;
-            }
-            Err(error) => eprintln!("warning: {error}"),
+    // A process uses code and the layers below once, at its start, and goes on to make snapshots for as long as it runs. So of
+    // what was used on the same day, what is made again soonest goes first.
+    entries.sort_by_key(|entry| (Reverse(days(entry)), Reverse(entry.kind), entry.used));
+    let (mut count, mut bytes) = (0_usize, 0_u64);
+    for entry in &entries {
+        let goes = match entry.kind {
+            Kind::Release | Kind::Other => false,
+            Kind::Unfinished => days(entry) > 0,
+            _ => left > most,
+        };
+        if goes && remove(entry) {
+            left = left.saturating_sub(entry.bytes);
+            bytes += entry.bytes;
+            count += 1;
         }
     }
-    println!("Removed {files} files, {}; left: {}", size(bytes), size(left));
+    println!("Removed {count} of {}, {}; left: {}", entries.len(), size(bytes), size(left));
+}
+
+/// Removes the files of an entry; false when one of them stays.
+fn remove(entry: &Entry) -> bool {
+    let mut all = true;
+    for file in &entry.files {
+        if let Err(error) = unless_gone(fs::remove_file(file)) {
+            eprintln!("warning: {error}");
+            all = false;
+        }
+    }
+    all
 }
 
 /// A number of bytes for people.
@@ -140,48 +186,108 @@ pub(crate) fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+
     use super::*;
 
-    fn names(folder: &Path) -> Vec<String> {
-        let mut entries = vec![];
-        collect(folder, &mut entries).unwrap();
-        let name = |e: &Entry| e.path.strip_prefix(folder).unwrap().display().to_string();
-        let mut names: Vec<_> = entries.iter().map(name).collect();
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// A cache folder with these files of 1000 bytes, used so many days ago.
+    fn cache(files: &[(&str, u32)], now: SystemTime) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, days) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, [0; 1000]).unwrap();
+            let file = fs::File::open(path).unwrap().into_parts().0;
+            file.set_modified(now - *days * DAY).unwrap();
+        }
+        folder
+    }
+
+    fn names(folder: &TempDir) -> Vec<String> {
+        let files = entries(folder.path()).unwrap().into_iter().flat_map(|entry| entry.files);
+        let name = |path: PathBuf| path.strip_prefix(folder.path()).unwrap().display().to_string();
+        let mut names: Vec<_> = files.map(name).collect();
         names.sort();
         names
     }
 
     #[test]
-    fn prune_spares_downloads_and_the_key() {
-        let folder = tempfile::tempdir().unwrap();
-        let files = [
-            "key",
-            "pyodide/314.0.7/pyodide.mjs",
-            "ab.cwasm",
-            "ab.cwasm.mac",
-            "ab.first",
-            "base-1.snapshot",
-            "workers/packages-2.snapshot",
-            "workers/3.snapshot",
-            "workers/3.snapshot.pages",
+    fn files_are_counted_by_what_they_belong_to() {
+        let now = SystemTime::now();
+        let folder = cache(
+            &[
+                ("key", 0),
+                ("pyodide/1.2-ab/pyodide.mjs", 0),
+                ("pyodide/1.2-ab/lib/python.zip", 0),
+                ("pyodide/1.2-ab.lock", 0),
+                ("ab.cwasm", 0),
+                ("ab.cwasm.mac", 0),
+                ("ab.first", 0),
+                ("ab.first.mac", 0),
+                ("base-1.snapshot", 0),
+                ("base-1.snapshot.pages", 0),
+                ("workers/packages-2.snapshot", 0),
+                ("workers/3.snapshot", 0),
+                ("workers/3.snapshot.pages", 0),
+                ("workers/.tmpXy", 0),
+            ],
+            now,
+        );
+        let mut found: Vec<_> =
+            entries(folder.path()).unwrap().iter().map(|e| (e.kind, e.files.len(), e.bytes)).collect();
+        found.sort();
+        let expected = [
+            (Kind::Release, 3, 3000),
+            (Kind::Code, 4, 4000),
+            (Kind::Base, 2, 2000),
+            (Kind::Packages, 1, 1000),
+            (Kind::Worker, 2, 2000),
+            (Kind::Unfinished, 1, 1000),
+            (Kind::Other, 1, 1000),
         ];
-        for file in files {
-            let path = folder.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, [0; 1000]).unwrap();
+        assert_eq!(found, expected);
+        assert!(entries(&folder.path().join("none")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_first() {
+        let now = SystemTime::now();
+        let files = [
+            ("key", 90),
+            ("pyodide/1.2-ab/pyodide.mjs", 90),
+            ("ab.cwasm", 0),
+            ("ab.cwasm.mac", 9),
+            ("base-1.snapshot", 0),
+            ("base-2.snapshot", 5),
+            ("workers/packages-3.snapshot", 0),
+            ("workers/4.snapshot", 0),
+            ("workers/4.snapshot.pages", 7),
+            ("workers/5.snapshot", 6),
+            ("workers/.tmpOld", 1),
+            ("workers/.tmpNew", 0),
+        ];
+        let folder = cache(&files, now);
+        let mut left = names(&folder);
+        // However much may stay, what nobody will finish does not.
+        let steps: [(u64, &[&str]); 7] = [
+            (20_000, &["workers/.tmpOld"]),
+            (10_000, &["workers/5.snapshot"]),
+            (9_999, &["base-2.snapshot"]),
+            (8_000, &["workers/4.snapshot", "workers/4.snapshot.pages"]),
+            (6_500, &["workers/packages-3.snapshot"]),
+            (5_500, &["base-1.snapshot"]),
+            (0, &["ab.cwasm", "ab.cwasm.mac"]),
+        ];
+        for (most, gone) in steps {
+            prune(entries(folder.path()).unwrap(), most, now);
+            left.retain(|name| !gone.contains(&name.as_str()));
+            assert_eq!(names(&folder), left, "{most}");
         }
-        let entries = || {
-            let mut entries = vec![];
-            collect(folder.path(), &mut entries).unwrap();
-            entries
-        };
-        prune(entries(), 9000);
-        assert_eq!(names(folder.path()).len(), files.len());
-        // Snapshots of Workers go first.
-        prune(entries(), 7000);
-        assert!(names(folder.path()).iter().all(|name| !name.starts_with("workers/3")));
-        prune(entries(), 0);
-        assert_eq!(names(folder.path()), ["key", "pyodide/314.0.7/pyodide.mjs"]);
+        assert_eq!(left, ["key", "pyodide/1.2-ab/pyodide.mjs", "workers/.tmpNew"]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(crate) fn inspect(args: InspectArgs) -> Result<ExitCode> {
         println!("{}", serde_json::to_string(&info)?);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("Pyodide {}, memory {}", info.runtime, size(info.memory_bytes));
+    println!("Pyodide {}, memory {}, format {}", info.runtime, size(info.memory_bytes), info.format);
     for layer in &info.layers {
         let digest = layer.digest.get(..12).unwrap_or_default();
         println!(
