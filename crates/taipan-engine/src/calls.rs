@@ -16,10 +16,10 @@ use wasmtime::{
 
 use crate::entities::{function, number_of};
 use crate::functions::{Function, Origin};
-use crate::references::{self, FREE_AT};
 use crate::signature::{Kind, MAX_PARAMS, Signature};
 use crate::state::{Guest, State, count};
 use crate::stop::Stop;
+use crate::{pressure, references};
 
 /// The shim's `CALL_…`.
 mod status {
@@ -83,6 +83,8 @@ fn to_cell(mut store: impl AsContextMut<Data = State>, kind: Kind, value: &ValRa
 /// JavaScript calls function `number` with the cells at `cells`; the result replaces the first cell.
 pub(crate) fn call(mut caller: Caller<'_, State>, number: u32, cells: u32) -> Result<i32> {
     let guest = guest(&caller)?;
+    // Nothing is between the two sides yet.
+    pressure::relieve(&mut caller, &guest)?;
     let Function { func, signature } = function(&mut caller, number)?;
     let Some(signature) = signature else { return Ok(status::UNBOUND) };
     let mut values: [ValRaw; MAX_PARAMS] = std::array::from_fn(|_| ValRaw::i64(0));
@@ -212,9 +214,6 @@ fn dispatch(
     values: &mut [MaybeUninit<ValRaw>],
 ) -> Result<()> {
     let guest = guest(&caller)?;
-    if caller.data().freed.len() >= FREE_AT {
-        references::release(&mut caller, &guest)?;
-    }
     let (base, room) = guest.arguments;
     let used = caller.data().arguments_used;
     let cells = count(signature.params.len().max(1));
@@ -238,12 +237,14 @@ fn dispatch(
     caller.data_mut().arguments_used = used;
     match result? {
         status::OK => {
+            let result = guest.read_u64(&caller, at)?;
+            // The arguments have arrived, and the result is not a reference yet.
+            pressure::relieve(&mut caller, &guest)?;
             let (Some(kind), [first, ..]) = (signature.result, values) else { return Ok(()) };
-            let cell = guest.read_u64(&caller, at)?;
             first.write(match kind {
-                Kind::Extern => ValRaw::externref(references::to_raw(&mut caller, cell as u32)?),
-                Kind::Func => raw_function(&mut caller, cell as u32)?,
-                kind => scalar(kind, cell),
+                Kind::Extern => ValRaw::externref(references::to_raw(&mut caller, result as u32)?),
+                Kind::Func => raw_function(&mut caller, result as u32)?,
+                kind => scalar(kind, result),
             });
             Ok(())
         }

@@ -12,12 +12,12 @@ use crate::base::NoHost;
 use crate::cpu::CpuBudget;
 use crate::imports::{encode_event, event, instant};
 use crate::link::{self, Linked};
+use crate::pressure;
 use crate::snapshot::{self, Image, Snapshot};
 use crate::state::{Guest, State, count};
 use crate::stop::{Stop, explain};
 use crate::{
     BootError, Event, IsolateError, IsolateOptions, Ops, Runtime, SnapshotError, Source, Turn, WorkerCode,
-    references,
 };
 
 /// The stack that a thread must have to call the functions of [`Isolate`]; guest calls nest on it. Only
@@ -324,7 +324,7 @@ fn run_until_booted(store: &mut Store<State>, guest: &Guest) -> wasmtime::Result
     loop {
         let timer = guest.run.call(&mut *store, ())?;
         if let Some(booted) = store.data_mut().booted.take() {
-            references::tidy(store, guest)?;
+            pressure::tidy(store, guest)?;
             return Ok(booted);
         }
         // Module scope may sleep and wait: time passes, completions come in.
@@ -363,8 +363,10 @@ fn run_turn(store: &mut Store<State>, guest: &Guest, events: Vec<Event>) -> wasm
         let (kind, id, message) = encode_event(event);
         deliver(store, guest, kind, id, &message)?;
     }
-    let timer = guest.run.call(&mut *store, ())?;
+    let mut timer = guest.run.call(&mut *store, ())?;
+    if pressure::tidy(store, guest)? {
+        timer = guest.run.call(&mut *store, ())?;
+    }
     let pending_ops = guest.outstanding.call(&mut *store, ())?;
-    references::tidy(store, guest)?;
     Ok(Turn { next_timer: instant(store.data(), timer), pending_ops })
 }

@@ -17,6 +17,7 @@ mod imports;
 mod isolate;
 mod link;
 mod memory;
+mod pressure;
 mod query;
 mod references;
 mod runtime;

@@ -13,13 +13,6 @@ use crate::state::{FreedHandles, Guest, State, count};
 /// Handles below this are constants of the shim (null, undefined, true, …) and own nothing.
 const FIRST_HANDLE: u32 = 8;
 
-/// Free handles once this many wait.
-pub(crate) const FREE_AT: usize = 256;
-
-/// Collect once this many references were made: Wasmtime itself collects only when its heap is full, and until then
-/// the JavaScript objects behind dropped references live on.
-const COLLECT_AT: u32 = 20_000;
-
 /// What an `externref` refers to.
 pub(crate) struct Handle {
     number: u32,
@@ -44,7 +37,7 @@ pub(crate) fn to_reference(
     }
     let mut store = store.as_context_mut();
     let state = store.data_mut();
-    state.made_references = state.made_references.saturating_add(1);
+    state.pressure.made_reference();
     let object = Handle { number: handle, freed: state.freed.clone() };
     ExternRef::new(&mut store, object).map(Some)
 }
@@ -100,18 +93,6 @@ pub(crate) fn release(mut store: impl AsContextMut<Data = State>, guest: &Guest)
         let result = guest.free_handles.call(&mut store, (at, count(chunk.len())));
         store.data_mut().arguments_used = used;
         result?;
-    }
-    Ok(())
-}
-
-/// Between turns: collects when enough references were made, and frees what was collected.
-pub(crate) fn tidy(store: &mut wasmtime::Store<State>, guest: &Guest) -> Result<()> {
-    if store.data().made_references > COLLECT_AT {
-        store.data_mut().made_references = 0;
-        store.gc(None)?;
-    }
-    if store.data().freed.len() > 0 {
-        release(store, guest)?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::code::Code;
 use crate::cpu::CpuBudget;
 use crate::functions::Functions;
 use crate::host::{Ops, Source};
+use crate::pressure::Pressure;
 use crate::runtime::Runtime;
 use crate::signature::{Kind, Signature, Signatures};
 use crate::snapshot::Frozen;
@@ -109,6 +110,7 @@ pub(crate) struct Guest {
     pub(crate) stack_pointer: Global,
     pub(crate) engine_stack_pointer: Global,
     pub(crate) dispatch: TypedFunc<(u32, u32), i32>,
+    pub(crate) collect: TypedFunc<(), ()>,
     pub(crate) free_handles: TypedFunc<(u32, u32), ()>,
     pub(crate) memory_grown: TypedFunc<(), ()>,
     pub(crate) event: TypedFunc<(i32, u32, u32, u32), ()>,
@@ -197,8 +199,7 @@ pub(crate) struct State {
     /// WebAssembly exceptions that JavaScript holds; freed entries are reused.
     pub(crate) exceptions: Vec<Option<OwnedRooted<ExnRef>>>,
     pub(crate) freed: Arc<FreedHandles>,
-    /// External references made since the last collection.
-    pub(crate) made_references: u32,
+    pub(crate) pressure: Pressure,
     /// Cells in use on the engine's argument stack.
     pub(crate) arguments_used: u32,
     pub(crate) slots: u32,
@@ -246,7 +247,7 @@ impl State {
             main_imports: vec![],
             exceptions: vec![],
             freed: Arc::default(),
-            made_references: 0,
+            pressure: Pressure::default(),
             arguments_used: 0,
             slots: 0,
             limits: Limits { memory: memory_limit, refused: false },

@@ -36,6 +36,8 @@ pub(crate) struct Layout {
     pub(crate) stack: u32,
     /// Address and number of cells of the argument stack.
     pub(crate) arguments: (u32, u32),
+    /// Where the number of bytes stands that JavaScript has allocated.
+    pub(crate) allocated: u32,
 }
 
 /// All of an isolate that is not in its linear memory.

@@ -61,6 +61,8 @@ void taipan_grow_memory_buffer(JSValueConst buffer, size_t length);
 void taipan_seed_random(JSContext *ctx, uint64_t seed);
 /* And: collects garbage, then exempts what is left from collection and its memory from reuse. */
 void taipan_freeze_objects(JSRuntime *rt);
+/* And where the number of bytes stands that the engine has allocated. */
+const size_t *taipan_allocated_bytes(JSRuntime *rt);
 
 /* The host's functions. `out` receives a block from malloc() that the caller frees. */
 typedef struct {
