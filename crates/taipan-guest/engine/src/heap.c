@@ -35,20 +35,26 @@ typedef int (*Visit)(PyObject *object, void *argument);
 typedef int (*Traverse)(PyObject *object, Visit visit, void *argument);
 enum { PY_TP_TRAVERSE = 71 };
 void *PyType_GetSlot(void *type, int slot);
-PyObject *PyObject_GetAttrString(PyObject *object, const char *name);
+PyObject *PyObject_GetAttr(PyObject *object, PyObject *name);
+PyObject *PyUnicode_InternFromString(const char *text);
 void PyErr_Clear(void);
+unsigned PyType_ClearCache(void);
 void PyUnstable_GC_VisitObjects(Visit visit, void *argument);
 
 static int immortal;
 static void *code_type;
 
+/* Code holds on to objects without telling the collector. */
+static const char *const part_names[] = {"co_consts", "co_names", "co_name", "co_qualname", "co_filename", "co_linetable"};
+enum { PARTS = sizeof part_names / sizeof *part_names };
+/* Interned: the cache of types' attributes keeps the name of each lookup, and knows it by its address. */
+static PyObject *parts[PARTS];
+
 static int keep(PyObject *object, void *argument);
 
-/* Code holds on to objects without telling the collector. */
 static void keep_parts_of_code(PyObject *code) {
-  static const char *const parts[] = {"co_consts", "co_names", "co_name", "co_qualname", "co_filename", "co_linetable"};
-  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-    PyObject *part = PyObject_GetAttrString(code, parts[i]);
+  for (int i = 0; i < PARTS; i++) {
+    PyObject *part = parts[i] ? PyObject_GetAttr(code, parts[i]) : NULL;
     if (!part) {
       PyErr_Clear();
       continue;
@@ -78,5 +84,8 @@ static int keep_all(PyObject *object, void *argument) {
 void heap_immortalize(int count, void *type_of_code) {
   immortal = count;
   code_type = type_of_code;
+  /* It keeps names alive that nothing else knows. Each would be freed when its place is taken. */
+  PyType_ClearCache();
+  for (int i = 0; i < PARTS; i++) parts[i] = PyUnicode_InternFromString(part_names[i]);
   PyUnstable_GC_VisitObjects(keep_all, NULL);
 }
