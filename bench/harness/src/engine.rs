@@ -121,7 +121,7 @@ impl Engine {
             let (packages, own) = sources.into_iter().partition(|source| source.path.starts_with(PACKAGES));
             sources = own;
             isolate.load_packages(packages, &worker.imports).map_err(refused)?;
-            let snapshot = isolate.freeze(&path("packages"))?;
+            let snapshot = isolate.freeze_whole(&path("packages"))?;
             isolate = self.isolate(&snapshot)?;
             layers.push((path("packages"), snapshot));
         }

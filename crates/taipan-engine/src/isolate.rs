@@ -1,5 +1,6 @@
 //! One running instance of a Worker.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -85,7 +86,7 @@ impl Isolate {
         options: IsolateOptions,
         env_json: &str,
     ) -> Result<Self, IsolateError> {
-        Prepared::new(runtime, &snapshot.image.lowest())?.finish(snapshot, options, env_json)
+        Prepared::new(runtime, &snapshot.image.lowest(), false)?.finish(snapshot, options, env_json)
     }
 
     /// Runs a Worker's module scope, at most once unless it is unloaded.
@@ -172,7 +173,20 @@ impl Isolate {
 
     /// Writes the isolate to a file from which others can be made; this one is used up. It must have nothing under way:
     /// no timer, no operation, no request.
-    pub fn freeze(mut self, path: &std::path::Path) -> Result<Snapshot, SnapshotError> {
+    pub fn freeze(mut self, path: &Path) -> Result<Snapshot, SnapshotError> {
+        self.settle()?;
+        snapshot::take(&mut self.store, &self.linked, self.snapshot.as_ref(), path)
+    }
+
+    /// As [`Self::freeze`], but the file holds all of the memory, so that it needs no other and isolates can be prepared for
+    /// it. For what many Workers have in common.
+    pub fn freeze_whole(mut self, path: &Path) -> Result<Snapshot, SnapshotError> {
+        self.settle()?;
+        snapshot::take(&mut self.store, &self.linked, None, path)
+    }
+
+    /// Makes the guest ready to be frozen.
+    fn settle(&mut self) -> Result<(), SnapshotError> {
         let runtime = self.store.data().runtime.clone();
         let _turn = runtime.ticker().turn();
         self.begin(self.turn_cpu);
@@ -200,7 +214,7 @@ impl Isolate {
         if let Some(Err(reason)) = verdict {
             return Err(SnapshotError::NotNow { reason });
         }
-        snapshot::take(&mut self.store, &self.linked, self.snapshot.as_ref(), path)
+        Ok(())
     }
 
     /// Delivers an event without fields, and runs the guest until it has nothing left to do. Gives when the next timer is due.
@@ -259,9 +273,13 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    pub(crate) fn new(runtime: &Arc<Runtime>, lowest: &Arc<Image>) -> Result<Self, IsolateError> {
+    pub(crate) fn new(
+        runtime: &Arc<Runtime>,
+        lowest: &Arc<Image>,
+        ahead: bool,
+    ) -> Result<Self, IsolateError> {
         let mut store = new_store(runtime, Box::new(NoHost), usize::MAX, PREPARE_CPU);
-        let linked = snapshot::prepare(&mut store, lowest).map_err(|e| explain(store.data(), &e))?;
+        let linked = snapshot::prepare(&mut store, lowest, ahead).map_err(|e| explain(store.data(), &e))?;
         Ok(Self { store, linked })
     }
 

@@ -1,9 +1,9 @@
 //! Isolates prepared in advance.
 //!
-//! Two thirds of a restore are the same for all Workers: linking, mapping the base snapshot, making private copies of the
-//! pages that every isolate writes to. A thread does that while nobody waits.
+//! Much of a restore is the same for all Workers with the same lowest layer, which is the base snapshot or that of their
+//! packages: linking, mapping it, making private copies of the pages that every isolate writes to. A thread does that while
+//! nobody waits, for those layers that were asked for lately.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
 
@@ -13,7 +13,11 @@ use crate::isolate::{Prepared, STACK_SIZE};
 use crate::snapshot::Image;
 use crate::{Isolate, IsolateError, IsolateOptions, Runtime, Snapshot};
 
-/// Keeps a number of isolates ready from which any snapshot can be restored. Each costs some 2 MiB.
+/// Isolates are kept ready for so many lowest layers.
+const LAYERS: usize = 4;
+
+/// Keeps isolates ready from which snapshots can be restored. Each costs what an isolate writes to: some 2 MiB above the
+/// base snapshot, more above large packages.
 pub struct Spares {
     runtime: Arc<Runtime>,
     count: usize,
@@ -28,14 +32,50 @@ struct Shelf {
 
 #[derive(Default)]
 struct Stock {
-    ready: VecDeque<Prepared>,
+    /// By lowest layer, the last that was asked for first.
+    kinds: Vec<Kind>,
     /// A thread fills the shelf.
     is_tended: bool,
     is_closed: bool,
 }
 
+struct Kind {
+    lowest: Arc<Image>,
+    ready: Vec<Prepared>,
+}
+
+impl Stock {
+    /// Takes what is ready for a layer, which becomes the first of the kinds. Gives as well what had to make room, to be
+    /// dropped without the lock.
+    fn take(&mut self, lowest: Arc<Image>) -> (Option<Prepared>, Option<Kind>) {
+        let known = self.kinds.iter().position(|kind| kind.lowest.digest == lowest.digest);
+        let mut kind = match known {
+            Some(place) => self.kinds.remove(place),
+            None => Kind { lowest, ready: vec![] },
+        };
+        let spare = kind.ready.pop();
+        self.kinds.insert(0, kind);
+        let dropped = if self.kinds.len() > LAYERS { self.kinds.pop() } else { None };
+        (spare, dropped)
+    }
+
+    /// A layer of which fewer than `count` are ready.
+    fn wanted(&self, count: usize) -> Option<Arc<Image>> {
+        self.kinds.iter().find(|kind| kind.ready.len() < count).map(|kind| kind.lowest.clone())
+    }
+
+    /// Gives back what nobody wants any more.
+    fn put(&mut self, lowest: &Image, prepared: Prepared) -> Option<Prepared> {
+        match self.kinds.iter_mut().find(|kind| kind.lowest.digest == lowest.digest) {
+            Some(kind) if !self.is_closed => kind.ready.push(prepared),
+            _ => return Some(prepared),
+        }
+        None
+    }
+}
+
 impl Spares {
-    /// Keeps `count` ready, from the first restore on.
+    /// Keeps `count` ready of each kind, from the first restore on.
     pub fn new(runtime: Arc<Runtime>, count: usize) -> Self {
         Self { runtime, count, shelf: Arc::default() }
     }
@@ -52,22 +92,24 @@ impl Spares {
         options: IsolateOptions,
         env_json: &str,
     ) -> Result<Isolate, IsolateError> {
-        let spare = self.shelf.stock.lock().ready.pop_front();
+        if self.count == 0 {
+            return Isolate::restore(&self.runtime, snapshot, options, env_json);
+        }
+        let (spare, _dropped) = self.shelf.stock.lock().take(snapshot.image.lowest());
         let restored = match spare {
             Some(spare) => spare.finish(snapshot, options, env_json),
             None => Isolate::restore(&self.runtime, snapshot, options, env_json),
         };
-        self.tend(snapshot);
+        self.tend();
         restored
     }
 
     /// Has the shelf filled, by now or later.
-    fn tend(&self, snapshot: &Snapshot) {
+    fn tend(&self) {
         let mut stock = self.shelf.stock.lock();
-        if !stock.is_tended && self.count > 0 {
+        if !stock.is_tended {
             let (runtime, shelf, count) = (self.runtime.clone(), self.shelf.clone(), self.count);
-            let lowest = snapshot.image.lowest();
-            let work = move || stock_up(&runtime, &lowest, &shelf, count);
+            let work = move || stock_up(&runtime, &shelf, count);
             // Without the thread every restore takes its full time.
             stock.is_tended =
                 thread::Builder::new().name("spares".into()).stack_size(STACK_SIZE).spawn(work).is_ok();
@@ -78,35 +120,32 @@ impl Spares {
 
 impl Drop for Spares {
     fn drop(&mut self) {
-        let ready = {
+        let kinds = {
             let mut stock = self.shelf.stock.lock();
             stock.is_closed = true;
-            std::mem::take(&mut stock.ready)
+            std::mem::take(&mut stock.kinds)
         };
         self.shelf.changed.notify_one();
-        drop(ready);
+        drop(kinds);
     }
 }
 
-fn stock_up(runtime: &Arc<Runtime>, lowest: &Arc<Image>, shelf: &Shelf, count: usize) {
+fn stock_up(runtime: &Arc<Runtime>, shelf: &Shelf, count: usize) {
     loop {
-        {
+        let lowest = {
             let mut stock = shelf.stock.lock();
-            while stock.ready.len() >= count && !stock.is_closed {
-                shelf.changed.wait(&mut stock);
-            }
-            if stock.is_closed {
-                return;
-            }
-        }
-        match Prepared::new(runtime, lowest) {
-            Ok(prepared) => {
-                let mut stock = shelf.stock.lock();
+            loop {
                 if stock.is_closed {
                     return;
                 }
-                stock.ready.push_back(prepared);
+                match stock.wanted(count) {
+                    Some(lowest) => break lowest,
+                    None => shelf.changed.wait(&mut stock),
+                }
             }
+        };
+        match Prepared::new(runtime, &lowest, true) {
+            Ok(prepared) => drop(shelf.stock.lock().put(&lowest, prepared)),
             Err(error) => {
                 // Memory or mappings are short: restoring says so to somebody who can do something about it.
                 tracing::debug!("no isolate can be prepared: {error}");

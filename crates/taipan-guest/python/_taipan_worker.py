@@ -28,6 +28,7 @@ import workers._context
 import workers._env
 import workers._runtime
 import workers._snapshots
+from _taipan_code import compact
 from workers import Context, DurableObject, Request, Response, WorkerEntrypoint, WorkflowEntrypoint, env
 from workers._body import js_kind
 
@@ -339,6 +340,7 @@ def import_packages(root: str, names_json: str) -> str | None:
         return reports.to_json(reports.describe(error, _kind(error)))
     finally:
         _flush()
+    compact()
     return None
 
 

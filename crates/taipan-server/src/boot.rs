@@ -198,7 +198,7 @@ impl Image {
             let base = runtime.base().map_err(|e| IsolateError::Internal { reason: e.to_string() })?;
             let mut isolate = self.spares.restore(&base, self.options(ops()), "{}")?;
             isolate.load_packages(files, &imports)?;
-            Ok(isolate.freeze(&path).map_err(|e| IsolateError::Internal { reason: e.to_string() })?)
+            Ok(isolate.freeze_whole(&path).map_err(|e| IsolateError::Internal { reason: e.to_string() })?)
         };
         made().inspect_err(|error| tracing::debug!("packages have no snapshot of their own: {error:?}")).ok()
     }

@@ -17,23 +17,16 @@
 //! Pages have 4096 bytes; those of the linear memory that no extent mentions are as in the layer below, and zero where no
 //! layer mentions them. The key belongs to the installation (see [`crate::cache`]), so a file that was damaged, forged or
 //! copied from elsewhere is refused before any of it is decoded or mapped into an isolate.
-//!
-//! Beside it lies, once it is known, the working set (see [`super::image`]), under the same name with `.pages` appended:
-//! ```text
-//!      0    32  keyed BLAKE3 digest of the snapshot's digest and everything after these 32 bytes
-//!     32     …  runs: first page in memory (4), pages (4)
-//! ```
-//! A missing or wrong one costs time and nothing else.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use fs_err as fs;
 
-use super::image::{self, Digest, Extent, Image, Layer, PAGE, Run};
+use super::image::{self, Digest, Extent, Image, Layer, PAGE};
+use super::working_set::WorkingSet;
 use super::{Frozen, Snapshot, SnapshotError};
 use crate::cache::note_use;
 use crate::runtime::Runtime;
@@ -46,7 +39,6 @@ const HEAD: usize = 96;
 const DIGEST: std::ops::Range<usize> = 32..64;
 const BELOW: std::ops::Range<usize> = 64..96;
 const EXTENT: usize = 12;
-const RUN: usize = 8;
 
 /// An installation's key (see [`crate::cache`]).
 pub(super) type Key = [u8; 32];
@@ -122,8 +114,8 @@ pub(super) fn open(
     };
     note_use(&file);
     let image = Image::new(below, Layer { file, view, extents }, digest, frozen);
-    if let Some(pages) = read_working_set(runtime.key(), path, &digest) {
-        image.learn(&pages);
+    if let Some(working_set) = WorkingSet::load(runtime.key(), path, &digest) {
+        image.learn(&working_set);
     }
     Ok(Snapshot { image: runtime.know(image), path: path.into() })
 }
@@ -210,47 +202,11 @@ pub(super) fn read<'a>(bytes: &'a [u8], key: &Key) -> Result<Parts<'a>, &'static
     Ok(Parts { digest, below, extents, description: description.ok_or("it is too short")? })
 }
 
-fn working_set_path(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(".pages");
-    name.into()
-}
-
-pub(super) fn read_working_set(key: &Key, path: &Path, digest: &Digest) -> Option<Vec<u32>> {
-    let bytes = fs::read(working_set_path(path)).ok()?;
-    let (seal, runs) = bytes.split_first_chunk::<32>()?;
-    let mut hasher = blake3::Hasher::new_keyed(key);
-    hasher.update(digest).update(runs);
-    if hasher.finalize() != blake3::Hash::from_bytes(*seal) {
-        return None;
-    }
-    let runs = runs.as_chunks::<RUN>().0.iter().map(|[a, b, c, d, e, f, g, h]| {
-        (u32::from_le_bytes([*a, *b, *c, *d]), u32::from_le_bytes([*e, *f, *g, *h]))
-    });
-    Some(runs.flat_map(|(first, pages)| first..first.saturating_add(pages)).collect())
-}
-
 /// The digest that a file claims to have.
 pub(super) fn digest_of(path: &Path) -> Option<Digest> {
     let mut head = [0; HEAD];
     File::open(path).ok()?.read_exact(&mut head).ok()?;
     Digest::try_from(head.get(DIGEST)?).ok()
-}
-
-pub(super) fn write_working_set(
-    runtime: &Runtime,
-    path: &Path,
-    digest: &Digest,
-    runs: &[Run],
-) -> io::Result<()> {
-    let runs: Vec<u8> = runs.iter().flat_map(|r| [r.first, r.pages]).flat_map(u32::to_le_bytes).collect();
-    let mut hasher = blake3::Hasher::new_keyed(runtime.key());
-    hasher.update(digest).update(&runs);
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    file.write_all(hasher.finalize().as_bytes())?;
-    file.write_all(&runs)?;
-    file.persist(working_set_path(path)).map_err(|e| e.error)?;
-    Ok(())
 }
 
 #[cfg(test)]

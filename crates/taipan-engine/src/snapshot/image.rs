@@ -5,10 +5,9 @@
 //! costs the kernel an object of which it allows a process some 65,000, and a layer above changes a word here and there in
 //! hundreds of places: short runs are therefore copied.
 //!
-//! The *working set* is what isolates write to by the time they have answered their first request. Once it is known
-//! ([`Image::learn`]), those private copies are made beforehand rather than by as many page faults.
+//! The working set ([`super::working_set`]), once it is known, is there before it is asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::sync::{Arc, OnceLock};
 
@@ -16,7 +15,8 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
 use wasmtime::{Memory, Result, Store};
 
 use super::Frozen;
-use crate::state::{State, count};
+use super::working_set::WorkingSet;
+use crate::state::State;
 use crate::view::View;
 
 pub(super) const PAGE: usize = 4096;
@@ -95,8 +95,7 @@ pub(crate) struct Image {
     mappings: Vec<Mapping>,
     /// By page of memory, over the mappings.
     copies: BTreeMap<u32, Copied>,
-    /// Pages, ascending.
-    working_set: OnceLock<Vec<u32>>,
+    working_set: OnceLock<WorkingSet>,
     below: Option<Arc<Image>>,
 }
 
@@ -156,23 +155,26 @@ impl Image {
         self.below.as_ref().map_or_else(|| self.clone(), Self::lowest)
     }
 
-    /// Maps the lowest layer, which this is, into a memory that nobody has written to.
-    pub(super) fn map_lowest(&self, store: &mut Store<State>, memory: Memory) -> Result<()> {
+    /// Maps the lowest layer, which this is, into a memory that nobody has written to. `ahead`: nobody waits for it, so
+    /// that what will be read can be entered in the page table now.
+    pub(super) fn map_lowest(&self, store: &mut Store<State>, memory: Memory, ahead: bool) -> Result<()> {
         self.map(store, memory, |mapping| mapping.layer == 0)?;
-        populate(store, memory, self.working_set().unwrap_or_default().iter().copied());
+        let Some(working_set) = self.working_set.get() else { return Ok(()) };
+        advise(store, memory, &working_set.written, Advice::LinuxPopulateWrite);
+        if ahead {
+            advise(store, memory, &working_set.read, Advice::LinuxPopulateRead);
+        }
         Ok(())
     }
 
     /// Completes a memory that has the lowest layer.
     pub(super) fn map_rest(self: &Arc<Self>, store: &mut Store<State>, memory: Memory) -> Result<()> {
         self.map(store, memory, |mapping| mapping.layer > 0)?;
-        let lowest = self.lowest();
-        let done = lowest.working_set().unwrap_or_default();
-        let pages = self.copies.keys().chain(self.working_set().unwrap_or_default()).copied();
-        let mut pages: Vec<u32> = pages.filter(|page| done.binary_search(page).is_err()).collect();
-        pages.sort_unstable();
-        pages.dedup();
-        populate(store, memory, pages.into_iter());
+        let mut pages: BTreeSet<u32> = self.written().chain(self.copies.keys().copied()).collect();
+        for done in self.lowest().written() {
+            pages.remove(&done);
+        }
+        advise(store, memory, &Run::collect(pages.into_iter()), Advice::LinuxPopulateWrite);
         let bytes = memory.data_mut(&mut *store);
         for (page, Copied { layer, file_page }) in &self.copies {
             let source = self.layers.get(*layer).and_then(|l| l.page(*file_page)).ok_or_else(lost)?;
@@ -180,6 +182,12 @@ impl Image {
             bytes.get_mut(start..start + PAGE).ok_or_else(lost)?.copy_from_slice(source);
         }
         Ok(())
+    }
+
+    /// The pages of the working set that are written to.
+    fn written(&self) -> impl Iterator<Item = u32> + use<'_> {
+        let runs = self.working_set.get().into_iter().flat_map(|set| &set.written);
+        runs.flat_map(|run| run.first..run.first.saturating_add(run.pages))
     }
 
     fn map(&self, store: &mut Store<State>, memory: Memory, wanted: impl Fn(&Mapping) -> bool) -> Result<()> {
@@ -211,26 +219,17 @@ impl Image {
         Ok(())
     }
 
-    fn working_set(&self) -> Option<&[u32]> {
-        self.working_set.get().map(Vec::as_slice)
-    }
-
     pub(super) fn has_learned(&self) -> bool {
         self.working_set.get().is_some()
     }
 
-    /// Takes the pages that an isolate has written to, in ascending order, as the working set of all layers that have none.
-    pub(super) fn learn(&self, pages: &[u32]) {
+    /// Takes the working set of an isolate as that of all layers that have none.
+    pub(super) fn learn(&self, working_set: &WorkingSet) {
         // The first that comes is as good as any.
-        let _ = self.working_set.set(pages.to_vec());
+        let _ = self.working_set.set(working_set.clone());
         if let Some(below) = &self.below {
-            below.learn(pages);
+            below.learn(working_set);
         }
-    }
-
-    /// The working set as runs of pages.
-    pub(super) fn learned(&self) -> Vec<Run> {
-        Run::collect(self.working_set().unwrap_or_default().iter().copied())
     }
 }
 
@@ -238,19 +237,19 @@ fn lost() -> wasmtime::Error {
     wasmtime::Error::msg("the snapshot does not fit the runtime: image")
 }
 
-/// Makes private copies of ascending pages.
-fn populate(store: &mut Store<State>, memory: Memory, pages: impl Iterator<Item = u32>) {
+/// Advises the kernel to do now what it would do page by page. Kernels older than 5.14 do not know how.
+fn advise(store: &mut Store<State>, memory: Memory, runs: &[Run], advice: Advice) {
     let size = memory.data_size(&*store);
     let base = memory.data_ptr(&*store);
-    for run in Run::collect(pages) {
+    for run in runs {
         let start = run.first as usize * PAGE;
         let length = run.pages as usize * PAGE;
         if start.checked_add(length).is_none_or(|end| end > size) {
             continue;
         }
         // SAFETY: the range lies within this memory, which Wasmtime has mapped and unmaps when the store is dropped. The
-        // advice changes no content. Kernels older than 5.14 do not know it; then pages are copied when they are written to.
-        let _ = unsafe { madvise(base.add(start).cast(), length, Advice::LinuxPopulateWrite) };
+        // advice is one of those that change no content.
+        let _ = unsafe { madvise(base.add(start).cast(), length, advice) };
     }
 }
 
@@ -275,19 +274,4 @@ pub(super) fn place(runs: &[Run], mut next: u32) -> Vec<Extent> {
         next = next.saturating_add(run.pages);
     }
     extents
-}
-
-/// The pages of a memory that are its own: written to since they were mapped.
-pub(super) fn private_pages(start: *const u8, length: usize) -> std::io::Result<Vec<u32>> {
-    use std::io::{Read, Seek, SeekFrom};
-    /// Documented in the kernel's `admin-guide/mm/pagemap`.
-    const PRESENT: u64 = 1 << 63;
-    const OF_A_FILE: u64 = 1 << 61;
-    let mut pagemap = fs_err::File::open("/proc/self/pagemap")?;
-    pagemap.seek(SeekFrom::Start((start.addr() / PAGE * 8) as u64))?;
-    let mut entries = vec![0; length / PAGE * 8];
-    pagemap.read_exact(&mut entries)?;
-    let entries = entries.as_chunks::<8>().0.iter().map(|e| u64::from_le_bytes(*e));
-    let own = entries.enumerate().filter(|(_, e)| e & PRESENT != 0 && e & OF_A_FILE == 0);
-    Ok(own.map(|(page, _)| count(page)).collect())
 }

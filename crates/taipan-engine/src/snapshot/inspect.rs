@@ -6,6 +6,7 @@ use fs_err as fs;
 use serde::Serialize;
 
 use super::image::{Digest, PAGE};
+use super::working_set::WorkingSet;
 use super::{Frozen, SnapshotError, file};
 
 /// What a snapshot consists of.
@@ -60,7 +61,7 @@ pub fn inspect(path: &Path, cache_dir: &Path) -> Result<SnapshotInfo, SnapshotEr
     let (_, view) = file::map(path)?;
     let parts = file::read(view.bytes(), &key).map_err(refused)?;
     let frozen = describe(path, &parts)?;
-    let working_set = file::read_working_set(&key, path, &parts.digest);
+    let working_set = WorkingSet::load(&key, path, &parts.digest);
     let layer = |path: &Path, parts: &file::Parts<'_>, file_bytes: usize| LayerInfo {
         path: path.to_owned(),
         digest: hex(&parts.digest),
@@ -70,7 +71,6 @@ pub fn inspect(path: &Path, cache_dir: &Path) -> Result<SnapshotInfo, SnapshotEr
     };
     let mut layers = vec![layer(path, &parts, view.bytes().len())];
     let mut below = parts.below;
-    let mut base_modules = frozen.modules.len();
     while below != [0; 32] {
         let path =
             find(cache_dir, &below).ok_or_else(|| refused("the layer below it is not in the cache"))?;
@@ -78,8 +78,6 @@ pub fn inspect(path: &Path, cache_dir: &Path) -> Result<SnapshotInfo, SnapshotEr
         let parts = file::read(view.bytes(), &key)
             .map_err(|reason| SnapshotError::Refused { path: path.clone(), reason })?;
         layers.push(layer(&path, &parts, view.bytes().len()));
-        // A layer's list begins with that of the layer below.
-        base_modules = describe(&path, &parts)?.modules.len();
         below = parts.below;
     }
     layers.reverse();
@@ -87,8 +85,8 @@ pub fn inspect(path: &Path, cache_dir: &Path) -> Result<SnapshotInfo, SnapshotEr
         format: file::VERSION,
         memory_bytes: frozen.memory_pages << 16,
         layers,
-        working_set_bytes: working_set.map(|pages| pages.len() as u64 * PAGE as u64),
-        native_modules: frozen.modules.iter().skip(base_modules).map(hex).collect(),
+        working_set_bytes: working_set.map(|set| set.written_bytes()),
+        native_modules: frozen.modules.iter().skip(frozen.own_modules as usize).map(hex).collect(),
         functions: frozen.functions.len(),
         globals: frozen.globals.len(),
         references: frozen.references.iter().flat_map(|(_, handles)| handles).filter(|h| **h != 0).count(),

@@ -9,6 +9,7 @@ mod image;
 mod inspect;
 mod restore;
 mod take;
+mod working_set;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -22,6 +23,7 @@ use crate::code::CodeName;
 use crate::functions::Origin;
 use crate::runtime::Runtime;
 use crate::state::{ExportOrigin, GlobalOrigin, InstanceRecord, State};
+use working_set::WorkingSet;
 
 pub(crate) use image::{Digest, Image};
 pub use inspect::{LayerInfo, SnapshotInfo, inspect};
@@ -66,6 +68,8 @@ pub(crate) struct Frozen {
     pub(crate) tags: Vec<ExportOrigin>,
     /// The modules after the main module.
     pub(crate) modules: Vec<CodeName>,
+    /// How many of them Pyodide loads by itself.
+    pub(crate) own_modules: u32,
     pub(crate) instances: Vec<InstanceRecord>,
     pub(crate) table_length: u64,
     /// The function in each slot, where JavaScript knows it.
@@ -135,7 +139,7 @@ impl Snapshot {
     }
 }
 
-/// Notes which pages an isolate has written to since it was restored, so that the next ones get them at once.
+/// Notes which pages an isolate has needed since it was restored, so that the next ones get them at once.
 pub(crate) fn learn(store: &Store<State>, snapshot: &Snapshot) -> Result<(), SnapshotError> {
     if snapshot.image.has_learned() {
         return Ok(());
@@ -143,9 +147,8 @@ pub(crate) fn learn(store: &Store<State>, snapshot: &Snapshot) -> Result<(), Sna
     let io_error = |source| SnapshotError::Io { path: snapshot.path.to_path_buf(), source };
     let Ok(guest) = crate::calls::guest(store) else { return Ok(()) };
     let (start, length) = (guest.memory.data_ptr(store), guest.memory.data_size(store));
-    let pages = image::private_pages(start, length).map_err(io_error)?;
-    snapshot.image.learn(&pages);
-    let runs = snapshot.image.learned();
-    let runtime = &store.data().runtime;
-    file::write_working_set(runtime, &snapshot.path, &snapshot.image.digest, &runs).map_err(io_error)
+    let working_set = WorkingSet::measure(start, length).map_err(io_error)?;
+    snapshot.image.learn(&working_set);
+    let key = store.data().runtime.key();
+    working_set.save(key, &snapshot.path, &snapshot.image.digest).map_err(io_error)
 }

@@ -21,8 +21,8 @@ fn lost(what: &str) -> wasmtime::Error {
     wasmtime::Error::msg(format!("the snapshot does not fit the runtime: {what}"))
 }
 
-/// Turns a new store into an isolate of a snapshot's lowest layer, but for what [`finish`] does.
-pub(crate) fn prepare(store: &mut Store<State>, lowest: &Arc<Image>) -> Result<Linked> {
+/// Turns a new store into an isolate of a snapshot's lowest layer, but for what [`finish`] does; `ahead` of time or not.
+pub(crate) fn prepare(store: &mut Store<State>, lowest: &Arc<Image>, ahead: bool) -> Result<Linked> {
     let frozen = &lowest.frozen;
     know(store.data_mut(), frozen);
     let linked = link(store, Some(frozen))?;
@@ -31,7 +31,7 @@ pub(crate) fn prepare(store: &mut Store<State>, lowest: &Arc<Image>) -> Result<L
         set_slot(store, &linked, *index, *number)?;
     }
     let memory = crate::calls::guest(&*store)?.memory;
-    lowest.map_lowest(store, memory)?;
+    lowest.map_lowest(store, memory, ahead)?;
     Ok(linked)
 }
 

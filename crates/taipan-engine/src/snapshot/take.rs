@@ -22,7 +22,7 @@ impl From<wasmtime::Error> for SnapshotError {
     }
 }
 
-/// Writes the isolate to `path`, as a layer above the snapshot it was made from.
+/// Writes the isolate to `path`: what differs from the snapshot `below`, from which it was made, or all of it.
 pub(crate) fn take(
     store: &mut Store<State>,
     linked: &Linked,
@@ -102,6 +102,7 @@ pub(crate) fn take(
         tables: state.tables.iter().skip(1).map(|(_, origin)| origin.clone()).collect(),
         tags: state.tags.iter().map(|(_, origin)| origin.clone()).collect(),
         modules: state.modules.iter().skip(1).map(|code| code.name).collect(),
+        own_modules: state.frozen.as_ref().map_or(count(state.modules.len() - 1), |base| base.own_modules),
         instances: records,
         table_length,
         table_numbers,

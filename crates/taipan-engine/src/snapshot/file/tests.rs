@@ -1,5 +1,6 @@
 //! Files that are not as they were written.
 
+use super::super::image::Run;
 use super::*;
 
 const KEY: Key = *b"a key of thirty-two bytes for it";

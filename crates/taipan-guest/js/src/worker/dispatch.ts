@@ -290,6 +290,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       sys.path.insert(0, folder);
       sys.destroy();
       module = py.pyimport("_taipan_worker");
+      module.compact();
       blocking.enter = module.enter_blocking;
       blocking.leave = module.leave_blocking;
     },
