@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
@@ -18,6 +18,7 @@ use wasmtime::{Engine, Module};
 
 use crate::RuntimeError;
 use crate::code::{Code, CodeName, First};
+use crate::stamp;
 use crate::view::View;
 
 const KEY_LENGTH: usize = 32;
@@ -108,14 +109,17 @@ impl CodeCache {
     /// The file, open and at its beginning, if the digest beside it fits.
     fn checked(&self, path: &Path) -> Option<File> {
         let file = File::open(path).ok()?;
-        let expected = fs::read(mac_of(path)).ok()?;
-        let view = View::of(&file).ok()?;
-        let mut digest = blake3::Hasher::new_keyed(&self.key);
-        digest.update_rayon(view.bytes());
-        // `blake3::Hash` compares in constant time.
-        if digest.finalize() != blake3::Hash::from_slice(&expected).ok()? {
-            tracing::warn!("compiled code is damaged and will be made again: {}", path.display());
-            return None;
+        if !stamp::is_checked(&file, path, &self.key) {
+            let expected = fs::read(mac_of(path)).ok()?;
+            let view = View::of(&file).ok()?;
+            let mut digest = blake3::Hasher::new_keyed(&self.key);
+            digest.update_rayon(view.bytes());
+            // `blake3::Hash` compares in constant time.
+            if digest.finalize() != blake3::Hash::from_slice(&expected).ok()? {
+                tracing::warn!("compiled code is damaged and will be made again: {}", path.display());
+                return None;
+            }
+            stamp::note_check(&file, path, &self.key);
         }
         note_use(&file);
         Some(file)
@@ -139,10 +143,16 @@ fn mac_of(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// A use is noted so often at the most: a file that was dated is checked again.
+const USE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Dates the file now, so that what has not been used for longest can be found and removed. Systems themselves note reading
 /// once a day or never. A file of which that cannot be noted is only taken to be older than it is.
 pub(crate) fn note_use(file: &File) {
-    drop(file.set_modified(SystemTime::now()));
+    let age = file.metadata().and_then(|m| m.modified()).map(|date| date.elapsed().unwrap_or_default());
+    if age.is_ok_and(|age| age >= USE) {
+        drop(file.set_modified(SystemTime::now()));
+    }
 }
 
 /// Several processes may write the same file: each its own copy, the last rename wins.

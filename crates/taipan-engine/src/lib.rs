@@ -24,6 +24,7 @@ mod runtime;
 mod signature;
 mod snapshot;
 mod spares;
+mod stamp;
 mod state;
 mod stop;
 mod stub;

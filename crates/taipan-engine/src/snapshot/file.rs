@@ -30,6 +30,7 @@ use super::working_set::WorkingSet;
 use super::{Frozen, Snapshot, SnapshotError};
 use crate::cache::note_use;
 use crate::runtime::Runtime;
+use crate::stamp;
 use crate::state::count;
 use crate::view::View;
 
@@ -97,7 +98,15 @@ pub(super) fn open(
 ) -> Result<Snapshot, SnapshotError> {
     let refused = |reason| SnapshotError::Refused { path: path.to_owned(), reason };
     let (file, view) = map(path)?;
-    let Parts { digest, below, extents, description } = read(view.bytes(), runtime.key()).map_err(refused)?;
+    let key = runtime.key();
+    let parts = if stamp::is_checked(&file, path, key) {
+        take_apart(view.bytes()).map_err(refused)?
+    } else {
+        let parts = read(view.bytes(), key).map_err(refused)?;
+        stamp::note_check(&file, path, key);
+        parts
+    };
+    let Parts { digest, below, extents, description } = parts;
     let frozen: Frozen =
         postcard::from_bytes(description).map_err(|_| refused("its description cannot be read"))?;
     if frozen.version != runtime.version()
@@ -114,7 +123,7 @@ pub(super) fn open(
     };
     note_use(&file);
     let image = Image::new(below, Layer { file, view, extents }, digest, frozen);
-    if let Some(working_set) = WorkingSet::load(runtime.key(), path, &digest) {
+    if let Some(working_set) = WorkingSet::load(key, path, &digest) {
         image.learn(&working_set);
     }
     Ok(Snapshot { image: runtime.know(image), path: path.into() })
@@ -168,21 +177,7 @@ pub(super) struct Parts<'a> {
 
 /// Takes a file apart if it is what `seal` has sealed with this key; says what is wrong with it otherwise.
 pub(super) fn read<'a>(bytes: &'a [u8], key: &Key) -> Result<Parts<'a>, &'static str> {
-    let number = |at: usize| {
-        bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes) as usize
-    };
-    let field = |range| bytes.get::<std::ops::Range<usize>>(range).and_then(|b| Digest::try_from(b).ok());
-    let (Some(digest), Some(below)) = (field(DIGEST), field(BELOW)) else { return Err("it is too short") };
-    if !bytes.starts_with(MAGIC) {
-        return Err("it is not a snapshot");
-    }
-    if number(8) != VERSION as usize {
-        return Err("it has another version of the format");
-    }
-    // Lengths are little-endian 64-bit numbers whose upper halves are zero in any file that we could have written.
-    if number(24) != bytes.len() || number(28) != 0 || number(20) != 0 {
-        return Err("its length is wrong");
-    }
+    let (digest, _) = head(bytes)?;
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(bytes.get(..DIGEST.start).unwrap_or_default());
     hasher.update_rayon(bytes.get(DIGEST.end..).unwrap_or_default());
@@ -190,7 +185,34 @@ pub(super) fn read<'a>(bytes: &'a [u8], key: &Key) -> Result<Parts<'a>, &'static
     if hasher.finalize() != blake3::Hash::from_bytes(digest) {
         return Err("its digest does not fit");
     }
-    let table = bytes.get(HEAD..).and_then(|b| b.get(..number(12).checked_mul(EXTENT)?));
+    take_apart(bytes)
+}
+
+fn number(bytes: &[u8], at: usize) -> usize {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes) as usize
+}
+
+/// The digests of the file and of the layer below it, if this looks like a snapshot.
+fn head(bytes: &[u8]) -> Result<(Digest, Digest), &'static str> {
+    let field = |range| bytes.get::<std::ops::Range<usize>>(range).and_then(|b| Digest::try_from(b).ok());
+    let (Some(digest), Some(below)) = (field(DIGEST), field(BELOW)) else { return Err("it is too short") };
+    if !bytes.starts_with(MAGIC) {
+        return Err("it is not a snapshot");
+    }
+    if number(bytes, 8) != VERSION as usize {
+        return Err("it has another version of the format");
+    }
+    // Lengths are little-endian 64-bit numbers whose upper halves are zero in any file that we could have written.
+    if number(bytes, 24) != bytes.len() || number(bytes, 28) != 0 || number(bytes, 20) != 0 {
+        return Err("its length is wrong");
+    }
+    Ok((digest, below))
+}
+
+/// Takes a file apart that was checked.
+fn take_apart(bytes: &[u8]) -> Result<Parts<'_>, &'static str> {
+    let (digest, below) = head(bytes)?;
+    let table = bytes.get(HEAD..).and_then(|b| b.get(..number(bytes, 12).checked_mul(EXTENT)?));
     let table = table.ok_or("it is too short")?;
     let extent = |[a, b, c, d, e, f, g, h, i, j, k, l]: &[u8; EXTENT]| Extent {
         memory_page: u32::from_le_bytes([*a, *b, *c, *d]),
@@ -198,7 +220,7 @@ pub(super) fn read<'a>(bytes: &'a [u8], key: &Key) -> Result<Parts<'a>, &'static
         pages: u32::from_le_bytes([*i, *j, *k, *l]),
     };
     let extents = table.as_chunks::<EXTENT>().0.iter().map(extent).collect();
-    let description = bytes.get(HEAD + table.len()..).and_then(|b| b.get(..number(16)));
+    let description = bytes.get(HEAD + table.len()..).and_then(|b| b.get(..number(bytes, 16)));
     Ok(Parts { digest, below, extents, description: description.ok_or("it is too short")? })
 }
 
