@@ -144,7 +144,7 @@ fn mac_of(path: &Path) -> PathBuf {
 }
 
 /// A use is noted so often at the most: a file that was dated is checked again.
-const USE: Duration = Duration::from_secs(24 * 60 * 60);
+const USE: Duration = Duration::from_secs(60 * 60);
 
 /// Dates the file now, so that what has not been used for longest can be found and removed. Systems themselves note reading
 /// once a day or never. A file of which that cannot be noted is only taken to be older than it is.

@@ -58,7 +58,7 @@ fn prune(folder: &Path, most: u64) {
         let Ok(data) = entry.metadata() else { continue };
         let Ok(used) = data.modified() else { continue };
         let path = entry.path();
-        let snapshot = if path.extension().is_some_and(|e| e == "pages") {
+        let snapshot = if path.extension().is_some_and(|e| e == "pages" || e == "checked") {
             path.with_extension("")
         } else {
             path.clone()

@@ -52,7 +52,7 @@ fn classify(path: &Path) -> (Kind, PathBuf) {
         return (Kind::Release, Path::new("pyodide").join(without(Path::new(release), &["lock"])));
     }
     let name = path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
-    let whole = without(path, &["mac", "pages"]);
+    let whole = without(path, &["mac", "pages", "checked"]);
     let kind = match whole.extension().and_then(|e| e.to_str()) {
         _ if name.starts_with(".tmp") => Kind::Unfinished,
         Some("cwasm" | "first") => return (Kind::Code, without(&whole, &["cwasm", "first"])),
@@ -228,6 +228,7 @@ mod tests {
                 ("ab.cwasm.mac", 0),
                 ("ab.first", 0),
                 ("ab.first.mac", 0),
+                ("ab.first.checked", 0),
                 ("base-1.snapshot", 0),
                 ("base-1.snapshot.pages", 0),
                 ("workers/packages-2.snapshot", 0),
@@ -242,7 +243,7 @@ mod tests {
         found.sort();
         let expected = [
             (Kind::Release, 3, 3000),
-            (Kind::Code, 4, 4000),
+            (Kind::Code, 5, 5000),
             (Kind::Base, 2, 2000),
             (Kind::Packages, 1, 1000),
             (Kind::Worker, 2, 2000),
