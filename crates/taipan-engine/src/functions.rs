@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use wasmtime::Func;
 
+use crate::layered::Layered;
 use crate::signature::Signature;
 
 /// How to find a function in a new store.
@@ -40,7 +41,7 @@ const PAGE: usize = 64;
 #[derive(Default)]
 pub(crate) struct Functions {
     /// What the snapshot knew: the first numbers.
-    frozen: Arc<Vec<Origin>>,
+    frozen: Arc<Layered<Origin>>,
     /// What became known since: the numbers after those.
     origins: Vec<Origin>,
     /// Found functions, in pages: a restored isolate finds few of them.
@@ -52,7 +53,7 @@ pub(crate) struct Functions {
 
 impl Functions {
     /// Takes over the numbers of a snapshot, which begin with those of the layer below it.
-    pub(crate) fn restore(&mut self, frozen: Arc<Vec<Origin>>) {
+    pub(crate) fn restore(&mut self, frozen: Arc<Layered<Origin>>) {
         self.all_found = false;
         self.frozen = frozen;
     }
@@ -74,7 +75,7 @@ impl Functions {
 
     /// Whether a function of unknown address may be one of the frozen ones.
     pub(crate) fn may_be_frozen(&self) -> bool {
-        !self.all_found && !self.frozen.is_empty()
+        !self.all_found && self.frozen.len() > 0
     }
 
     pub(crate) fn frozen_numbers(&mut self) -> std::ops::Range<u32> {
@@ -109,8 +110,8 @@ impl Functions {
         number
     }
 
-    /// All origins, in the order of their numbers.
-    pub(crate) fn all(&self) -> Vec<Origin> {
-        self.frozen.iter().chain(&self.origins).cloned().collect()
+    /// All origins, in the order of their numbers, upon those of the snapshot or as a list of its own.
+    pub(crate) fn freeze(&self, whole: bool) -> Layered<Origin> {
+        Layered::extended(&self.frozen, &self.origins, whole)
     }
 }

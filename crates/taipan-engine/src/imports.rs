@@ -171,7 +171,11 @@ fn known_slot(state: &State, index: u32) -> Option<Option<u32>> {
     if let Some(set) = state.table_sets.get(&index) {
         return Some(*set);
     }
-    state.frozen.as_ref()?.table_numbers.get(index as usize).copied().filter(Option::is_some)
+    let frozen = state.frozen.as_ref()?;
+    if let Ok(set) = frozen.table_sets.binary_search_by_key(&index, |(i, _)| *i) {
+        return frozen.table_sets.get(set).map(|(_, number)| *number);
+    }
+    frozen.table_numbers.get(index as usize).copied().filter(Option::is_some)
 }
 
 fn table_set(mut c: C<'_>, table: u32, index: u32, number: i32) -> Result<i32> {

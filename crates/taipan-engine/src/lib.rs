@@ -15,6 +15,7 @@ mod functions;
 mod host;
 mod imports;
 mod isolate;
+mod layered;
 mod link;
 mod memory;
 mod pressure;

@@ -13,6 +13,7 @@ use crate::code::Code;
 use crate::cpu::CpuBudget;
 use crate::functions::Functions;
 use crate::host::{Ops, Source};
+use crate::layered::Layered;
 use crate::pressure::Pressure;
 use crate::runtime::Runtime;
 use crate::signature::{Kind, Signature, Signatures};
@@ -40,14 +41,14 @@ pub(crate) enum GlobalOrigin {
 /// Globals by number; see [`Functions`] for why origins are shared and globals are found late.
 #[derive(Default)]
 pub(crate) struct Globals {
-    pub(crate) frozen: Arc<Vec<GlobalOrigin>>,
+    frozen: Arc<Layered<GlobalOrigin>>,
     origins: Vec<GlobalOrigin>,
     found: HashMap<u32, GlobalEntry>,
 }
 
 impl Globals {
     /// Takes over the numbers of a snapshot, which begin with those of the layer below it.
-    pub(crate) fn restore(&mut self, frozen: Arc<Vec<GlobalOrigin>>) {
+    pub(crate) fn restore(&mut self, frozen: Arc<Layered<GlobalOrigin>>) {
         self.frozen = frozen;
     }
 
@@ -71,8 +72,9 @@ impl Globals {
         self.frozen.get(i).or_else(|| self.origins.get(i.checked_sub(self.frozen.len())?))
     }
 
-    pub(crate) fn all(&self) -> Vec<GlobalOrigin> {
-        self.frozen.iter().chain(&self.origins).cloned().collect()
+    /// As [`Functions::freeze`].
+    pub(crate) fn freeze(&self, whole: bool) -> Layered<GlobalOrigin> {
+        Layered::extended(&self.frozen, &self.origins, whole)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ptr::NonNull;
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 /// A whole file, mapped for reading.
 pub(crate) struct View {
@@ -26,6 +26,13 @@ impl View {
             unsafe { mmap(std::ptr::null_mut(), length, ProtFlags::READ, MapFlags::SHARED, file, 0)? };
         let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mapped at null"))?;
         Ok(Self { start, length })
+    }
+
+    /// Forgets which pages were read: those that are read again come from the page cache again. What is known by the page
+    /// table counts as memory of this process.
+    pub(crate) fn release(&self) {
+        // SAFETY: the range is our mapping. Dropping page table entries of a shared mapping of a file changes no content.
+        let _ = unsafe { madvise(self.start.as_ptr().cast(), self.length, Advice::LinuxDontNeed) };
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -35,7 +35,7 @@ use crate::state::count;
 use crate::view::View;
 
 const MAGIC: &[u8; 8] = b"taipan\0S";
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 const HEAD: usize = 96;
 const DIGEST: std::ops::Range<usize> = 32..64;
 const BELOW: std::ops::Range<usize> = 64..96;
@@ -121,6 +121,11 @@ pub(super) fn open(
             layer(&digest).ok_or_else(|| refused("the layer below it is not the one that it was made on"))?,
         ),
     };
+    let frozen = frozen
+        .upon(below.as_ref().map(|b| &*b.frozen))
+        .ok_or_else(|| refused("its description does not continue that of the layer below"))?;
+    // The check has read all of it.
+    view.release();
     note_use(&file);
     let image = Image::new(below, Layer { file, view, extents }, digest, frozen);
     if let Some(working_set) = WorkingSet::load(key, path, &digest) {

@@ -15,8 +15,8 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
 use wasmtime::{Memory, Result, Store};
 
 use super::Frozen;
-use super::working_set::WorkingSet;
-use crate::state::State;
+use super::working_set::{self, WorkingSet};
+use crate::state::{State, count};
 use crate::view::View;
 
 pub(super) const PAGE: usize = 4096;
@@ -72,6 +72,14 @@ impl Layer {
     fn page(&self, file_page: u32) -> Option<&[u8]> {
         self.view.bytes().get(file_page as usize * PAGE..)?.get(..PAGE)
     }
+
+    /// Where it stores a page of memory.
+    fn find(&self, page: u32) -> Option<u32> {
+        let after = self.extents.partition_point(|extent| extent.memory_page <= page);
+        let extent = self.extents.get(after.checked_sub(1)?)?;
+        let within = page - extent.memory_page;
+        (within < extent.pages).then(|| extent.file_page.saturating_add(within))
+    }
 }
 
 struct Mapping {
@@ -124,30 +132,26 @@ impl Image {
         Self { digest, frozen, layers, mappings, copies, working_set: OnceLock::new(), below }
     }
 
-    /// The pages as they are, by their number: `None` for zero ones.
-    fn pages(&self) -> BTreeMap<u32, &[u8]> {
-        let mut found = BTreeMap::new();
-        for layer in &self.layers {
-            for extent in &layer.extents {
-                let pages = (extent.memory_page..).zip(extent.file_page..).take(extent.pages as usize);
-                found.extend(pages.filter_map(|(page, file_page)| Some((page, layer.page(file_page)?))));
-            }
-        }
-        found
+    /// A page as it is.
+    fn page(&self, page: u32) -> &[u8] {
+        let stored = self.layers.iter().rev().find_map(|layer| layer.page(layer.find(page)?));
+        stored.unwrap_or(&ZEROS)
     }
 
-    /// What a layer with this memory has to store; without a layer below, what is not zero.
+    /// What a layer with this memory has to store, which is that of an isolate of the layer below; without one, what is not
+    /// zero.
     pub(super) fn changes(below: Option<&Self>, memory: &[u8]) -> Vec<Run> {
-        let known = below.map(Self::pages).unwrap_or_default();
-        let changed = (0u32..).zip(memory.chunks(PAGE)).filter(|(page, bytes)| {
-            let before = known.get(page).copied().unwrap_or(&ZEROS);
-            *bytes != before.get(..bytes.len()).unwrap_or_default()
-        });
-        let mut runs = Run::collect(changed.map(|(page, _)| page));
-        if below.is_none() {
-            runs = join(&runs);
-        }
-        runs
+        let differs = |before: &[u8], page: u32| {
+            let start = page as usize * PAGE;
+            let bytes = memory.get(start..memory.len().min(start + PAGE)).unwrap_or_default();
+            before.get(..bytes.len()).is_none_or(|before| before != bytes)
+        };
+        let Some(below) = below else {
+            let pages = 0..count(memory.len().div_ceil(PAGE));
+            return join(&Run::collect(pages.filter(|page| differs(&ZEROS, *page))));
+        };
+        let pages = working_set::touched(memory).into_iter();
+        Run::collect(pages.filter(|page| differs(below.page(*page), *page)))
     }
 
     /// The lowest layer alone.

@@ -21,6 +21,7 @@ use wasmtime::Store;
 
 use crate::code::CodeName;
 use crate::functions::Origin;
+use crate::layered::Layered;
 use crate::runtime::Runtime;
 use crate::state::{ExportOrigin, GlobalOrigin, InstanceRecord, State};
 use working_set::WorkingSet;
@@ -59,8 +60,8 @@ pub(crate) struct Frozen {
     /// Values of the mutable globals that modules export, ours among them: the main module's, then those of the
     /// instances after it. The engine's come last.
     pub(crate) mutable_globals: Vec<Vec<(String, u64)>>,
-    pub(crate) functions: Arc<Vec<Origin>>,
-    pub(crate) globals: Arc<Vec<GlobalOrigin>>,
+    pub(crate) functions: Arc<Layered<Origin>>,
+    pub(crate) globals: Arc<Layered<GlobalOrigin>>,
     /// Values of the globals that JavaScript made, by number.
     pub(crate) made_globals: HashMap<u32, u64>,
     /// Tables and tags by number, without the function table.
@@ -72,12 +73,22 @@ pub(crate) struct Frozen {
     pub(crate) own_modules: u32,
     pub(crate) instances: Vec<InstanceRecord>,
     pub(crate) table_length: u64,
-    /// The function in each slot, where JavaScript knows it.
-    pub(crate) table_numbers: Vec<Option<u32>>,
-    /// The slots that element segments do not fill.
+    /// The function in each slot that element segments fill.
+    pub(crate) table_numbers: Arc<Layered<Option<u32>>>,
+    /// What JavaScript has put into slots, in their order.
     pub(crate) table_sets: Vec<(u32, Option<u32>)>,
     /// The main module's tables of references, by their exports: the handle in each slot, 0 for null.
     pub(crate) references: Vec<(String, Vec<u32>)>,
+}
+
+impl Frozen {
+    /// Puts what was read from a file upon the layer below; `None` if it was not made there.
+    fn upon(mut self, below: Option<&Self>) -> Option<Self> {
+        self.functions = Arc::into_inner(self.functions)?.upon(below.map(|b| &b.functions))?;
+        self.globals = Arc::into_inner(self.globals)?.upon(below.map(|b| &b.globals))?;
+        self.table_numbers = Arc::into_inner(self.table_numbers)?.upon(below.map(|b| &b.table_numbers))?;
+        Some(self)
+    }
 }
 
 /// An isolate's state, ready to be restored any number of times. Clones are the same snapshot.

@@ -8,6 +8,7 @@ use wasmtime::{AsContext, ExternType, Instance, Module, Mutability, Ref, RootSco
 use super::{Frozen, Snapshot, SnapshotError, file};
 use crate::entities::{cell_of, global, number_of};
 use crate::functions::Origin;
+use crate::layered::Layered;
 use crate::link::Linked;
 use crate::references;
 use crate::state::{GlobalOrigin, State, count};
@@ -41,15 +42,16 @@ pub(crate) fn take(
     }
 
     let table_length = linked.table.size(&*store);
-    let mut table_numbers = Vec::new();
+    let numbered = below.map(|b| b.image.frozen.table_numbers.clone());
+    let mut table_numbers = vec![];
     let sets = table_sets(store.data());
-    for index in 0..u32::try_from(table_length).unwrap_or(u32::MAX) {
-        table_numbers.push(match sets.get(&index) {
-            Some(number) => *number,
-            None => match linked.table.get(&mut *store, u64::from(index)) {
-                Some(Ref::Func(Some(f))) => Some(number_of(&mut *store, f, || Origin::Table(index))),
-                _ => None,
-            },
+    for index in numbered.as_ref().map_or(0, |n| n.len() as u64)..table_length {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        table_numbers.push(match linked.table.get(&mut *store, u64::from(index)) {
+            Some(Ref::Func(Some(f))) if !sets.contains_key(&index) => {
+                Some(number_of(&mut *store, f, || Origin::Table(index)))
+            }
+            _ => None,
         });
     }
     check_origins(store.data())?;
@@ -67,10 +69,10 @@ pub(crate) fn take(
     }
     mutable_globals.push(mutable_exports(store, &runtime.engine_module().module, linked.engine));
 
-    let globals = store.data().globals.all();
+    let globals = store.data().globals.freeze(below.is_none());
     let mut main_import_globals = vec![];
     let mut made_globals = HashMap::new();
-    for (number, origin) in (0u32..).zip(&globals) {
+    for (number, origin) in (0u32..).zip(globals.iter()) {
         let keep = match origin {
             GlobalOrigin::Export { .. } => continue,
             GlobalOrigin::MainImport(_) => None,
@@ -96,7 +98,7 @@ pub(crate) fn take(
         layout: linked.layout,
         main_import_globals,
         mutable_globals,
-        functions: state.functions.all().into(),
+        functions: state.functions.freeze(below.is_none()).into(),
         globals: globals.into(),
         made_globals,
         tables: state.tables.iter().skip(1).map(|(_, origin)| origin.clone()).collect(),
@@ -105,7 +107,7 @@ pub(crate) fn take(
         own_modules: state.frozen.as_ref().map_or(count(state.modules.len() - 1), |base| base.own_modules),
         instances: records,
         table_length,
-        table_numbers,
+        table_numbers: Layered::new(numbered, table_numbers).into(),
         table_sets: sets.into_iter().collect(),
         references: references_of(store, &runtime.main().module, linked.main)?,
     };

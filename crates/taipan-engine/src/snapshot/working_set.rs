@@ -32,20 +32,39 @@ pub(super) struct WorkingSet {
     pub(super) read: Vec<Run>,
 }
 
+// Flags of an entry, documented in the kernel's `admin-guide/mm/pagemap`.
+const PRESENT: u64 = 1 << 63;
+const SWAPPED: u64 = 1 << 62;
+const OF_A_FILE: u64 = 1 << 61;
+
+/// The kernel's entries for a memory of `length` bytes at `start`.
+fn entries(start: *const u8, length: usize) -> io::Result<Vec<u64>> {
+    let mut pagemap = fs::File::open("/proc/self/pagemap")?;
+    pagemap.seek(SeekFrom::Start((start.addr() / PAGE * 8) as u64))?;
+    let mut bytes = vec![0; length / PAGE * 8];
+    pagemap.read_exact(&mut bytes)?;
+    Ok(bytes.as_chunks::<8>().0.iter().map(|e| u64::from_le_bytes(*e)).collect())
+}
+
+/// Pages that may have been written to since the memory was mapped: all others are as they were.
+pub(super) fn touched(memory: &[u8]) -> Vec<u32> {
+    match entries(memory.as_ptr(), memory.len()) {
+        Ok(entries) => {
+            let own = |e: u64| e & SWAPPED != 0 || e & (PRESENT | OF_A_FILE) == PRESENT;
+            (0..).zip(entries).filter(|(_, e)| own(*e)).map(|(page, _)| page).collect()
+        }
+        // The kernel does not tell.
+        Err(_) => (0..count(memory.len().div_ceil(PAGE))).collect(),
+    }
+}
+
 impl WorkingSet {
     /// Of a memory of `length` bytes at `start`, since it was mapped.
     pub(super) fn measure(start: *const u8, length: usize) -> io::Result<Self> {
-        /// Documented in the kernel's `admin-guide/mm/pagemap`.
-        const PRESENT: u64 = 1 << 63;
-        const OF_A_FILE: u64 = 1 << 61;
-        let mut pagemap = fs::File::open("/proc/self/pagemap")?;
-        pagemap.seek(SeekFrom::Start((start.addr() / PAGE * 8) as u64))?;
-        let mut entries = vec![0; length / PAGE * 8];
-        pagemap.read_exact(&mut entries)?;
+        let entries = entries(start, length)?;
         let pages = |flags: u64| {
-            let entries = entries.as_chunks::<8>().0.iter().map(|e| u64::from_le_bytes(*e));
-            let found = entries.enumerate().filter(move |(_, e)| e & (PRESENT | OF_A_FILE) == flags);
-            Run::collect(found.map(|(page, _)| count(page)))
+            let found = (0..).zip(&entries).filter(|(_, e)| **e & (PRESENT | OF_A_FILE) == flags);
+            Run::collect(found.map(|(page, _)| page))
         };
         Ok(Self { written: pages(PRESENT), read: pages(PRESENT | OF_A_FILE) })
     }
