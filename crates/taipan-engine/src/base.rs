@@ -100,7 +100,9 @@ impl Runtime {
                 ops: Box::new(NoHost),
             };
             let mut isolate = Isolate::boot(&runtime, options)?;
-            rehearse(&mut isolate)?;
+            rehearse(&mut isolate, 1)?;
+            isolate.compact()?;
+            rehearse(&mut isolate, REHEARSALS)?;
             isolate.freeze(&path)
         };
         let lost = || SnapshotError::NotNow { reason: "the system has no thread for it".into() };
@@ -110,11 +112,11 @@ impl Runtime {
 }
 
 /// Does what every Worker's start and first request do, so often that what they leave behind does not change any more.
-fn rehearse(isolate: &mut Isolate) -> Result<(), SnapshotError> {
+fn rehearse(isolate: &mut Isolate, times: u32) -> Result<(), SnapshotError> {
     let content = taipan_guest::PYTHON.iter().find(|(name, _)| *name == REHEARSAL);
     let Some((_, content)) = content else { return Ok(()) };
     let content: Arc<[u8]> = Arc::from(*content);
-    for _ in 0..REHEARSALS {
+    for _ in 0..times {
         let worker = WorkerCode {
             sources: vec![Source { path: REHEARSAL.to_owned(), content: content.clone() }],
             main: REHEARSAL.to_owned(),

@@ -31,6 +31,7 @@ pub(crate) mod event {
     pub(crate) const UNLOAD: i32 = 9;
     pub(crate) const PENDING: i32 = 10;
     pub(crate) const LOAD_PACKAGES: i32 = 11;
+    pub(crate) const COMPACT: i32 = 12;
 }
 
 /// The shim's `OP_…`.
@@ -56,7 +57,7 @@ pub(crate) fn define(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(MODULE, "table_set", table_set)?;
     linker.func_wrap(MODULE, "table_grow", table_grow)?;
     linker.func_wrap(MODULE, "table_size", |c: C<'_>, table: u32| -> Result<u32> {
-        Ok(u32::try_from(table_at(&c, table)?.size(&c)).unwrap_or(u32::MAX))
+        Ok(u32::try_from(table_length(&c, table)?).unwrap_or(u32::MAX))
     })?;
     linker.func_wrap(MODULE, "global_new", global_new)?;
     linker.func_wrap(MODULE, "global_get", global_get)?;
@@ -146,6 +147,11 @@ fn table_at(c: &C<'_>, table: u32) -> Result<wasmtime::Table> {
     table.ok_or_else(|| wasmtime::Error::msg("the engine named a table that does not exist"))
 }
 
+fn table_length(c: &C<'_>, table: u32) -> Result<u64> {
+    let size = table_at(c, table)?.size(c);
+    Ok(if table == FUNCTION_TABLE { c.data().table_length } else { size })
+}
+
 /// The function table; what JavaScript puts into others is not remembered.
 const FUNCTION_TABLE: u32 = 0;
 
@@ -155,8 +161,10 @@ fn table_get(mut c: C<'_>, table: u32, index: u32) -> Result<i32> {
     {
         return Ok(known.and_then(|n| i32::try_from(n).ok()).unwrap_or(TABLE_NULL));
     }
-    let table = table_at(&c, table)?;
-    Ok(match table.get(&mut c, u64::from(index)) {
+    if u64::from(index) >= table_length(&c, table)? {
+        return Ok(TABLE_OUT_OF_BOUNDS);
+    }
+    Ok(match table_at(&c, table)?.get(&mut c, u64::from(index)) {
         None => TABLE_OUT_OF_BOUNDS,
         Some(Ref::Func(Some(f))) => {
             let number = number_of(&mut c, f, || Origin::Table(index));
@@ -184,6 +192,9 @@ fn table_set(mut c: C<'_>, table: u32, index: u32, number: i32) -> Result<i32> {
         Some(number) => Some(function(&mut c, number)?.func),
         None => None,
     };
+    if u64::from(index) >= table_length(&c, table)? {
+        return Ok(1);
+    }
     let set = table_at(&c, table)?.set(&mut c, u64::from(index), Ref::Func(f));
     if set.is_ok() && table == FUNCTION_TABLE {
         c.data_mut().table_sets.insert(index, number);
@@ -192,8 +203,12 @@ fn table_set(mut c: C<'_>, table: u32, index: u32, number: i32) -> Result<i32> {
 }
 
 fn table_grow(mut c: C<'_>, table: u32, by: u32) -> Result<i32> {
-    let table = table_at(&c, table)?;
-    Ok(match table.grow(&mut c, u64::from(by), Ref::Func(None)) {
+    let object = table_at(&c, table)?;
+    let grown = match table {
+        FUNCTION_TABLE => crate::table::grow(&mut c, object, by.into()),
+        _ => object.grow(&mut c, by.into(), Ref::Func(None)),
+    };
+    Ok(match grown {
         Ok(old) => i32::try_from(old).unwrap_or(-1),
         Err(_) => -1,
     })

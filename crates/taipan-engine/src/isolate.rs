@@ -137,11 +137,20 @@ impl Isolate {
 
     /// Forgets the Worker.
     pub(crate) fn unload(&mut self) -> Result<(), IsolateError> {
+        self.tell(event::UNLOAD)
+    }
+
+    /// Moves together what has run.
+    pub(crate) fn compact(&mut self) -> Result<(), IsolateError> {
+        self.tell(event::COMPACT)
+    }
+
+    fn tell(&mut self, event: i32) -> Result<(), IsolateError> {
         let runtime = self.store.data().runtime.clone();
         let _turn = runtime.ticker().turn();
         self.begin(self.turn_cpu);
-        let unloaded = deliver(&mut self.store, &self.guest, event::UNLOAD, 0, &encode(&[]));
-        unloaded.map_err(|e| explain(self.store.data(), &e))
+        let told = deliver(&mut self.store, &self.guest, event, 0, &encode(&[]));
+        told.map_err(|e| explain(self.store.data(), &e))
     }
 
     /// Delivers an event that is answered with `booted`, and runs the guest until it is; the inner result is the

@@ -29,6 +29,7 @@ mod stamp;
 mod state;
 mod stop;
 mod stub;
+mod table;
 mod view;
 
 pub use error::{BootError, IsolateError, RuntimeError};

@@ -60,7 +60,9 @@ pub(crate) fn link(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result<
     let table = export(store, main, TABLE, Extern::into_table)?;
     let stack_pointer = export(store, main, "__stack_pointer", Extern::into_global)?;
     let malloc: TypedFunc<u32, u32> = main.get_typed_func(&mut *store, "malloc")?;
+    let length = crate::table::initial_length(table.size(&*store));
     let state = store.data_mut();
+    state.table_length = length;
     state.tables.push((table, ExportOrigin { instance: 0, name: TABLE.to_owned() }));
     state.modules.push(runtime.main().clone());
     state.instances.push(main);
@@ -295,7 +297,7 @@ fn instantiate_engine(
 ) -> Result<(Instance, Global)> {
     let runtime = store.data().runtime.clone();
     let size = u64::from(runtime.engine_layout().table_size);
-    let table_base = parts.table.grow(&mut *store, size, Ref::Func(None))?;
+    let table_base = crate::table::grow(&mut *store, parts.table, size)?;
     let table_base = u32::try_from(table_base)?;
 
     let i32_global = |store: &mut Store<State>, mutability, value: u32| {

@@ -188,6 +188,8 @@ pub(crate) struct State {
     pub(crate) globals: Globals,
     /// Tables and tags by number, and where each comes from.
     pub(crate) tables: Vec<(Table, ExportOrigin)>,
+    /// Length of the first of them, the function table; see [`crate::table`].
+    pub(crate) table_length: u64,
     pub(crate) tags: Vec<(Tag, ExportOrigin)>,
     /// The first is the main module, as it is the first of the instances.
     pub(crate) modules: Vec<Arc<Code>>,
@@ -241,6 +243,7 @@ impl State {
             signatures: Signatures::default(),
             globals: Globals::default(),
             tables: vec![],
+            table_length: 0,
             tags: vec![],
             modules: vec![],
             instances: vec![],

@@ -340,7 +340,6 @@ def import_packages(root: str, names_json: str) -> str | None:
         return reports.to_json(reports.describe(error, _kind(error)))
     finally:
         _flush()
-    compact()
     return None
 
 

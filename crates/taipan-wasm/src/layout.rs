@@ -85,13 +85,14 @@ fn place_table(
 ) -> Result<u64, RewriteError> {
     let Some((first, rest)) = module.tables.split_first() else { return Ok(0) };
     let extra = match (&options.table, module.imported_tables) {
-        (_, 0) | (TablePlacement::Keep, _) if seats == 0 => return Ok(first.initial),
+        (_, 0) if seats == 0 && options.table_reserve == 0 => return Ok(first.initial),
+        (TablePlacement::Keep, 1..) if seats == 0 => return Ok(first.initial),
         (_, 0) => 0,
         (TablePlacement::Define { extra }, 1) => *extra,
         (_, imported) => return Err(RewriteError::ImportedTables(imported)),
     };
     let first_seat = first.initial.saturating_add(extra.into());
-    let wanted = first_seat.saturating_add(seats as u64);
+    let wanted = first_seat.saturating_add(seats as u64).saturating_add(options.table_reserve.into());
     if let Some(maximum) = first.maximum
         && maximum < wanted
     {

@@ -28,7 +28,7 @@ mod seats;
 pub use data::{OffsetExpr, Segment};
 pub use dylink::{Dylink, Export, Import, dylink};
 pub use error::{MemoryError, RewriteError};
-pub use options::{MemoryPlacement, Options, TablePlacement};
+pub use options::{MAIN_TABLE_RESERVE, MemoryPlacement, Options, TablePlacement};
 pub use output::{Hidden, HiddenGlobal, HiddenTable, Output, Stats, ValueType};
 
 use emit::Edits;
@@ -36,7 +36,7 @@ use module::Module;
 
 /// The version of the rewriter. Raised whenever the output for some input changes; part of every key under which
 /// compiled code is kept.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// What the names of exports begin with that [`rewrite`] adds for the engine. No input may use it.
 pub const RESERVED_PREFIX: &str = "__taipan_";

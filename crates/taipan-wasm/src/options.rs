@@ -28,6 +28,10 @@ pub enum TablePlacement {
     },
 }
 
+/// [`Options::table_reserve`] of a main module. An entry that nobody uses costs nothing but addresses; there is room for a
+/// JavaScript engine and some large packages.
+pub const MAIN_TABLE_RESERVE: u32 = 16 << 10;
+
 /// What [`rewrite`](crate::rewrite) changes. The default is nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Options {
@@ -37,6 +41,9 @@ pub struct Options {
     pub memory: MemoryPlacement,
     /// Where the function table comes from.
     pub table: TablePlacement,
+    /// Entries to add at the end of the function table if the module defines it, for functions of other modules: a table
+    /// that is enlarged while it is in use moves. Who instantiates the module counts them as not there yet.
+    pub table_reserve: u32,
     /// Give every exported function a slot of the function table, as Emscripten's dynamic linker would at start-up.
     pub seat_exports: bool,
     /// Export every mutable global and every table that the module defines and does not export, so that a snapshot can
@@ -55,6 +62,7 @@ impl Default for Options {
             lower_exceptions: false,
             memory: MemoryPlacement::Keep,
             table: TablePlacement::Keep,
+            table_reserve: 0,
             seat_exports: false,
             export_hidden: false,
             detach_data: false,
@@ -71,6 +79,7 @@ impl Options {
             memory: MemoryPlacement::Import { module: "env".into(), name: "memory".into() },
             // The glue makes such a table one entry larger than the import asks for: slot 0 is the null pointer.
             table: TablePlacement::Define { extra: 1 },
+            table_reserve: MAIN_TABLE_RESERVE,
             seat_exports: true,
             ..Self::side()
         }

@@ -74,9 +74,9 @@ fn know(state: &mut State, frozen: &Arc<Frozen>) {
 fn add_modules(store: &mut Store<State>, linked: &Linked, frozen: &Frozen) -> Result<()> {
     let runtime = store.data().runtime.clone();
     store.data_mut().slots = frozen.slots;
-    let length = linked.table.size(&*store);
+    let length = store.data().table_length;
     let more = frozen.table_length.checked_sub(length).ok_or_else(|| lost("table"))?;
-    linked.table.grow(&mut *store, more, Ref::Func(None))?;
+    crate::table::grow(&mut *store, linked.table, more)?;
     // The main module and its instance come before those of the snapshot.
     for name in frozen.modules.iter().skip(store.data().modules.len() - 1) {
         let code = runtime.code(*name).ok_or_else(|| lost("compiled code of a package is gone"))?;

@@ -41,7 +41,7 @@ pub(crate) fn take(
         return Err(not_now("JavaScript holds a WebAssembly exception"));
     }
 
-    let table_length = linked.table.size(&*store);
+    let table_length = store.data().table_length;
     let numbered = below.map(|b| b.image.frozen.table_numbers.clone());
     let mut table_numbers = vec![];
     let sets = table_sets(store.data());

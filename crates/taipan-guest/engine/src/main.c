@@ -241,6 +241,10 @@ FN(freeze_objects) {
   heap_plug();
   return JS_UNDEFINED;
 }
+FN(plug_heap) {
+  heap_plug();
+  return JS_UNDEFINED;
+}
 FN(get_memory_buffer) { return JS_DupValue(c, memory_buffer); }
 FN(booted) {
   size_t n = 0;
@@ -288,6 +292,7 @@ EXPORT(engine_init) int engine_init(int stack) {
   define(h, "runUntilSettled", run_until_settled, 1);
   define(h, "immortalize", immortalize, 2);
   define(h, "freezeObjects", freeze_objects, 0);
+  define(h, "plugHeap", plug_heap, 0);
   define(h, "memoryBuffer", get_memory_buffer, 0);
   define(h, "booted", booted, 1);
   define(h, "exit", leave, 2);

@@ -41,6 +41,8 @@ export interface Host {
   immortalize(count: number, code: number): void;
   /** Collects garbage, and makes what is left exempt from collection. */
   freezeObjects(): void;
+  /** Gives away all gaps in the heap, so that what is allocated from now on lies together. */
+  plugHeap(): void;
   /**
    * Tells the host that booting has ended; with a report (JSON, as for `http.fail`) when it failed. Or, with a reason,
    * that the isolate cannot become a snapshot.

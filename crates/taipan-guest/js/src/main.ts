@@ -16,6 +16,7 @@ const EVENT_HUNG = 8;
 const EVENT_UNLOAD = 9;
 const EVENT_PENDING = 10;
 const EVENT_LOAD_PACKAGES = 11;
+const EVENT_COMPACT = 12;
 
 const web = installWeb(H);
 installWebAssembly(H);
@@ -69,6 +70,7 @@ H.onEvent((kind: number, id: number, fields: FieldOut[]) => {
     case EVENT_FREEZE: return freeze();
     case EVENT_THAW: return worker.thaw(fields[0] as string);
     case EVENT_UNLOAD: return worker.unload(WORKER_ROOT);
+    case EVENT_COMPACT: return worker.compact();
     case EVENT_PENDING: return H.booted(worker.pending());
     case EVENT_LOAD_PACKAGES: return loadPackages(JSON.parse(fields[0] as string));
     case EVENT_HUNG: return worker.failHung(id);

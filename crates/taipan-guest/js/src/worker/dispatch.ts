@@ -35,6 +35,8 @@ export interface WorkerRuntime {
   load(py: any, options: LoadOptions): Promise<string | null>;
   /** Imports modules of the Worker's packages, whose files are below `root`. Gives null, or a report as `load` does. */
   importPackages(root: string, names: string[]): string | null;
+  /** Moves together the bytecode that has run. */
+  compact(): void;
   /** Forgets the Worker, whose files are in `root`; another one can be loaded then. */
   unload(root: string): void;
   onEvent(kind: number, id: number, fields: FieldOut[]): void;
@@ -284,12 +286,18 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
     }
   }
 
+  function compact(): void {
+    H.plugHeap();
+    module.compact();
+  }
+
   return {
     prepare(py, folder) {
       const sys = py.pyimport("sys");
       sys.path.insert(0, folder);
       sys.destroy();
       module = py.pyimport("_taipan_worker");
+      // What runs from now on is what isolates run.
       module.compact();
       blocking.enter = module.enter_blocking;
       blocking.leave = module.leave_blocking;
@@ -306,7 +314,12 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       fetch = loaded.fetch;
       return null;
     },
-    importPackages: (root, names) => module.import_packages(root, JSON.stringify(names)) ?? null,
+    importPackages(root, names) {
+      const report = module.import_packages(root, JSON.stringify(names));
+      if (!report) compact();
+      return report ?? null;
+    },
+    compact,
     unload(root) {
       fetch?.destroy();
       python?.destroy();
