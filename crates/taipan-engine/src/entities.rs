@@ -40,7 +40,8 @@ fn find_function(store: &mut StoreContextMut<'_, State>, number: u32) -> Result<
             let signature =
                 store.data_mut().signatures.parse(&signature).ok_or_else(|| missing("signature"))?;
             let ty = signature.func_type(store.engine());
-            let func = trampoline(&mut *store, ty, slot, signature.clone());
+            let shared = store.data().runtime.clone().links().trampoline(store, slot, &signature)?;
+            let func = shared.unwrap_or_else(|| trampoline(&mut *store, ty, slot, signature.clone()));
             Function { func, signature: Some(signature) }
         }
         Origin::Unknown => return Err(missing("function")),

@@ -13,10 +13,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use wasmtime::{
-    AsContextMut, Engine, Extern, ExternType, Global, GlobalType, Instance, Linker, Memory, MemoryType,
-    Module, Mutability, Ref, Result, Store, Table, TableType, Tag, TagType, TypedFunc, Val, ValType,
-    WasmParams, WasmResults,
+    AsContextMut, Engine, Extern, ExternType, Func, Global, GlobalType, Instance, Linker, Memory, MemoryType,
+    Module, Mutability, Ref, Result, Store, StoreContextMut, Table, TableType, Tag, TagType, TypedFunc, Val,
+    ValType, WasmParams, WasmResults,
 };
 
 use crate::calls::define_trampoline;
@@ -144,7 +145,12 @@ pub(crate) struct Links {
     linker: Linker<State>,
     /// The main module's imports, in order.
     main: Vec<MainLink>,
+    /// What calls JavaScript's functions in slots, as far as snapshots have wanted it.
+    trampolines: RwLock<Linker<State>>,
 }
+
+/// Isolates share what calls the function in a slot below this. There is a limit because guests choose the slots.
+const SHARED_SLOTS: u32 = 8192;
 
 struct MainLink {
     module: String,
@@ -196,11 +202,36 @@ impl Links {
             };
             links.push(MainLink { module: import.module().into(), name: import.name().into(), kind });
         }
-        Ok(Self { linker, main: links })
+        Ok(Self { linker, main: links, trampolines: RwLock::new(Linker::new(engine)) })
     }
 
     fn function(&self, store: &mut Store<State>, module: &str, name: &str) -> Result<Extern> {
         self.linker.get(store, module, name)
+    }
+
+    /// A function that calls the JavaScript function in `slot`; `None` for slots that are not shared.
+    pub(crate) fn trampoline(
+        &self,
+        store: &mut StoreContextMut<'_, State>,
+        slot: u32,
+        signature: &Arc<Signature>,
+    ) -> Result<Option<Func>> {
+        if slot >= SHARED_SLOTS {
+            return Ok(None);
+        }
+        let name = (signature.text.as_str(), slot.to_string());
+        let find = |linker: &Linker<State>, store: &mut StoreContextMut<'_, State>| {
+            linker.get(store, name.0, &name.1).ok().and_then(Extern::into_func)
+        };
+        if let Some(known) = find(&self.trampolines.read(), store) {
+            return Ok(Some(known));
+        }
+        let mut linker = self.trampolines.write();
+        if find(&linker, store).is_none() {
+            let ty = signature.func_type(store.engine());
+            define_trampoline(&mut linker, (name.0, &name.1), ty, slot, signature)?;
+        }
+        Ok(find(&linker, store))
     }
 }
 

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use anyhow::{Context, Result, anyhow};
 use taipan_wasm::{
-    Dylink, HiddenGlobal, HiddenTable, MAIN_TABLE_RESERVE, MemoryError, MemoryPlacement, OffsetExpr, Options, Output,
-    RewriteError, Segment, TablePlacement, ValueType, dylink, features, rewrite,
+    Dylink, HiddenGlobal, HiddenTable, MAIN_TABLE_RESERVE, MemoryError, MemoryPlacement, OffsetExpr, Options,
+    Output, RewriteError, Segment, TablePlacement, ValueType, dylink, features, rewrite,
 };
 use wasm_encoder::{CustomSection, Encode, RawSection};
 use wasmparser::Validator;
