@@ -8,11 +8,13 @@
 #![forbid(unsafe_code)]
 
 mod events;
+mod folder;
 mod ops;
 mod requests;
 mod streams;
 
 pub use events::EventSender;
-pub use ops::{Embedder, HostOps};
+pub use folder::Folder;
+pub use ops::{Embedder, FileStat, HostOps, Process, Volume};
 pub use requests::{Failure, Requests, Response, ResponseBody};
 pub use streams::{Aborted, HIGH_WATER, Pull, RequestBody, ResponseStream};

@@ -1,10 +1,12 @@
 //! What the embedder gives an isolate and gets from it.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use taipan_guest::protocol::{Field, Message};
 
 /// The answer to an operation.
@@ -111,6 +113,49 @@ pub struct WorkerCode {
     pub withheld: Vec<String>,
     /// Whether `on_fetch`-style global handlers are accepted beside class entrypoints.
     pub global_handlers: bool,
+}
+
+/// What a [`Program`] runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProgramKind {
+    /// The file, folder or archive at the path [`Program::what`].
+    Script,
+    /// The module named [`Program::what`].
+    Module,
+    /// The text [`Program::what`].
+    Command,
+    /// Standard input, to its end.
+    Input,
+    /// Standard input, line by line and with prompts.
+    Terminal,
+}
+
+/// A Python program to run in place of a Worker. It sees the host's volumes 0, 1, … and uses the operations `program.*`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Program {
+    /// What `what` is.
+    pub kind: ProgramKind,
+    /// As `kind` says.
+    pub what: String,
+    /// `sys.argv`.
+    pub argv: Vec<String>,
+    /// `sys.executable`.
+    pub executable: String,
+    /// The current folder.
+    pub folder: String,
+    /// What comes first on the module search path.
+    pub path: String,
+    /// Whether nothing does.
+    pub isolated: bool,
+    /// Whether output is written at once.
+    pub unbuffered: bool,
+    /// Environment variables over those of every isolate.
+    pub env: BTreeMap<String, String>,
+    /// Where the volumes are seen, by their numbers.
+    pub mounts: Vec<String>,
+    /// Whether standard input, output and error are terminals.
+    pub terminals: [bool; 3],
 }
 
 /// What an isolate may use, and whom it asks.

@@ -32,6 +32,7 @@ pub(crate) mod event {
     pub(crate) const PENDING: i32 = 10;
     pub(crate) const LOAD_PACKAGES: i32 = 11;
     pub(crate) const COMPACT: i32 = 12;
+    pub(crate) const PROGRAM: i32 = 13;
 }
 
 /// The shim's `OP_…`.

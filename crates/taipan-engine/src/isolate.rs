@@ -18,7 +18,8 @@ use crate::snapshot::{self, Image, Snapshot};
 use crate::state::{Guest, State, count};
 use crate::stop::{Stop, explain};
 use crate::{
-    BootError, Event, IsolateError, IsolateOptions, Ops, Runtime, SnapshotError, Source, Turn, WorkerCode,
+    BootError, Event, IsolateError, IsolateOptions, Ops, Program, Runtime, SnapshotError, Source, Turn,
+    WorkerCode,
 };
 
 /// The stack that a thread must have to call the functions of [`Isolate`]; guest calls nest on it. Only
@@ -106,6 +107,13 @@ impl Isolate {
     pub fn load_packages(&mut self, sources: Vec<Source>, imports: &[String]) -> Result<(), BootError> {
         let load = LoadPackages { sources: paths(&sources), imports };
         self.ask_to_load(event::LOAD_PACKAGES, &load, sources.clone())
+    }
+
+    /// Runs a program to its end, within the CPU time of a start; how it ended, the operation `program.exit` is told.
+    pub fn run_program(&mut self, program: &Program) -> Result<(), IsolateError> {
+        let runtime = self.store.data().runtime.clone();
+        let _turn = runtime.ticker().turn();
+        self.ask_to_start(event::PROGRAM, program)?.map_err(|report| IsolateError::Aborted { reason: report })
     }
 
     fn ask_to_load(

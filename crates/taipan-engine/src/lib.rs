@@ -34,8 +34,8 @@ mod view;
 
 pub use error::{BootError, IsolateError, RuntimeError};
 pub use host::{
-    CompileStep, Event, FolderOf, IsolateOptions, OpReply, Ops, RuntimeFiles, RuntimeOptions, Source, Turn,
-    WorkerCode,
+    CompileStep, Event, FolderOf, IsolateOptions, OpReply, Ops, Program, ProgramKind, RuntimeFiles,
+    RuntimeOptions, Source, Turn, WorkerCode,
 };
 pub use isolate::{Isolate, STACK_SIZE};
 pub use runtime::Runtime;

@@ -44,6 +44,18 @@ pub const OPS: &[OpDecl] = &[
     sync("http.fail"),
     // request → nothing; the handler has returned and everything given to waitUntil has settled
     sync("http.done"),
+    // volume, path below it → kind (1 file, 2 folder), size in bytes, milliseconds since the epoch; fails when there is none
+    sync("files.stat"),
+    // volume, path of a folder → names
+    sync("files.list"),
+    // volume, path of a file → bytes
+    sync("files.read"),
+    // most bytes → bytes from standard input, none at its end. Only for programs, which may wait
+    sync("program.input"),
+    // 1 (standard output) or 2 (standard error), bytes → nothing
+    sync("program.output"),
+    // status → nothing; the program has ended
+    sync("program.exit"),
 ];
 
 /// The number of the operation called `name`.

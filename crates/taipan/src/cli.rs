@@ -19,6 +19,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve a Worker on this machine and reload it on save.
     Dev(DevArgs),
+    /// Run Python in the sandbox: a script, `-c`, `-m` or standard input, as the python command does.
+    Python(PythonArgs),
     /// Look into snapshots.
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
@@ -103,6 +105,25 @@ pub(crate) struct DevArgs {
     /// How many isolates there may be at the same time [default: what the machine's memory and mappings allow].
     #[arg(long, value_name = "N", env = EnvVars::MAX_ISOLATES, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_isolates: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PythonArgs {
+    /// A folder that the program may read beside the current one and its own; repeatable.
+    #[arg(long = "allow-read", value_name = "DIR", env = EnvVars::PYTHON_ALLOW_READ, value_delimiter = ':')]
+    pub(crate) allow_read: Vec<PathBuf>,
+    /// What `sys.executable` is.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) executable: Option<PathBuf>,
+    /// A folder with an unpacked Pyodide release, or the URL of a mirror.
+    #[arg(long, value_name = "FOLDER|URL", env = EnvVars::PYODIDE)]
+    pub(crate) pyodide: Option<String>,
+    /// Folder for downloads and compiled code [default: taipan in the user's cache folder].
+    #[arg(long, value_name = "DIR", env = EnvVars::CACHE_DIR)]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Options of python, and what to run with which arguments.
+    #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
 }
 
 /// The least serious line that is shown.

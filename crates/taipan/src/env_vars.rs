@@ -8,6 +8,8 @@ impl EnvVars {
     pub(crate) const CACHE_DIR: &str = "TAIPAN_CACHE_DIR";
     /// A folder with an unpacked Pyodide release, or the URL of a mirror, to use instead of the npm package.
     pub(crate) const PYODIDE: &str = "TAIPAN_PYODIDE";
+    /// Folders that a program may read, as `taipan python --allow-read`, separated by colons.
+    pub(crate) const PYTHON_ALLOW_READ: &str = "TAIPAN_PYTHON_ALLOW_READ";
     /// How many isolates there may be at the same time, as `--max-isolates`.
     pub(crate) const MAX_ISOLATES: &str = "TAIPAN_MAX_ISOLATES";
     /// Which log lines are shown, as `--log-level`.

@@ -7,7 +7,9 @@ mod cli;
 mod commands;
 mod dev;
 mod env_vars;
+mod progress;
 mod report;
+mod runtime;
 mod settings;
 
 use std::process::ExitCode;

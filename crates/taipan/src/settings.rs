@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use anyhow::Result;
-use taipan_packages::pyodide::{Cache, ObtainError, Source};
+use anyhow::{Result, anyhow};
+use taipan_packages::pyodide::{Cache, ObtainError, RELEASES, Release, Source};
 use taipan_server::IsolateCap;
 
-use crate::cli::{DevArgs, LogLevel};
+use crate::cli::{DevArgs, LogLevel, PythonArgs};
 use crate::report::hinted;
 
 /// Everything that `taipan dev` goes by, except what the Worker's own configuration says.
@@ -35,11 +35,7 @@ pub(crate) struct DevSettings {
 impl DevSettings {
     pub(crate) fn new(args: DevArgs) -> Result<Self> {
         let cache = Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?;
-        let pyodide = match args.pyodide {
-            None => Source::Npm,
-            Some(url) if url.contains("://") => Source::Url(url),
-            Some(folder) => Source::Folder(folder.into()),
-        };
+        let pyodide = pyodide_source(args.pyodide);
         Ok(Self {
             folder: args.folder,
             config: args.config,
@@ -55,6 +51,46 @@ impl DevSettings {
                 Some(n) => IsolateCap::chosen(usize::try_from(n).unwrap_or(usize::MAX)),
                 None => IsolateCap::of_machine(),
             },
+        })
+    }
+}
+
+fn pyodide_source(given: Option<String>) -> Source {
+    match given {
+        None => Source::Npm,
+        Some(url) if url.contains("://") => Source::Url(url),
+        Some(folder) => Source::Folder(folder.into()),
+    }
+}
+
+/// Everything that `taipan python` goes by.
+#[derive(Clone, Debug)]
+pub(crate) struct PythonSettings {
+    /// Options of python, and what to run with which arguments.
+    pub(crate) arguments: Vec<String>,
+    /// Folders that the program may read beside the current one and its own.
+    pub(crate) folders: Vec<PathBuf>,
+    /// `sys.executable`.
+    pub(crate) executable: String,
+    pub(crate) release: &'static Release,
+    pub(crate) pyodide: Source,
+    pub(crate) cache: Cache,
+}
+
+impl PythonSettings {
+    pub(crate) fn new(args: PythonArgs) -> Result<Self> {
+        let executable = match args.executable {
+            Some(executable) => executable,
+            None => std::env::current_exe()?,
+        };
+        let absolute = |folder: PathBuf| std::path::absolute(folder);
+        Ok(Self {
+            arguments: args.arguments,
+            folders: args.allow_read.into_iter().map(absolute).collect::<Result<_, _>>()?,
+            executable: executable.to_string_lossy().into_owned(),
+            release: RELEASES.first().ok_or_else(|| anyhow!("this build knows no release of Python"))?,
+            pyodide: pyodide_source(args.pyodide),
+            cache: Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?,
         })
     }
 }

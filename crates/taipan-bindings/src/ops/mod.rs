@@ -1,14 +1,20 @@
 //! From an operation's number to the function that performs it.
 
+mod files;
 mod http;
+mod program;
 mod text;
 mod url;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use taipan_engine::{Event, OpReply, Ops};
 use taipan_guest::ops::OPS;
 use taipan_guest::protocol::{Field, MalformedMessage, Message};
+
+pub use files::{FileStat, Volume};
+pub use program::Process;
 
 use crate::{EventSender, Requests};
 
@@ -26,20 +32,42 @@ pub struct HostOps {
     requests: Requests,
     events: EventSender,
     embedder: Box<dyn Embedder>,
+    volumes: Vec<Arc<dyn Volume>>,
+    process: Option<Box<dyn Process>>,
 }
 
 impl HostOps {
     /// Operations on `requests`, whose completions come as events.
     pub fn new(requests: Requests, events: EventSender, embedder: Box<dyn Embedder>) -> Self {
-        Self { requests, events, embedder }
+        Self { requests, events, embedder, volumes: vec![], process: None }
     }
 
-    fn dispatch(&self, name: &str, id: u32, args: &Message<'_>) -> Result<OpReply, OpError> {
+    /// With folders that the guest can read, by their numbers.
+    #[must_use]
+    pub fn with_volumes(mut self, volumes: Vec<Arc<dyn Volume>>) -> Self {
+        self.volumes = volumes;
+        self
+    }
+
+    /// For a program, with its streams.
+    #[must_use]
+    pub fn with_process(mut self, process: Box<dyn Process>) -> Self {
+        self.process = Some(process);
+        self
+    }
+
+    fn dispatch(&mut self, name: &str, id: u32, args: &Message<'_>) -> Result<OpReply, OpError> {
         let (module, verb) = name.split_once('.').unwrap_or((name, ""));
+        if module == "program"
+            && let Some(process) = &mut self.process
+        {
+            return program::call(verb, args, &mut **process);
+        }
         match module {
             "url" => url::call(verb, args).map(OpReply::Ready),
             "text" => text::call(verb, args).map(OpReply::Ready),
             "http" => http::call(verb, id, args, &self.requests, &self.events),
+            "files" => files::call(verb, args, &self.volumes),
             _ => Err(OpError::unknown(name)),
         }
     }

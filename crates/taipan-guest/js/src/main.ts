@@ -1,6 +1,7 @@
 /** The first JavaScript of every isolate: makes the platform, then waits for the host to say what to boot. */
 import { bootPython, type BootOptions, type PackageOptions, placeSources, PYTHON, WORKER_ROOT, type WorkerOptions } from "./boot";
 import type { FieldOut, Host } from "./host";
+import { runProgram } from "./program";
 import { installWebAssembly } from "./wasm/api";
 import { installWeb } from "./web/index";
 import { installWorker } from "./worker/dispatch";
@@ -17,6 +18,7 @@ const EVENT_UNLOAD = 9;
 const EVENT_PENDING = 10;
 const EVENT_LOAD_PACKAGES = 11;
 const EVENT_COMPACT = 12;
+const EVENT_PROGRAM = 13;
 
 const web = installWeb(H);
 installWebAssembly(H);
@@ -73,6 +75,7 @@ H.onEvent((kind: number, id: number, fields: FieldOut[]) => {
     case EVENT_COMPACT: return worker.compact();
     case EVENT_PENDING: return H.booted(worker.pending());
     case EVENT_LOAD_PACKAGES: return loadPackages(JSON.parse(fields[0] as string));
+    case EVENT_PROGRAM: return runProgram(H, python, fields[0] as string);
     case EVENT_HUNG: return worker.failHung(id);
     default: return worker.onEvent(kind, id, fields);
   }

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use taipan_engine::{CompileStep, Runtime, RuntimeError, RuntimeFiles, RuntimeOptions, Spares};
-use taipan_packages::pyodide::{self, ObtainError, Progress as _};
+use taipan_engine::Spares;
+use taipan_packages::pyodide::{self, ObtainError};
 use taipan_server::{Ingress, Problem, Scheduler, Slot, Started, Worker, boot_isolate};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use crate::dev::console::Terminal;
-use crate::dev::progress::Progress;
 use crate::dev::project::Project;
 use crate::dev::watch::Watcher;
 use crate::report::{self, hint, hinted};
+use crate::runtime;
 use crate::settings::DevSettings;
 
 const DEFAULT_PORT: u16 = 8787;
@@ -187,34 +187,8 @@ const SPARES: usize = 2;
 /// Obtains the Pyodide release and the compiled code for it.
 async fn prepare(settings: DevSettings, release: &'static str) -> Result<Arc<Spares>> {
     spawn_blocking(move || {
-        let progress = Arc::new(Progress::new());
         let release = pyodide::release(release).map_err(|e| hinted(e, ObtainError::hint))?;
-        let cache_dir = settings.cache.folder().to_owned();
-        let (shown, obtaining) = (progress.clone(), progress);
-        let options = RuntimeOptions {
-            files: RuntimeFiles {
-                version: release.version.to_owned(),
-                digest: release.tarball.sha256.to_owned(),
-                folder: Box::new(move || {
-                    Ok(pyodide::obtain(release, &settings.cache, &settings.pyodide, &*obtaining)?)
-                }),
-            },
-            cache_dir,
-            progress: Box::new(move |step| match step {
-                CompileStep::Compiling => {
-                    shown.start("Compiling the Python runtime (once per machine)", None)
-                }
-                CompileStep::Starting => shown.start("Starting Python (once per machine)", None),
-                CompileStep::Compiled | CompileStep::Started => shown.finish(),
-            }),
-        };
-        let runtime = Runtime::new(options).map_err(|error| match error {
-            RuntimeError::Files(source) => match source.downcast() {
-                Ok(error) => hinted(*error, ObtainError::hint),
-                Err(source) => anyhow!(source),
-            },
-            other => other.into(),
-        })?;
+        let runtime = runtime::prepare(release, settings.cache, settings.pyodide)?;
         Ok(Arc::new(Spares::new(runtime, SPARES)))
     })
     .await?

@@ -1,7 +1,6 @@
 //! The parts of `taipan dev`.
 
 pub(crate) mod console;
-pub(crate) mod progress;
 pub(crate) mod project;
 pub(crate) mod sources;
 pub(crate) mod watch;

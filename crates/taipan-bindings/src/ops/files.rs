@@ -1,0 +1,65 @@
+//! `files.*`: folders of the host that a guest may read.
+//!
+//! These read from disk on the spot, as the only ones: Python asks for files one by one and waits for each.
+
+use std::io;
+use std::sync::Arc;
+
+use taipan_engine::OpReply;
+use taipan_guest::protocol::{Field, Message};
+
+use super::OpError;
+
+/// What a path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStat {
+    /// A folder, otherwise a file.
+    pub is_folder: bool,
+    /// Bytes in the file; 0 for a folder.
+    pub size: u64,
+    /// When it was modified, in milliseconds since the epoch.
+    pub modified_ms: u64,
+}
+
+/// A folder of the host's, with the folders in it. Paths are relative to it, with `/`, and empty for itself; they come from
+/// the guest.
+pub trait Volume: Send + Sync {
+    /// What is there.
+    ///
+    /// # Errors
+    /// When there is nothing, or nothing that the guest may see.
+    fn stat(&self, path: &str) -> io::Result<FileStat>;
+
+    /// The names in a folder.
+    ///
+    /// # Errors
+    /// When it is no folder that the guest may see.
+    fn list(&self, path: &str) -> io::Result<Vec<String>>;
+
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// When it is no file that the guest may see.
+    fn read(&self, path: &str) -> io::Result<Vec<u8>>;
+}
+
+const FILE: u32 = 1;
+const FOLDER: u32 = 2;
+
+pub(super) fn call(verb: &str, args: &Message<'_>, volumes: &[Arc<dyn Volume>]) -> Result<OpReply, OpError> {
+    let number = args.u32(0)?;
+    let path = args.str(1)?;
+    let volume = usize::try_from(number).ok().and_then(|n| volumes.get(n));
+    let volume = volume.ok_or_else(|| OpError::type_error(format!("there is no volume {number}")))?;
+    let answer = match verb {
+        "stat" => volume.stat(path).map(|stat| {
+            let kind = if stat.is_folder { FOLDER } else { FILE };
+            vec![kind.into(), Field::Num(stat.size as f64), Field::Num(stat.modified_ms as f64)]
+        }),
+        "list" => volume.list(path).map(|names| names.into_iter().map(Field::from).collect()),
+        "read" => volume.read(path).map(|bytes| vec![bytes.into()]),
+        _ => return Err(OpError::unknown(verb)),
+    };
+    // Which paths of the host there are is none of the guest's business.
+    Ok(OpReply::Ready(answer.map_err(|e| OpError::type_error(e.kind().to_string()))?))
+}

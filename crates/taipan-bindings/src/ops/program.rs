@@ -1,0 +1,44 @@
+//! `program.*`: what a program has that is no Worker: standard streams, and an end.
+
+use std::io;
+
+use taipan_engine::OpReply;
+use taipan_guest::protocol::{Field, Message};
+
+use super::OpError;
+
+/// The streams of a program.
+pub trait Process: Send {
+    /// Up to `most` bytes of standard input, none at its end. May wait: a program has its isolate to itself.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn input(&mut self, most: usize) -> io::Result<Vec<u8>>;
+
+    /// Writes to standard output, or to standard error.
+    ///
+    /// # Errors
+    /// When nobody reads it any more.
+    fn output(&mut self, is_error: bool, bytes: &[u8]) -> io::Result<()>;
+
+    /// The program has ended.
+    fn exit(&mut self, status: u8);
+}
+
+const STDERR: u32 = 2;
+
+/// Of one read: a guest may ask for more.
+const MOST: u32 = 1 << 20;
+
+pub(super) fn call(verb: &str, args: &Message<'_>, process: &mut dyn Process) -> Result<OpReply, OpError> {
+    let answer: io::Result<Vec<Field>> = match verb {
+        "input" => process.input(args.u32(0)?.min(MOST) as usize).map(|bytes| vec![bytes.into()]),
+        "output" => process.output(args.u32(0)? == STDERR, args.bytes(1)?).map(|()| vec![]),
+        "exit" => {
+            process.exit(u8::try_from(args.u32(0)?).unwrap_or(1));
+            Ok(vec![])
+        }
+        _ => return Err(OpError::unknown(verb)),
+    };
+    Ok(OpReply::Ready(answer.map_err(|e| OpError::type_error(e.to_string()))?))
+}

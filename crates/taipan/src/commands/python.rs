@@ -1,0 +1,275 @@
+//! `taipan python`: Python in the sandbox, with the options of the `python` command.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use taipan_bindings::{Embedder, EventSender, Folder, HostOps, Process, Requests, Volume};
+use taipan_engine::{Event, Isolate, IsolateOptions, Program, ProgramKind, Runtime, STACK_SIZE};
+
+use crate::report::hint;
+use crate::runtime;
+use crate::settings::PythonSettings;
+
+/// A program may run for as long as it likes.
+const CPU: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// The most that the linear memory of a program can be.
+const MEMORY_LIMIT: usize = 2048 << 20;
+
+/// What a process ends with that was aborted: 128 and the number of SIGABRT.
+const ABORTED: u8 = 134;
+
+pub(super) fn run(settings: PythonSettings) -> Result<ExitCode> {
+    let invocation = match parse(&settings.arguments)? {
+        Parsed::Run(invocation) => invocation,
+        Parsed::Version => {
+            println!("Python {}", settings.release.python);
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let status = Arc::new(AtomicU8::new(ABORTED));
+    let (program, volumes) = program(&settings, invocation)?;
+    let runtime = runtime::prepare(settings.release, settings.cache, settings.pyodide)?;
+    let ended = status.clone();
+    // Guest calls nest on a large stack.
+    let thread = thread::Builder::new().name("python".into()).stack_size(STACK_SIZE);
+    let work = move || execute(&runtime, &program, volumes, ended);
+    let joined = thread.spawn(work).context("cannot start a thread")?.join();
+    joined.map_err(|_| anyhow!("the program's thread ended early"))??;
+    Ok(ExitCode::from(status.load(Ordering::Relaxed)))
+}
+
+fn execute(
+    runtime: &Arc<Runtime>,
+    program: &Program,
+    volumes: Vec<Arc<dyn Volume>>,
+    status: Arc<AtomicU8>,
+) -> Result<()> {
+    // Nothing that a program may ask for answers later.
+    let events = EventSender::new(drop);
+    let ops = HostOps::new(Requests::default(), events, Box::new(Outside))
+        .with_volumes(volumes)
+        .with_process(Box::new(Streams { status }));
+    let options =
+        IsolateOptions { memory_limit: MEMORY_LIMIT, turn_cpu: CPU, boot_cpu: CPU, ops: Box::new(ops) };
+    let mut isolate = Isolate::restore(runtime, &*runtime.base()?, options, "{}")?;
+    Ok(isolate.run_program(program)?)
+}
+
+/// What the arguments ask for.
+#[derive(Debug, PartialEq, Eq)]
+enum Parsed {
+    Run(Invocation),
+    Version,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Invocation {
+    kind: ProgramKind,
+    what: String,
+    argv: Vec<String>,
+    isolated: bool,
+    unbuffered: bool,
+}
+
+/// Options of CPython's that are about things that the sandbox does not have, or does anyway.
+const IGNORED: &str = "BEOPRbdqsSvx";
+
+fn parse(arguments: &[String]) -> Result<Parsed> {
+    let (mut isolated, mut unbuffered) = (false, false);
+    let mut rest = arguments.iter();
+    let done = |kind, what: &str, argv: Vec<String>, isolated, unbuffered| {
+        Ok(Parsed::Run(Invocation { kind, what: what.to_owned(), argv, isolated, unbuffered }))
+    };
+    while let Some(argument) = rest.next() {
+        let Some(letters) = argument.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
+            let kind = if argument == "-" { ProgramKind::Input } else { ProgramKind::Script };
+            let argv = [argument].into_iter().chain(rest).cloned().collect();
+            return done(kind, argument, argv, isolated, unbuffered);
+        };
+        if argument == "--version" {
+            return Ok(Parsed::Version);
+        }
+        for (at, letter) in letters.char_indices() {
+            let attached = letters.get(at + letter.len_utf8()..).unwrap_or_default();
+            match letter {
+                'I' => isolated = true,
+                'u' => unbuffered = true,
+                'V' => return Ok(Parsed::Version),
+                'c' | 'm' | 'W' | 'X' => {
+                    let value =
+                        if attached.is_empty() { rest.next().map(String::as_str) } else { Some(attached) };
+                    let value = value.ok_or_else(|| anyhow!("the option -{letter} needs an argument"))?;
+                    let kind = match letter {
+                        'c' => ProgramKind::Command,
+                        'm' => ProgramKind::Module,
+                        // Warnings and implementation options.
+                        _ => break,
+                    };
+                    let argv = [format!("-{letter}")].into_iter().chain(rest.cloned()).collect();
+                    return done(kind, value, argv, isolated, unbuffered);
+                }
+                _ if IGNORED.contains(letter) => {}
+                _ => {
+                    return Err(hint(
+                        anyhow!("unknown option of python: {argument}"),
+                        "use: taipan python [-IBEsSuO] [-W arg] [-X opt] [-c code | -m module | file | -] [argument…]",
+                    ));
+                }
+            }
+        }
+    }
+    let kind = if io::stdin().is_terminal() { ProgramKind::Terminal } else { ProgramKind::Input };
+    done(kind, "", vec![String::new()], isolated, unbuffered)
+}
+
+/// Folders that Python needs at these places, so that nothing of the host's can be seen there.
+const TAKEN: &[&str] =
+    &["/", "/dev", "/home/pyodide", "/lib", "/lib/python3.14", "/proc", "/pyodide", "/session", "/taipan"];
+
+/// What to run, and what it may read: the current folder, the script's, and those that were named.
+fn program(settings: &PythonSettings, invocation: Invocation) -> Result<(Program, Vec<Arc<dyn Volume>>)> {
+    let current = std::env::current_dir().context("the current folder is gone")?;
+    let Invocation { kind, what, mut argv, isolated, unbuffered } = invocation;
+    let mut folders = vec![current.clone()];
+    let mut path = String::new();
+    match kind {
+        ProgramKind::Script => {
+            let script = std::path::absolute(&what)?;
+            let folder = script.parent().unwrap_or(&current).to_owned();
+            path = text(&folder)?;
+            folders.push(folder);
+        }
+        ProgramKind::Module => {
+            path = text(&current)?;
+            // As CPython until it has found the module.
+            argv.insert(0, "-m".to_owned());
+        }
+        ProgramKind::Command | ProgramKind::Input | ProgramKind::Terminal => {}
+    }
+    folders.extend(settings.folders.iter().cloned());
+    let folders = outermost(folders);
+    let mut mounts = vec![];
+    let mut volumes: Vec<Arc<dyn Volume>> = vec![];
+    for folder in folders {
+        let at = text(&folder)?;
+        if TAKEN.contains(&at.as_str()) {
+            continue;
+        }
+        // A folder that is not there has nothing to show.
+        let Ok(volume) = Folder::new(&folder) else { continue };
+        mounts.push(at);
+        volumes.push(Arc::new(volume));
+    }
+    let program = Program {
+        kind,
+        what,
+        argv,
+        executable: settings.executable.clone(),
+        folder: text(&current)?,
+        path,
+        isolated,
+        unbuffered,
+        env: BTreeMap::new(),
+        mounts,
+        terminals: [io::stdin().is_terminal(), io::stdout().is_terminal(), io::stderr().is_terminal()],
+    };
+    Ok((program, volumes))
+}
+
+/// Without folders that are in others of them.
+fn outermost(mut folders: Vec<PathBuf>) -> Vec<PathBuf> {
+    folders.sort();
+    folders.dedup_by(|later, earlier| later.starts_with(earlier));
+    folders
+}
+
+fn text(path: &Path) -> Result<String> {
+    path.to_str().map(str::to_owned).ok_or_else(|| anyhow!("the path is not text: {}", path.display()))
+}
+
+/// The command's own streams.
+struct Streams {
+    status: Arc<AtomicU8>,
+}
+
+impl Process for Streams {
+    fn input(&mut self, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; most];
+        let count = io::stdin().lock().read(&mut bytes)?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
+    fn output(&mut self, is_error: bool, bytes: &[u8]) -> io::Result<()> {
+        if is_error {
+            return io::stderr().lock().write_all(bytes);
+        }
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+
+    fn exit(&mut self, status: u8) {
+        self.status.store(status, Ordering::Relaxed);
+    }
+}
+
+struct Outside;
+
+impl Embedder for Outside {
+    /// What JavaScript prints.
+    fn log(&mut self, _level: u8, line: &str) {
+        eprintln!("{line}");
+    }
+
+    fn wait(&mut self, deadline: Option<Instant>) -> Option<Event> {
+        if let Some(deadline) = deadline {
+            thread::sleep(deadline.saturating_duration_since(Instant::now()));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Parsed {
+        parse(&arguments.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    fn invocation(arguments: &[&str]) -> (ProgramKind, String, Vec<String>) {
+        let Parsed::Run(it) = parsed(arguments) else { unreachable!("not a run: {arguments:?}") };
+        (it.kind, it.what, it.argv)
+    }
+
+    #[test]
+    fn arguments_are_those_of_python() {
+        let strings = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        let run = |kind, what: &str, argv: &[&str]| (kind, what.to_owned(), strings(argv));
+        assert_eq!(invocation(&["a.py", "-c", "x"]), run(ProgramKind::Script, "a.py", &["a.py", "-c", "x"]));
+        assert_eq!(
+            invocation(&["-I", "-B", "-c", "pass", "-I"]),
+            run(ProgramKind::Command, "pass", &["-c", "-I"])
+        );
+        assert_eq!(invocation(&["-IBcpass"]), run(ProgramKind::Command, "pass", &["-c"]));
+        assert_eq!(invocation(&["-X", "dev", "-m", "m", "a"]), run(ProgramKind::Module, "m", &["-m", "a"]));
+        assert_eq!(invocation(&["-", "a"]), run(ProgramKind::Input, "-", &["-", "a"]));
+        assert_eq!(parsed(&["-V"]), Parsed::Version);
+        assert!(parse(&["-c".into()]).is_err() && parse(&["-Z".into()]).is_err());
+    }
+
+    #[test]
+    fn folders_in_others_go() {
+        let paths = |list: &[&str]| list.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert_eq!(outermost(paths(&["/a/b/c", "/a/bc", "/a/b", "/a/b"])), paths(&["/a/b", "/a/bc"]));
+    }
+}
