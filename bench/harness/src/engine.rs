@@ -120,7 +120,7 @@ impl Engine {
         if !worker.imports.is_empty() {
             let (packages, own) = sources.into_iter().partition(|source| source.path.starts_with(PACKAGES));
             sources = own;
-            isolate.load_packages(packages, &worker.imports).map_err(refused)?;
+            isolate.load_packages(packages, &worker.imports, false).map_err(refused)?;
             let snapshot = isolate.freeze_whole(&path("packages"))?;
             isolate = self.isolate(&snapshot)?;
             layers.push((path("packages"), snapshot));
@@ -131,6 +131,7 @@ impl Engine {
             env_json: "{}".to_owned(),
             withheld: vec![],
             global_handlers: false,
+            has_packages: false,
         };
         isolate.load(code).map_err(refused)?;
         layers.push((path("worker"), isolate.freeze(&path("worker"))?));

@@ -65,6 +65,7 @@ pub(crate) fn spec(sources: Vec<Source>) -> WorkerSpec {
         secrets: [].into(),
         secrets_at_import: SecretsAtImport::None,
         global_handlers: false,
+        packages: Arc::default(),
         memory_limit: MEMORY_LIMIT,
         turn_cpu: CPU,
         boot_cpu: CPU,

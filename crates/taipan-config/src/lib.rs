@@ -32,4 +32,4 @@ pub use error::{ConfigError, Place};
 pub use secret::Secret;
 pub use sections::{Dev, Limits, ModuleType, Rule};
 pub use taipan::{Isolates, SecretsAtImport, Taipan};
-pub use worker::WorkerConfig;
+pub use worker::{CONFIG_NAMES, WorkerConfig};

@@ -16,7 +16,7 @@ use crate::taipan::Taipan;
 use crate::tree;
 
 /// The names that a configuration can have, in the order in which wrangler looks for them.
-const FILE_NAMES: [&str; 3] = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
+pub const CONFIG_NAMES: [&str; 3] = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
 
 /// What a Worker's configuration says. All of it has been checked.
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ fn find(dir_or_file: &Path, warnings: &mut Vec<String>) -> Result<Source, Config
             false => {
                 Err(ConfigError::new(dir_or_file, "this is not a configuration file").with_hint(format!(
                     "name the Worker's folder or its {}, {} or {}",
-                    FILE_NAMES[0], FILE_NAMES[1], FILE_NAMES[2]
+                    CONFIG_NAMES[0], CONFIG_NAMES[1], CONFIG_NAMES[2]
                 )))
             }
         };
@@ -127,7 +127,7 @@ fn find(dir_or_file: &Path, warnings: &mut Vec<String>) -> Result<Source, Config
         return Err(absent(dir_or_file));
     }
     let mut found = None;
-    for name in FILE_NAMES {
+    for name in CONFIG_NAMES {
         let file = dir_or_file.join(name);
         match &found {
             None => found = Source::read(&file)?,

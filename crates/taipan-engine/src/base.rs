@@ -123,6 +123,7 @@ fn rehearse(isolate: &mut Isolate, times: u32) -> Result<(), SnapshotError> {
             env_json: "{}".to_owned(),
             withheld: vec![],
             global_handlers: false,
+            has_packages: false,
         };
         match isolate.load(worker) {
             Ok(()) => {}

@@ -113,6 +113,8 @@ pub struct WorkerCode {
     pub withheld: Vec<String>,
     /// Whether `on_fetch`-style global handlers are accepted beside class entrypoints.
     pub global_handlers: bool,
+    /// Whether the host's volume 0 holds packages.
+    pub has_packages: bool,
 }
 
 /// What a [`Program`] runs.

@@ -55,13 +55,16 @@ struct Load<'a> {
     env_json: &'a str,
     withheld: &'a [String],
     global_handlers: bool,
+    has_packages: bool,
 }
 
 /// And of the packages that it will import.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct LoadPackages<'a> {
     sources: Vec<&'a str>,
     imports: &'a [String],
+    has_packages: bool,
 }
 
 impl Isolate {
@@ -98,14 +101,20 @@ impl Isolate {
             env_json: &worker.env_json,
             withheld: &worker.withheld,
             global_handlers: worker.global_handlers,
+            has_packages: worker.has_packages,
         };
         self.ask_to_load(event::LOAD, &load, worker.sources.clone())
     }
 
-    /// Imports modules of packages, whose files are `sources`, before there is a Worker: what is frozen then, Workers with
-    /// the same packages share.
-    pub fn load_packages(&mut self, sources: Vec<Source>, imports: &[String]) -> Result<(), BootError> {
-        let load = LoadPackages { sources: paths(&sources), imports };
+    /// Imports modules of packages, whose files are `sources` or in the host's volume 0, before there is a Worker: what is frozen
+    /// then, Workers with the same packages share.
+    pub fn load_packages(
+        &mut self,
+        sources: Vec<Source>,
+        imports: &[String],
+        has_packages: bool,
+    ) -> Result<(), BootError> {
+        let load = LoadPackages { sources: paths(&sources), imports, has_packages };
         self.ask_to_load(event::LOAD_PACKAGES, &load, sources.clone())
     }
 

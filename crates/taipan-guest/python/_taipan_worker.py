@@ -14,6 +14,7 @@ import inspect
 import json
 import logging
 import os
+import site
 import sys
 from collections.abc import Callable
 from inspect import isawaitable
@@ -326,6 +327,13 @@ def _kind(error: BaseException) -> str:
     if isinstance(error, ImportError):
         return "import"
     return "startup"
+
+
+def add_packages(folder: str) -> None:
+    """Lets modules be found in a folder of packages, and does what its `.pth` files say."""
+    # It is read-only.
+    sys.dont_write_bytecode = True
+    site.addsitedir(folder)
 
 
 def import_packages(root: str, names_json: str) -> str | None:

@@ -20,8 +20,10 @@ use taipan_engine::{
     BootError, Event, Isolate, IsolateError, IsolateOptions, Snapshot, SnapshotError, Source, Spares, Turn,
     WorkerCode,
 };
+use taipan_packages::python::PackageTree;
 
 use crate::imports;
+use crate::packages::Packages;
 use crate::store::SnapshotStore;
 use crate::worker::{Boot, Fault, Guest};
 use crate::{Console, Problem};
@@ -44,6 +46,8 @@ pub struct WorkerSpec {
     pub secrets_at_import: SecretsAtImport,
     /// Whether `on_fetch`-style global handlers are accepted.
     pub global_handlers: bool,
+    /// The packages that its project has locked.
+    pub packages: Arc<PackageTree>,
     /// The largest linear memory, in bytes; a multiple of 64 KiB.
     pub memory_limit: usize,
     /// CPU time that one turn may take.
@@ -84,6 +88,7 @@ impl WorkerSpec {
             env_json,
             withheld: self.withheld(),
             global_handlers: self.global_handlers,
+            has_packages: !self.packages.is_empty(),
         }
     }
 
@@ -102,6 +107,7 @@ impl WorkerSpec {
         add(self.main.as_bytes());
         add(Value::Object(self.early_env()).to_string().as_bytes());
         add(&[u8::from(self.global_handlers)]);
+        add(self.packages.name().as_bytes());
         add(&self.memory_limit.to_le_bytes());
         for name in self.withheld() {
             add(name.as_bytes());
@@ -176,13 +182,14 @@ impl Image {
     /// imported by themselves: then the Worker's own start says why.
     fn packages(&self, ops: &dyn Fn() -> HostOps) -> Option<Snapshot> {
         let (files, own) = self.spec.split();
-        let imports = imports::of(&self.spec.main, &own, &files);
+        let imports = imports::of(&self.spec.main, &own, &files, &self.spec.packages);
         if imports.is_empty() {
             return None;
         }
         let runtime = self.spares.runtime();
         let mut digest = blake3::Hasher::new();
-        for part in imports.iter().map(String::as_str).chain([runtime.base_name()]) {
+        for part in imports.iter().map(String::as_str).chain([runtime.base_name(), self.spec.packages.name()])
+        {
             digest.update(&part.len().to_le_bytes()).update(part.as_bytes());
         }
         for source in &files {
@@ -197,7 +204,7 @@ impl Image {
         let made = || -> Result<Snapshot, BootError> {
             let base = runtime.base().map_err(|e| IsolateError::Internal { reason: e.to_string() })?;
             let mut isolate = self.spares.restore(&base, self.options(ops()), "{}")?;
-            isolate.load_packages(files, &imports)?;
+            isolate.load_packages(files, &imports, !self.spec.packages.is_empty())?;
             Ok(isolate.freeze_whole(&path).map_err(|e| IsolateError::Internal { reason: e.to_string() })?)
         };
         made().inspect_err(|error| tracing::debug!("packages have no snapshot of their own: {error:?}")).ok()
@@ -256,6 +263,7 @@ impl Image {
     }
 
     fn options(&self, ops: HostOps) -> IsolateOptions {
+        let ops = ops.with_volumes(vec![Arc::new(Packages(self.spec.packages.clone()))]);
         IsolateOptions {
             memory_limit: self.spec.memory_limit,
             turn_cpu: self.spec.turn_cpu,

@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use taipan_engine::Source;
+use taipan_packages::python::PackageTree;
 
 use crate::boot::PACKAGES;
 
-/// The modules of `packages` that the module at the path `main` imports, itself or through other modules of the Worker's
-/// `own`, by their full names.
-pub(crate) fn of(main: &str, own: &[Source], packages: &[Source]) -> Vec<String> {
-    let packages: BTreeSet<&str> = packages.iter().filter_map(|s| s.path.strip_prefix(PACKAGES)).collect();
+/// The modules of packages, which were `vendored` with the Worker or `locked`, that the module at the path `main` imports, itself or
+/// through other modules of the Worker's `own`, by their full names.
+pub(crate) fn of(main: &str, own: &[Source], vendored: &[Source], locked: &PackageTree) -> Vec<String> {
+    let vendored: BTreeSet<&str> = vendored.iter().filter_map(|s| s.path.strip_prefix(PACKAGES)).collect();
     // Python finds modules beside the main module.
     let folder = main.rfind('/').and_then(|slash| main.get(..=slash)).unwrap_or_default();
     let own: BTreeMap<&str, &Source> =
@@ -27,7 +28,9 @@ pub(crate) fn of(main: &str, own: &[Source], packages: &[Source]) -> Vec<String>
             // What is found first hides what comes later.
             if let Some((_, path)) = find(module, |path| own.get_key_value(path).map(|(path, _)| *path)) {
                 waiting.push(path);
-            } else if let Some((name, _)) = find(module, |path| packages.get(path).copied()) {
+            } else if let Some((name, ())) =
+                find(module, |path| (vendored.contains(path) || locked.has_file(path)).then_some(()))
+            {
                 names.insert(name.to_owned());
             }
         }
@@ -53,7 +56,7 @@ fn mentioned(text: &str) -> Vec<&str> {
 }
 
 /// The module, or the nearest package around it, whose file is there.
-fn find<'a, 'p>(module: &'a str, file: impl Fn(&str) -> Option<&'p str>) -> Option<(&'a str, &'p str)> {
+fn find<'a, T>(module: &'a str, file: impl Fn(&str) -> Option<T>) -> Option<(&'a str, T)> {
     let mut name = module;
     loop {
         let path = name.replace('.', "/");
@@ -89,9 +92,12 @@ mod tests {
         let main = "import os, six as s\nfrom fastapi.testing import (\n    client)\nimport fastapi.routing # x\n\
                     from . import own\n    import hidden\nfrom app import app\nimport src.entry";
         let own = sources(&[("src/entry.py", main), ("src/app/__init__.py", "import yaml, entry\n")]);
-        assert_eq!(of("src/entry.py", &own, &packages), ["fastapi", "fastapi.testing", "six", "yaml"]);
+        assert_eq!(
+            of("src/entry.py", &own, &packages, &PackageTree::default()),
+            ["fastapi", "fastapi.testing", "six", "yaml"]
+        );
         let own = sources(&[("entry.py", "import \nfrom\nfrom  import\nimport ..\nimport os")]);
-        assert!(of("entry.py", &own, &packages).is_empty());
-        assert!(of("missing.py", &own, &packages).is_empty());
+        assert!(of("entry.py", &own, &packages, &PackageTree::default()).is_empty());
+        assert!(of("missing.py", &own, &packages, &PackageTree::default()).is_empty());
     }
 }

@@ -14,6 +14,7 @@ mod console;
 mod executor;
 mod imports;
 mod ingress;
+mod packages;
 mod page;
 mod pool;
 mod problem;

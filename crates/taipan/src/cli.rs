@@ -19,6 +19,18 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve a Worker on this machine and reload it on save.
     Dev(DevArgs),
+    /// Add packages to what the Worker's project requires.
+    Add(AddArgs),
+    /// Remove packages from what the Worker's project requires.
+    Remove(RemoveArgs),
+    /// Bring the packages that the Worker's project requires onto this machine, and say how large they are.
+    Sync(ProjectArgs),
+    /// Write which versions the requirements come to into pylock.toml.
+    Lock(LockArgs),
+    /// Show which packages are locked and which needs which.
+    Tree(ProjectArgs),
+    /// Show why a package is needed.
+    Why(WhyArgs),
     /// Run Python in the sandbox: a script, `-c`, `-m` or standard input, as the python command does.
     Python(PythonArgs),
     /// Look into snapshots.
@@ -89,6 +101,8 @@ pub(crate) struct DevArgs {
     /// A variable for the Worker's env, over those of the configuration; repeatable.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) vars: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) packages: PackageArgs,
     /// A folder with an unpacked Pyodide release, or the URL of a mirror.
     #[arg(long, value_name = "FOLDER|URL", env = EnvVars::PYODIDE)]
     pub(crate) pyodide: Option<String>,
@@ -105,6 +119,67 @@ pub(crate) struct DevArgs {
     /// How many isolates there may be at the same time [default: what the machine's memory and mappings allow].
     #[arg(long, value_name = "N", env = EnvVars::MAX_ISOLATES, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_isolates: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProjectArgs {
+    /// The project's folder, with its pyproject.toml or requirements.txt.
+    #[arg(short = 'C', long = "project", value_name = "DIR", default_value = ".")]
+    pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) packages: PackageArgs,
+    /// A folder with an unpacked Pyodide release, or the URL of a mirror.
+    #[arg(long, value_name = "FOLDER|URL", env = EnvVars::PYODIDE)]
+    pub(crate) pyodide: Option<String>,
+    /// Folder for downloads and compiled code [default: taipan in the user's cache folder].
+    #[arg(long, value_name = "DIR", env = EnvVars::CACHE_DIR)]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PackageArgs {
+    /// A folder of wheels, or the URL of an index, for builds that uv's indexes do not have [default: Pyodide's own index].
+    #[arg(long, value_name = "FOLDER|URL", env = EnvVars::PACKAGE_INDEX)]
+    pub(crate) package_index: Option<String>,
+    /// The program uv [default: the one that is found on PATH].
+    #[arg(long, value_name = "FILE", env = EnvVars::UV)]
+    pub(crate) uv: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// Names, with versions or without: httpx, "fastapi>=0.120".
+    #[arg(value_name = "PACKAGE", required = true)]
+    pub(crate) requirements: Vec<String>,
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    /// Names.
+    #[arg(value_name = "PACKAGE", required = true)]
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LockArgs {
+    /// Take the newest versions that the requirements allow.
+    #[arg(long)]
+    pub(crate) upgrade: bool,
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// Its name.
+    #[arg(value_name = "PACKAGE")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
 }
 
 #[derive(Debug, Args)]

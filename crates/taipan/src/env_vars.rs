@@ -8,6 +8,10 @@ impl EnvVars {
     pub(crate) const CACHE_DIR: &str = "TAIPAN_CACHE_DIR";
     /// A folder with an unpacked Pyodide release, or the URL of a mirror, to use instead of the npm package.
     pub(crate) const PYODIDE: &str = "TAIPAN_PYODIDE";
+    /// A folder of wheels, or the URL of an index, as `--package-index`.
+    pub(crate) const PACKAGE_INDEX: &str = "TAIPAN_PACKAGE_INDEX";
+    /// The program uv, as `--uv`.
+    pub(crate) const UV: &str = "TAIPAN_UV";
     /// Folders that a program may read, as `taipan python --allow-read`, separated by colons.
     pub(crate) const PYTHON_ALLOW_READ: &str = "TAIPAN_PYTHON_ALLOW_READ";
     /// How many isolates there may be at the same time, as `--max-isolates`.

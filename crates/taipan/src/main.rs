@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod dev;
 mod env_vars;
+mod packages;
 mod progress;
 mod report;
 mod runtime;

@@ -1,13 +1,14 @@
 //! What the command line and the environment come to.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{PathBuf, absolute};
 
 use anyhow::{Result, anyhow};
 use taipan_packages::pyodide::{Cache, ObtainError, RELEASES, Release, Source};
+use taipan_packages::python::Index;
 use taipan_server::IsolateCap;
 
-use crate::cli::{DevArgs, LogLevel, PythonArgs};
+use crate::cli::{DevArgs, LogLevel, PackageArgs, ProjectArgs, PythonArgs};
 use crate::report::hinted;
 
 /// Everything that `taipan dev` goes by, except what the Worker's own configuration says.
@@ -26,6 +27,7 @@ pub(crate) struct DevSettings {
     /// Where a Pyodide release comes from that the cache does not have.
     pub(crate) pyodide: Source,
     pub(crate) cache: Cache,
+    pub(crate) packages: PackageSettings,
     pub(crate) log_level: LogLevel,
     /// Memory of an isolate over that of the configuration, in MiB.
     pub(crate) memory_mib: Option<u16>,
@@ -45,6 +47,7 @@ impl DevSettings {
             ip: args.ip,
             pyodide,
             cache,
+            packages: PackageSettings::new(args.packages),
             log_level: args.log_level,
             memory_mib: args.memory_mib,
             isolates: match args.max_isolates {
@@ -60,6 +63,47 @@ fn pyodide_source(given: Option<String>) -> Source {
         None => Source::Npm,
         Some(url) if url.contains("://") => Source::Url(url),
         Some(folder) => Source::Folder(folder.into()),
+    }
+}
+
+/// Where packages come from.
+#[derive(Clone, Debug)]
+pub(crate) struct PackageSettings {
+    /// A folder of wheels or an index, when it is not the usual one.
+    pub(crate) index: Option<Index>,
+    /// The program uv, when it is not the one on PATH.
+    pub(crate) uv: Option<PathBuf>,
+}
+
+impl PackageSettings {
+    fn new(args: PackageArgs) -> Self {
+        let index = args.package_index.map(|given| match given.contains("://") {
+            true => Index::Url { url: given },
+            // uv runs in the project's folder.
+            false => Index::Folder(absolute(&given).unwrap_or_else(|_| given.into())),
+        });
+        Self { index, uv: args.uv }
+    }
+}
+
+/// Everything that the commands go by that are about a project's packages.
+#[derive(Clone, Debug)]
+pub(crate) struct ProjectSettings {
+    /// The project's folder.
+    pub(crate) folder: PathBuf,
+    pub(crate) packages: PackageSettings,
+    pub(crate) pyodide: Source,
+    pub(crate) cache: Cache,
+}
+
+impl ProjectSettings {
+    pub(crate) fn new(args: ProjectArgs) -> Result<Self> {
+        Ok(Self {
+            folder: args.folder,
+            packages: PackageSettings::new(args.packages),
+            pyodide: pyodide_source(args.pyodide),
+            cache: Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?,
+        })
     }
 }
 
@@ -83,7 +127,6 @@ impl PythonSettings {
             Some(executable) => executable,
             None => std::env::current_exe()?,
         };
-        let absolute = |folder: PathBuf| std::path::absolute(folder);
         Ok(Self {
             arguments: args.arguments,
             folders: args.allow_read.into_iter().map(absolute).collect::<Result<_, _>>()?,

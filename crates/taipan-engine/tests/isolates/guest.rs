@@ -240,6 +240,7 @@ impl Guest {
             env_json: "{}".into(),
             withheld: vec![],
             global_handlers: false,
+            has_packages: false,
         });
         match loaded {
             Ok(()) => Ok(guest),

@@ -21,10 +21,13 @@ export interface WorkerOptions {
   /** Names in `env` that module scope must not read. */
   withheld: string[];
   globalHandlers: boolean;
+  /** Whether the host has packages. */
+  hasPackages: boolean;
 }
 
 export interface PackageOptions {
   sources: string[];
+  hasPackages: boolean;
   /** Modules, by their full names. */
   imports: string[];
 }
@@ -34,6 +37,8 @@ export const PYTHON = "/taipan/python/";
 /** Where the host has the Worker's files, and where Python sees them. */
 const SOURCES = "/worker/";
 export const WORKER_ROOT = "/session/metadata";
+/** Where Python sees the packages that the Worker's project has locked: the host's volume 0. */
+export const PACKAGES_ROOT = "/session/packages";
 
 function readOrThrow(H: Host, path: string): Uint8Array {
   const bytes = H.readFile(path);

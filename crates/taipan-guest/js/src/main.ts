@@ -1,5 +1,6 @@
 /** The first JavaScript of every isolate: makes the platform, then waits for the host to say what to boot. */
-import { bootPython, type BootOptions, type PackageOptions, placeSources, PYTHON, WORKER_ROOT, type WorkerOptions } from "./boot";
+import { bootPython, type BootOptions, type PackageOptions, PACKAGES_ROOT, placeSources, PYTHON, WORKER_ROOT, type WorkerOptions } from "./boot";
+import { mountHost } from "./files";
 import type { FieldOut, Host } from "./host";
 import { runProgram } from "./program";
 import { installWebAssembly } from "./wasm/api";
@@ -40,14 +41,24 @@ async function boot(options: BootOptions): Promise<void> {
   H.booted(null);
 }
 
+let hasPackages = false;
+
+function place(sources: string[], withPackages: boolean): void {
+  placeSources(H, python, sources);
+  if (!withPackages || hasPackages) return;
+  mountHost(H, python.FS, 0, PACKAGES_ROOT);
+  worker.addPackages(PACKAGES_ROOT);
+  hasPackages = true;
+}
+
 async function load(options: WorkerOptions): Promise<void> {
-  placeSources(H, python, options.sources);
+  place(options.sources, options.hasPackages);
   const { main, envJson, withheld, globalHandlers } = options;
   H.booted(await worker.load(python, { main, root: WORKER_ROOT, envJson, withheld, globalHandlers }));
 }
 
-function loadPackages({ sources, imports }: PackageOptions): void {
-  placeSources(H, python, sources);
+function loadPackages({ sources, imports, hasPackages }: PackageOptions): void {
+  place(sources, hasPackages);
   H.booted(worker.importPackages(WORKER_ROOT, imports));
 }
 

@@ -11,7 +11,7 @@ use taipan_engine::Spares;
 use taipan_packages::pyodide::{self, ObtainError};
 use taipan_server::{Ingress, Problem, Scheduler, Slot, Started, Worker, boot_isolate};
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
+use tokio::task::{block_in_place, spawn_blocking};
 
 use crate::dev::console::Terminal;
 use crate::dev::project::Project;
@@ -38,7 +38,7 @@ pub(super) fn run(settings: DevSettings) -> Result<ExitCode> {
 
 async fn dev(settings: DevSettings) -> Result<ExitCode> {
     let terminal = Arc::new(Terminal::new(settings.log_level));
-    let project = Project::load(&settings)?;
+    let project = Project::load(&settings, &|line| terminal.note(line))?;
     project.warnings.iter().for_each(|w| terminal.warn(w));
 
     // First of all, because what comes next may take a minute, and a port in use would waste it.
@@ -110,7 +110,8 @@ async fn develop(
     loop {
         watcher.changed().await;
         let begun = Instant::now();
-        let next = match Project::load(&settings) {
+        // It may have to wait for downloads.
+        let next = match block_in_place(|| Project::load(&settings, &|line| terminal.note(line))) {
             Ok(next) => next,
             Err(error) => {
                 report::print(&error);

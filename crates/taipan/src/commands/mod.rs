@@ -2,6 +2,7 @@
 
 mod cache;
 mod dev;
+mod packages;
 mod python;
 mod snapshot;
 
@@ -10,12 +11,18 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::cli::{Cli, Command, SnapshotCommand};
-use crate::settings::{DevSettings, PythonSettings};
+use crate::settings::{DevSettings, ProjectSettings, PythonSettings};
 
 /// Runs a command and says how the process is to end.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Dev(args) => dev::run(DevSettings::new(args)?),
+        Command::Add(args) => packages::add(&ProjectSettings::new(args.project)?, &args.requirements),
+        Command::Remove(args) => packages::remove(&ProjectSettings::new(args.project)?, &args.names),
+        Command::Sync(args) => packages::sync(&ProjectSettings::new(args)?),
+        Command::Lock(args) => packages::lock(&ProjectSettings::new(args.project)?, args.upgrade),
+        Command::Tree(args) => packages::tree(&ProjectSettings::new(args)?),
+        Command::Why(args) => packages::why(&ProjectSettings::new(args.project)?, &args.name),
         Command::Python(args) => python::run(PythonSettings::new(args)?),
         Command::Snapshot(SnapshotCommand::Inspect(args)) => snapshot::inspect(args),
         Command::Cache(args) => cache::run(args),

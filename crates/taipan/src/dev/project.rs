@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use taipan_config::{ConfigError, WorkerConfig};
+use taipan_packages::pyodide::{self, ObtainError};
 use taipan_server::{PoolOptions, WorkerSpec};
 
 use super::sources;
+use crate::packages::Packages;
 use crate::report::hinted;
 use crate::settings::DevSettings;
 
@@ -40,7 +42,8 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    pub(crate) fn load(settings: &DevSettings) -> Result<Self> {
+    /// Reads it. Packages are locked and obtained if need be; `note` is told what is worth knowing about that.
+    pub(crate) fn load(settings: &DevSettings, note: &dyn Fn(&str)) -> Result<Self> {
         let path = settings.config.as_ref().unwrap_or(&settings.folder);
         let config =
             WorkerConfig::load(path, settings.env.as_deref()).map_err(|e| hinted(e, ConfigError::hint))?;
@@ -69,7 +72,15 @@ impl Project {
             config.unused_keys.iter().map(|key| format!("taipan does not use this key yet: `{key}`")),
         );
         warnings.extend(found.warnings);
+        let packages = Packages {
+            folder: &config.root,
+            settings: &settings.packages,
+            release: pyodide::release(config.release.version).map_err(|e| hinted(e, ObtainError::hint))?,
+            cache: &settings.cache,
+            pyodide: &settings.pyodide,
+        };
         let spec = WorkerSpec {
+            packages: packages.tree(note)?,
             sources: found.files.into(),
             main: main.to_owned(),
             vars: vars.into_iter().collect(),
@@ -105,6 +116,7 @@ impl Project {
             && a.memory_limit == b.memory_limit
             && a.turn_cpu == b.turn_cpu
             && a.boot_cpu == b.boot_cpu
+            && a.packages.name() == b.packages.name()
             && a.sources.len() == b.sources.len()
             && a.sources.iter().zip(&*b.sources).all(|(a, b)| a.path == b.path && a.content == b.content)
     }

@@ -33,6 +33,8 @@ export interface WorkerRuntime {
   prepare(py: any, folder: string): void;
   /** Runs the Worker's main module. Gives null, or a report (JSON, as for `http.fail`) when it failed. */
   load(py: any, options: LoadOptions): Promise<string | null>;
+  /** Lets Python find packages in the folder. */
+  addPackages(folder: string): void;
   /** Imports modules of the Worker's packages, whose files are below `root`. Gives null, or a report as `load` does. */
   importPackages(root: string, names: string[]): string | null;
   /** Moves together the bytecode that has run. */
@@ -320,6 +322,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       return report ?? null;
     },
     compact,
+    addPackages: folder => module.add_packages(folder),
     unload(root) {
       fetch?.destroy();
       python?.destroy();

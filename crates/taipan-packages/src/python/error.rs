@@ -1,0 +1,125 @@
+//! Why packages could not be had.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why packages could not be had. What to do is in [`PackageError::hint`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackageError {
+    /// There is no uv.
+    #[error("packages cannot be resolved without uv, and there is none")]
+    UvMissing,
+    /// uv cannot be started.
+    #[error("uv cannot be started: {}", program.display())]
+    UvUnusable {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The requirements cannot be met.
+    #[error("the requirements cannot be met: {reason}")]
+    Unsatisfiable {
+        /// uv's own words.
+        reason: String,
+    },
+    /// Packages have no wheel that fits.
+    #[error("no build for Python {python} on {platform}: {}", packages.join(", "))]
+    NoBuild {
+        /// Their names and versions.
+        packages: Vec<String>,
+        /// The version of Python.
+        python: String,
+        /// The platform's tag.
+        platform: String,
+        /// Why the index for this platform did not help, if it was asked.
+        index: Option<String>,
+    },
+    /// uv could not obtain a wheel.
+    #[error("packages cannot be obtained: {reason}")]
+    Download {
+        /// uv's own words.
+        reason: String,
+    },
+    /// The manifest cannot be understood.
+    #[error("cannot read the requirements: {}: {reason}", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What was asked for is no requirement.
+    #[error("not a requirement: {text}")]
+    NotARequirement {
+        /// The text.
+        text: String,
+    },
+    /// A package to remove is not there.
+    #[error("not a direct dependency in {}: {name}", path.display())]
+    NotDeclared {
+        /// The manifest.
+        path: PathBuf,
+        /// The package.
+        name: String,
+    },
+    /// The lock file cannot be understood.
+    #[error("cannot use the lock file: {}: {reason}", path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What a wheel holds is not to be unpacked.
+    #[error("the wheel of {package} is refused: {reason}")]
+    Refused {
+        /// The package.
+        package: String,
+        /// Why.
+        reason: String,
+    },
+    /// A file or folder cannot be used.
+    #[error("cannot use: {}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl PackageError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::UvMissing => "install it, for example with: python3 -m pip install uv".into(),
+            Self::UvUnusable { .. } => {
+                "make it runnable, or install it anew: python3 -m pip install --upgrade uv".into()
+            }
+            Self::Unsatisfiable { .. } => "relax a requirement, or remove one".into(),
+            Self::NoBuild { index, .. } => {
+                let why = index.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+                format!(
+                    "require a version that has one, or name an index or a folder of wheels that has it with \
+                     --package-index{why}"
+                )
+            }
+            Self::Download { .. } => {
+                "check the network and uv's settings, then try again: what has arrived is kept".into()
+            }
+            Self::Manifest { .. } => "correct the file".into(),
+            Self::NotARequirement { .. } => "write a name, or a name with versions: httpx>=0.28".into(),
+            Self::NotDeclared { .. } => "`taipan tree` shows what is there, `taipan why` who needs it".into(),
+            Self::Lock { .. } => "make it anew: taipan lock --upgrade".into(),
+            Self::Refused { .. } => "use another version, and tell those who publish it".into(),
+            Self::Io { .. } => "make it writable and make sure that the disk has space".into(),
+        })
+    }
+
+    pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        |source| Self::Io { path, source }
+    }
+}

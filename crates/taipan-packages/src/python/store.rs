@@ -1,0 +1,305 @@
+//! What wheels hold, unpacked once per machine and shared by all Workers.
+//!
+//! ```text
+//! <cache>/packages/<SHA-256 of the wheel>/index.json   which files there are; a folder without it is none of the store's
+//! <cache>/packages/<SHA-256 of the wheel>/files/…      as they lie on the module search path
+//! <cache>/packages/.lock                               held while wheels come in
+//! <cache>/packages/.partial/                           work in progress; belongs to the holder of the lock
+//! ```
+//! uv downloads wheels, compares their digests with those in the lock, and unpacks them. Then each file is compared with the digest
+//! that its wheel says it has, and moved to its place; folders get their final names whole.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::tags::canonical;
+use super::{Lock, LockedPackage, PackageError, Uv};
+
+/// The largest sum of the files of a wheel, in bytes.
+const MOST: u64 = 1 << 30;
+
+const INDEX: &str = "index.json";
+
+/// What installers add.
+const ADDED: &[&str] =
+    &["INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json", "uv_build.json"];
+
+/// The store of a cache folder.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+/// A wheel in the store.
+#[derive(Clone, Debug)]
+pub struct StoredWheel {
+    sha256: String,
+    folder: PathBuf,
+    index: Index,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+struct Index {
+    name: String,
+    version: String,
+    /// Paths with `/`, and sizes in bytes.
+    files: Vec<(String, u64)>,
+    /// Bytes of files that no Worker needs.
+    left_out: u64,
+}
+
+impl StoredWheel {
+    pub(super) fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// The canonical name of the package.
+    pub fn name(&self) -> &str {
+        &self.index.name
+    }
+
+    /// The version of the package.
+    pub fn version(&self) -> &str {
+        &self.index.version
+    }
+
+    /// Paths relative to the module search path, and sizes in bytes.
+    pub fn files(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.index.files.iter().map(|(path, size)| (path.as_str(), *size))
+    }
+
+    /// The size of all files together, in bytes.
+    pub fn size(&self) -> u64 {
+        self.index.files.iter().map(|(_, size)| size).sum()
+    }
+
+    /// The size in bytes of what the wheel has and no Worker needs: scripts, tests and bytecode.
+    pub fn left_out(&self) -> u64 {
+        self.index.left_out
+    }
+
+    pub(super) fn place(&self, path: &str) -> PathBuf {
+        self.folder.join("files").join(path)
+    }
+}
+
+impl Store {
+    /// The store of the cache folder `cache`. Nothing is created yet.
+    pub fn new(cache: &Path) -> Self {
+        Self { folder: cache.join("packages") }
+    }
+
+    fn stored(&self, package: &LockedPackage) -> Option<StoredWheel> {
+        let sha256 = package.wheel.sha256()?.to_owned();
+        let folder = self.folder.join(&sha256);
+        let index = serde_json::from_slice(&fs::read(folder.join(INDEX)).ok()?).ok()?;
+        Some(StoredWheel { sha256, folder, index })
+    }
+
+    /// The locked packages, if the store has them all.
+    pub fn open(&self, lock: &Lock) -> Option<Vec<StoredWheel>> {
+        lock.packages().iter().map(|package| self.stored(package)).collect()
+    }
+
+    /// The locked packages; those that the store does not have are obtained. `folder` is that of the lock file. When several
+    /// processes want the same at once, one obtains it and the others wait.
+    ///
+    /// # Errors
+    /// When a package cannot be obtained or is not what was locked.
+    pub fn obtain(
+        &self,
+        lock: &Lock,
+        folder: &Path,
+        uv: &Uv,
+        interpreter: &Path,
+    ) -> Result<Vec<StoredWheel>, PackageError> {
+        if let Some(all) = self.open(lock) {
+            return Ok(all);
+        }
+        fs::create_dir_all(&self.folder).map_err(PackageError::io(&self.folder))?;
+        let _guard = self.lock()?;
+        let missing: Vec<_> = lock.packages().iter().filter(|p| self.stored(p).is_none()).collect();
+        if !missing.is_empty() {
+            let partial = self.folder.join(".partial");
+            // What an interrupted process has left.
+            remove(&partial)?;
+            let done = self.fill(&missing, folder, uv, interpreter, &partial);
+            remove(&partial)?;
+            done?;
+        }
+        self.open(lock).ok_or_else(|| PackageError::Download { reason: "not every package arrived".into() })
+    }
+
+    fn fill(
+        &self,
+        missing: &[&LockedPackage],
+        folder: &Path,
+        uv: &Uv,
+        interpreter: &Path,
+        partial: &Path,
+    ) -> Result<(), PackageError> {
+        let tree = partial.join("tree");
+        fs::create_dir_all(&tree).map_err(PackageError::io(&tree))?;
+        let excerpt = partial.join("pylock.toml");
+        fs::write(&excerpt, Lock::excerpt(missing, folder)).map_err(PackageError::io(&excerpt))?;
+        let arguments = ["pip", "install", "--quiet", "--no-build", "--python"].map(Path::new);
+        let paths = [Path::new("--target"), &tree, Path::new("--requirements"), &excerpt];
+        let arguments = arguments.into_iter().chain([interpreter]).chain(paths);
+        if let Err(reason) = uv.run(folder, arguments, "")? {
+            return Err(PackageError::Download { reason });
+        }
+        let records = records(&tree)?;
+        for package in missing {
+            let lost = || PackageError::Download { reason: format!("{} did not arrive", package.name) };
+            let (_, info) = records.iter().find(|(name, _)| *name == package.name).ok_or_else(lost)?;
+            self.adopt(package, &tree, info, partial)?;
+        }
+        Ok(())
+    }
+
+    /// Checks a package's files and moves them into the store.
+    fn adopt(
+        &self,
+        package: &LockedPackage,
+        tree: &Path,
+        info: &str,
+        partial: &Path,
+    ) -> Result<(), PackageError> {
+        let refused = |reason: String| PackageError::Refused { package: package.name.clone(), reason };
+        let record = tree.join(info).join("RECORD");
+        let text = fs::read_to_string(&record).map_err(PackageError::io(&record))?;
+        let new = partial.join("wheel");
+        remove(&new)?;
+        let mut index = Index {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            files: vec![],
+            left_out: 0,
+        };
+        let mut kept = String::new();
+        let mut seen = BTreeSet::new();
+        let mut sum = 0_u64;
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            let (path, digest) =
+                entry(line).ok_or_else(|| refused(format!("its list of files is broken: {line}")))?;
+            let added = path.strip_prefix(info).and_then(|rest| rest.strip_prefix('/'));
+            if added.is_some_and(|name| ADDED.contains(&name)) {
+                continue;
+            }
+            if !Path::new(&path).components().all(|part| matches!(part, Component::Normal(_))) {
+                return Err(refused(format!("it has a file outside of its folder: {path}")));
+            }
+            let file = tree.join(&path);
+            let data = fs::symlink_metadata(&file).map_err(|e| refused(format!("{path}: {e}")))?;
+            if !data.is_file() {
+                return Err(refused(format!("it has something that is no file: {path}")));
+            }
+            sum = sum.saturating_add(data.len());
+            if sum > MOST {
+                return Err(refused(format!("unpacked it is larger than {} MiB", MOST >> 20)));
+            }
+            if !is_needed(&path) {
+                index.left_out += data.len();
+                continue;
+            }
+            if !seen.insert(path.clone()) {
+                return Err(refused(format!("it has a file twice: {path}")));
+            }
+            let content = fs::read(&file).map_err(PackageError::io(&file))?;
+            if digest != format!("sha256={}", base64(&Sha256::digest(&content))) {
+                return Err(refused(format!("a file is not what it says: {path}")));
+            }
+            let place = new.join("files").join(&path);
+            let above = place.parent().unwrap_or(&new);
+            fs::create_dir_all(above).map_err(PackageError::io(above))?;
+            fs::rename(&file, &place).map_err(PackageError::io(&place))?;
+            kept.push_str(line);
+            kept.push('\n');
+            index.files.push((path, data.len()));
+        }
+        let path = format!("{info}/RECORD");
+        let place = new.join("files").join(&path);
+        kept.push_str(&format!("{path},,\n"));
+        fs::create_dir_all(place.parent().unwrap_or(&new)).map_err(PackageError::io(&place))?;
+        fs::write(&place, &kept).map_err(PackageError::io(&place))?;
+        index.files.push((path, kept.len() as u64));
+        index.files.sort();
+        let text = serde_json::to_vec(&index).map_err(|e| refused(e.to_string()))?;
+        fs::write(new.join(INDEX), text).map_err(PackageError::io(&new))?;
+        let place = self.folder.join(package.wheel.sha256().unwrap_or_default());
+        // Without its index it is what the removal of it has left.
+        remove(&place)?;
+        fs::rename(&new, &place).map_err(PackageError::io(&place))
+    }
+
+    /// Held until it is dropped, or its process ends.
+    fn lock(&self) -> Result<std::fs::File, PackageError> {
+        let path = self.folder.join(".lock");
+        let open = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let (file, _) = open.map_err(PackageError::io(&path))?.into_parts();
+        file.lock().map_err(PackageError::io(&path))?;
+        Ok(file)
+    }
+}
+
+/// The names of installed packages, and of the folders that describe them.
+fn records(tree: &Path) -> Result<Vec<(String, String)>, PackageError> {
+    let mut found = vec![];
+    for folder in fs::read_dir(tree).map_err(PackageError::io(tree))? {
+        let name = folder.map_err(PackageError::io(tree))?.file_name().to_string_lossy().into_owned();
+        if let Some((package, _)) = name.strip_suffix(".dist-info").and_then(|n| n.rsplit_once('-')) {
+            found.push((canonical(package), name));
+        }
+    }
+    Ok(found)
+}
+
+/// The path and the digest in a line of a list of files.
+fn entry(line: &str) -> Option<(String, &str)> {
+    let (path, rest) = match line.strip_prefix('"') {
+        Some(quoted) => {
+            let (path, rest) = quoted.split_once("\",")?;
+            (path.replace("\"\"", "\""), rest)
+        }
+        None => line.split_once(',').map(|(path, rest)| (path.to_owned(), rest))?,
+    };
+    Some((path, rest.split(',').next()?))
+}
+
+/// Whether a Worker may need a file: scripts have no shell there, bytecode is made for another Python or in no time, and tests are
+/// for those who work on the package.
+fn is_needed(path: &str) -> bool {
+    let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
+    let is_test = folders.split('/').skip(1).any(|folder| folder == "tests");
+    let is_script = path.starts_with("bin/");
+    let is_bytecode = path.ends_with(".pyc") || folders.split('/').any(|folder| folder == "__pycache__");
+    !(is_test || is_script || is_bytecode)
+}
+
+/// As lists of files have digests: for addresses, without padding.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let group = (0..3).fold(0_u32, |sum, i| sum << 8 | u32::from(chunk.get(i).copied().unwrap_or(0)));
+        for digit in 0..=chunk.len() {
+            let at = (group >> (18 - 6 * digit)) as usize & 63;
+            out.push(DIGITS.get(at).copied().map_or('A', char::from));
+        }
+    }
+    out
+}
+
+fn remove(folder: &Path) -> Result<(), PackageError> {
+    match fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(PackageError::Io { path: folder.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,95 @@
+//! The files of a set of packages, as a Worker sees them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
+use fs_err as fs;
+
+use super::StoredWheel;
+
+/// The files of several wheels as one read-only tree. Nothing is copied: it knows where the store has them.
+#[derive(Debug, Default)]
+pub struct PackageTree {
+    name: String,
+    files: BTreeMap<String, File>,
+    folders: BTreeMap<String, BTreeSet<String>>,
+}
+
+#[derive(Debug)]
+struct File {
+    place: PathBuf,
+    size: u64,
+}
+
+impl PackageTree {
+    /// The files of `wheels`; where two have a file at the same path, the first wins.
+    pub fn new(wheels: &[StoredWheel]) -> Self {
+        let mut tree = Self::default();
+        tree.folders.insert(String::new(), BTreeSet::new());
+        for wheel in wheels {
+            tree.name.push_str(wheel.sha256());
+            for (path, size) in wheel.files() {
+                if !tree.files.contains_key(path) {
+                    tree.files.insert(path.to_owned(), File { place: wheel.place(path), size });
+                    tree.enter(path);
+                }
+            }
+        }
+        tree
+    }
+
+    /// Makes the folders above a path, and the path known to them.
+    fn enter(&mut self, path: &str) {
+        let mut below = path;
+        loop {
+            let (folder, name) = below.rsplit_once('/').unwrap_or(("", below));
+            let known = self.folders.contains_key(folder);
+            self.folders.entry(folder.to_owned()).or_default().insert(name.to_owned());
+            if known || folder.is_empty() {
+                return;
+            }
+            below = folder;
+        }
+    }
+
+    /// Says what is in it: trees with different files have different names.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether there is no file.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Whether there is a file at the path, which is relative and has `/`.
+    pub fn has_file(&self, path: &str) -> bool {
+        self.files.contains_key(path)
+    }
+
+    /// Whether there is a folder at the path.
+    pub fn has_folder(&self, path: &str) -> bool {
+        self.folders.contains_key(path)
+    }
+
+    /// The size in bytes of the file at the path.
+    pub fn size(&self, path: &str) -> Option<u64> {
+        self.files.get(path).map(|file| file.size)
+    }
+
+    /// The names in a folder.
+    pub fn list(&self, path: &str) -> Option<impl Iterator<Item = &str>> {
+        self.folders.get(path).map(|names| names.iter().map(String::as_str))
+    }
+
+    /// The content of the file at the path.
+    ///
+    /// # Errors
+    /// When there is none, or the store has lost it.
+    pub fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        let file = self.files.get(path).ok_or(ErrorKind::NotFound)?;
+        let content = fs::read(&file.place)?;
+        if content.len() as u64 == file.size { Ok(content) } else { Err(ErrorKind::InvalidData.into()) }
+    }
+}

@@ -1,0 +1,70 @@
+//! The program uv.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use super::PackageError;
+
+/// The program uv, which resolves and downloads.
+#[derive(Clone, Debug)]
+pub struct Uv {
+    program: PathBuf,
+}
+
+impl Uv {
+    /// The one at `given`, or else the one that is found on `PATH`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(given: Option<PathBuf>) -> Result<Self, PackageError> {
+        let name = format!("uv{}", env::consts::EXE_SUFFIX);
+        let on_path = || {
+            let folders = env::var_os("PATH").unwrap_or_default();
+            env::split_paths(&folders).map(|folder| folder.join(&name)).find(|file| file.is_file())
+        };
+        Ok(Self { program: given.or_else(on_path).ok_or(PackageError::UvMissing)? })
+    }
+
+    /// A command of its in `folder`; `input` goes to its standard input. What it answers is the last of `Ok`, what it complains
+    /// about is the inner error.
+    pub(super) fn run<A: AsRef<OsStr>>(
+        &self,
+        folder: &Path,
+        arguments: impl IntoIterator<Item = A>,
+        input: &str,
+    ) -> Result<Result<String, String>, PackageError> {
+        let unusable = |source| PackageError::UvUnusable { program: self.program.clone(), source };
+        let child = Command::new(&self.program)
+            .args(arguments)
+            .args(["--color=never", "--no-progress"])
+            .current_dir(folder)
+            // Of an environment that has nothing to do with Workers.
+            .env_remove("VIRTUAL_ENV")
+            .env("UV_PYTHON_DOWNLOADS", "never")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = match child {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(PackageError::UvMissing),
+            child => child.map_err(unusable)?,
+        };
+        if let Some(mut stdin) = child.stdin.take() {
+            // It says itself what it thinks of requirements that it did not read to the end.
+            drop(stdin.write_all(input.as_bytes()));
+        }
+        let Output { status, stdout, stderr } = child.wait_with_output().map_err(unusable)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(if status.success() { Ok(text(&stdout)) } else { Err(complaint(&text(&stderr))) })
+    }
+}
+
+/// What uv says went wrong, without what it says before.
+fn complaint(stderr: &str) -> String {
+    let from = stderr.rfind("error: ").map_or(0, |at| at + "error: ".len());
+    let text = stderr.get(from..).unwrap_or_default().trim();
+    if text.is_empty() { "uv ended without a word".to_owned() } else { text.to_owned() }
+}

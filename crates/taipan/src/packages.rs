@@ -1,0 +1,165 @@
+//! A project's packages: locked and on this machine. `dev` sees to that by itself, the commands on request.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use fs_err as fs;
+use taipan_packages::pyodide::{Cache, Progress as _, Release, Source};
+use taipan_packages::python::{
+    Index, Lock, Manifest, PackageError, PackageTree, Resolution, Resolver, Store, StoredWheel, Target, Uv,
+};
+
+use crate::progress::Progress;
+use crate::report::{hint, hinted};
+use crate::runtime;
+use crate::settings::PackageSettings;
+
+/// The packages of a project's folder.
+pub(crate) struct Packages<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) settings: &'a PackageSettings,
+    pub(crate) release: &'static Release,
+    pub(crate) cache: &'a Cache,
+    pub(crate) pyodide: &'a Source,
+}
+
+/// Packages that are locked and on this machine.
+pub(crate) struct Synced {
+    pub(crate) lock: Lock,
+    pub(crate) wheels: Vec<StoredWheel>,
+    /// Whether the lock file was not what the requirements come to, and is now.
+    pub(crate) is_locked_anew: bool,
+}
+
+/// Adds an error's own advice to it.
+pub(crate) fn advised(error: PackageError) -> anyhow::Error {
+    hinted(error, PackageError::hint)
+}
+
+impl Packages<'_> {
+    pub(crate) fn target(&self) -> Target {
+        Target { python: self.release.python.to_owned(), platform: self.release.platform_tag.to_owned() }
+    }
+
+    pub(crate) fn manifest(&self) -> Result<Option<Manifest>> {
+        Manifest::read(self.folder).map_err(advised)
+    }
+
+    /// The lock file, if there is one that fits the requirements.
+    pub(crate) fn current_lock(&self, manifest: &Manifest) -> Result<Option<Lock>> {
+        let lock = Lock::read(self.folder, &self.target()).map_err(advised)?;
+        Ok(lock.filter(|lock| lock.is_current(manifest, &self.target())))
+    }
+
+    /// The packages of the project as a Worker sees them; nothing when it requires none. uv runs only when requirements have
+    /// changed or this machine lacks a package.
+    pub(crate) fn tree(&self, note: &dyn Fn(&str)) -> Result<Arc<PackageTree>> {
+        let Some(manifest) = self.manifest()? else { return Ok(Arc::default()) };
+        if manifest.requirements().is_empty() {
+            return Ok(Arc::default());
+        }
+        Ok(Arc::new(PackageTree::new(&self.sync(&manifest, note)?.wheels)))
+    }
+
+    /// Locks what is not locked, and obtains what is not there.
+    pub(crate) fn sync(&self, manifest: &Manifest, note: &dyn Fn(&str)) -> Result<Synced> {
+        let (lock, is_locked_anew) = match self.current_lock(manifest)? {
+            Some(lock) => (lock, false),
+            None => {
+                let previous = Lock::read(self.folder, &self.target()).ok().flatten();
+                (self.resolve(manifest, previous.as_ref(), note)?, true)
+            }
+        };
+        let wheels = self.obtain(&lock)?;
+        if is_locked_anew {
+            lock.write(self.folder).map_err(advised)?;
+        }
+        Ok(Synced { lock, wheels, is_locked_anew })
+    }
+
+    /// What requirements come to.
+    pub(crate) fn resolve(
+        &self,
+        manifest: &Manifest,
+        previous: Option<&Lock>,
+        note: &dyn Fn(&str),
+    ) -> Result<Lock> {
+        let uv = self.uv()?;
+        let interpreter = self.interpreter()?;
+        let usual = Index::Url { url: format!("https://index.pyodide.org/{}", self.release.version) };
+        let index = self.settings.index.as_ref().unwrap_or(&usual);
+        let target = self.target();
+        let progress = Progress::new();
+        progress.start("Resolving packages", None);
+        let resolver = Resolver { uv: &uv, interpreter: &interpreter, target: &target, index };
+        let Resolution { lock, notes } =
+            resolver.resolve(self.folder, manifest, previous).map_err(advised)?;
+        drop(progress);
+        notes.iter().for_each(|line| note(line));
+        Ok(lock)
+    }
+
+    /// The locked packages, on this machine.
+    pub(crate) fn obtain(&self, lock: &Lock) -> Result<Vec<StoredWheel>> {
+        let store = Store::new(self.cache.folder());
+        if let Some(wheels) = store.open(lock) {
+            return Ok(wheels);
+        }
+        let uv = self.uv()?;
+        let interpreter = self.interpreter()?;
+        let progress = Progress::new();
+        progress.start("Obtaining packages", None);
+        store.obtain(lock, self.folder, &uv, &interpreter).map_err(advised)
+    }
+
+    fn uv(&self) -> Result<Uv> {
+        Uv::find(self.settings.uv.clone()).map_err(advised)
+    }
+
+    /// A program that is the Python in the sandbox, for uv to ask for tags and markers.
+    fn interpreter(&self) -> Result<PathBuf> {
+        // It is asked once per machine; what it needs should be there, with its progress shown.
+        runtime::prepare(self.release, self.cache.clone(), self.pyodide.clone())?.base()?;
+        let minor = self.target().python_minor().to_owned();
+        let folder = self.cache.folder().join("python").join(self.release.version).join("bin");
+        let path = folder.join(format!("python{minor}"));
+        let own = env::current_exe().context("the program's own file is gone")?;
+        let script = format!(
+            "#!/bin/sh\n# Written by taipan, for uv: Python in the sandbox, which may read uv's questions.\n\
+             exec {} python --cache-dir {} --executable \"$0\" \\\n  \
+             --allow-read \"${{UV_CACHE_DIR:-${{XDG_CACHE_HOME:-$HOME/.cache}}/uv}}\" \"$@\"\n",
+            quoted(&own)?,
+            quoted(self.cache.folder())?,
+        );
+        if fs::read_to_string(&path).is_ok_and(|text| text == script) {
+            return Ok(path);
+        }
+        let write = || -> std::io::Result<()> {
+            fs::create_dir_all(&folder)?;
+            // Another process may run it now.
+            let new = folder.join(format!(".python{minor}-{}", std::process::id()));
+            fs::write(&new, &script)?;
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt as _;
+                fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755))?;
+            }
+            fs::rename(&new, &path)
+        };
+        write().map_err(|e| {
+            hint(
+                anyhow::Error::from(e).context("cannot write to the cache"),
+                "make it writable, or set TAIPAN_CACHE_DIR",
+            )
+        })?;
+        Ok(path)
+    }
+}
+
+/// As a shell takes it for one word.
+fn quoted(path: &Path) -> Result<String> {
+    let text = path.to_str().with_context(|| format!("the path is not text: {}", path.display()))?;
+    Ok(format!("'{}'", text.replace('\'', "'\\''")))
+}
