@@ -56,7 +56,7 @@ fn mentioned(text: &str) -> Vec<&str> {
 }
 
 /// The module, or the nearest package around it, whose file is there.
-fn find<'a, T>(module: &'a str, file: impl Fn(&str) -> Option<T>) -> Option<(&'a str, T)> {
+fn find<T>(module: &str, file: impl Fn(&str) -> Option<T>) -> Option<(&str, T)> {
     let mut name = module;
     loop {
         let path = name.replace('.', "/");
