@@ -1,5 +1,6 @@
 //! Many isolates in one process. What they take is asked of the process afterwards, so they are kept until it ends.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -36,7 +37,7 @@ pub(crate) fn workers(served: &mut Served, count: usize) -> Result<Value> {
     for number in 0..count {
         let text = format!("Hello from Worker {number}!");
         let begun = Instant::now();
-        let worker = served.deploy(vec![hello(&text)], WARM)?;
+        let worker = served.deploy(vec![hello(&text)], Arc::default(), WARM)?;
         deploy.push(nanos(begun.elapsed()));
         served.make_current(worker.clone())?;
         let begun = Instant::now();

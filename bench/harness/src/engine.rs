@@ -13,10 +13,12 @@ use taipan_engine::{
     BootError, Event, Isolate, IsolateOptions, Runtime, Snapshot, SnapshotError, Spares, Turn, WorkerCode,
 };
 use taipan_guest::protocol::Field;
+use taipan_packages::python::PackageTree;
+use taipan_server::PackageVolume;
 use taipan_testkit::process::evict;
 use tokio::sync::oneshot;
 
-use crate::worker::{CPU, MAIN, MEMORY_LIMIT, PACKAGES, Worker};
+use crate::worker::{CPU, MAIN, MEMORY_LIMIT, Worker};
 
 /// Longer than it takes to prepare an isolate: a server that is not under a storm has one ready.
 pub(crate) const REFILL: Duration = Duration::from_millis(25);
@@ -115,31 +117,32 @@ impl Engine {
             BootError::Isolate(error) => error.into(),
         };
         let mut layers = vec![];
-        let mut isolate = self.isolate(&*self.runtime.base()?)?;
-        let mut sources = worker.sources()?;
+        let packages = worker.packages(self.runtime.cache_dir(), crate::release()?)?;
+        let has_packages = !packages.is_empty();
+        let mut isolate = self.isolate(&*self.runtime.base()?, &packages)?;
         if !worker.imports.is_empty() {
-            let (packages, own) = sources.into_iter().partition(|source| source.path.starts_with(PACKAGES));
-            sources = own;
-            isolate.load_packages(packages, &worker.imports, false).map_err(refused)?;
+            isolate.load_packages(vec![], &worker.imports, has_packages).map_err(refused)?;
             let snapshot = isolate.freeze_whole(&path("packages"))?;
-            isolate = self.isolate(&snapshot)?;
+            isolate = self.isolate(&snapshot, &packages)?;
             layers.push((path("packages"), snapshot));
         }
         let code = WorkerCode {
-            sources,
+            sources: worker.sources()?,
             main: MAIN.to_owned(),
             env_json: "{}".to_owned(),
             withheld: vec![],
             global_handlers: false,
-            has_packages: false,
+            has_packages,
         };
         isolate.load(code).map_err(refused)?;
         layers.push((path("worker"), isolate.freeze(&path("worker"))?));
         Ok(Snapshots(layers))
     }
 
-    fn isolate(&self, snapshot: &Snapshot) -> Result<Isolate> {
-        Ok(Isolate::restore(&self.runtime, snapshot, options(Host::new().1), "{}")?)
+    /// One in which code is to be loaded.
+    fn isolate(&self, snapshot: &Snapshot, packages: &Arc<PackageTree>) -> Result<Isolate> {
+        let ops = Host::new().1.with_volumes(vec![Arc::new(PackageVolume(packages.clone()))]);
+        Ok(Isolate::restore(&self.runtime, snapshot, options(ops), "{}")?)
     }
 }
 

@@ -18,7 +18,7 @@ use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 use serde_json::json;
 use taipan_engine::{Runtime, RuntimeFiles, RuntimeOptions, STACK_SIZE};
-use taipan_packages::pyodide::{self, Cache, RELEASES, Silent, Source};
+use taipan_packages::pyodide::{self, Cache, RELEASES, Release, Silent, Source};
 use taipan_testkit::process::Memory;
 
 use crate::engine::Engine;
@@ -73,8 +73,13 @@ impl Bench {
     }
 }
 
+/// The release that Workers run on.
+fn release() -> Result<&'static Release> {
+    RELEASES.first().context("no Pyodide release")
+}
+
 fn runtime(cache: PathBuf) -> Result<Arc<Runtime>> {
-    let release = RELEASES.first().context("no Pyodide release")?;
+    let release = release()?;
     let cache = Cache::new(Some(cache))?;
     let cache_dir = cache.folder().to_owned();
     let files = RuntimeFiles {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use taipan_engine::{IsolateError, Runtime, Source, Spares};
+use taipan_packages::python::PackageTree;
 use taipan_server::{
     Console, Ingress, IsolateCap, Level, PoolOptions, RequestLog, Scheduler, Slot, Started, boot_isolate,
 };
@@ -53,7 +54,8 @@ impl Served {
         let running = match self.workers.get(&key) {
             Some(running) => running.clone(),
             None => {
-                let running = self.deploy(worker.sources()?, if warm { WARM } else { COLD })?;
+                let packages = worker.packages(self.spares.runtime().cache_dir(), crate::release()?)?;
+                let running = self.deploy(worker.sources()?, packages, if warm { WARM } else { COLD })?;
                 self.workers.insert(key, running.clone());
                 running
             }
@@ -75,9 +77,10 @@ impl Served {
     pub(crate) fn deploy(
         &self,
         sources: Vec<Source>,
+        packages: Arc<PackageTree>,
         pool: PoolOptions,
     ) -> Result<Arc<taipan_server::Worker>> {
-        let spec = spec(sources);
+        let spec = spec(sources, packages);
         let sources = spec.sources.clone();
         let boot = boot_isolate(self.spares.clone(), spec, Arc::new(Errors));
         let worker = taipan_server::Worker::spawn(&self.scheduler, boot, pool, sources, Arc::new(Errors));

@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use taipan_config::SecretsAtImport;
 use taipan_engine::Source;
+use taipan_packages::pyodide::Release;
+use taipan_packages::python::{Lock, PackageTree, Store, Target};
 use taipan_server::WorkerSpec;
-
-/// The folder of a Worker's packages.
-pub(crate) const PACKAGES: &str = "python_modules/";
 
 pub(crate) const MAIN: &str = "entry.py";
 
@@ -34,30 +33,27 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn sources(&self) -> Result<Vec<Source>> {
         let mut sources = vec![];
-        collect(&self.folder, "", &mut sources)?;
+        for entry in fs_err::read_dir(&self.folder)? {
+            let entry = entry?;
+            let path = entry.file_name().to_string_lossy().into_owned();
+            if path.ends_with(".py") {
+                sources.push(Source { path, content: fs_err::read(entry.path())?.into() });
+            }
+        }
         sources.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(sources)
     }
-}
 
-fn collect(folder: &Path, prefix: &str, to: &mut Vec<Source>) -> Result<()> {
-    for entry in fs_err::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name == "__pycache__" {
-            continue;
-        }
-        let path = format!("{prefix}{name}");
-        if entry.file_type()?.is_dir() {
-            collect(&entry.path(), &format!("{path}/"), to)?;
-        } else {
-            to.push(Source { path, content: fs_err::read(entry.path())?.into() });
-        }
+    /// The packages that are locked in its folder, which `taipan sync` has brought into the cache.
+    pub(crate) fn packages(&self, cache: &Path, release: &Release) -> Result<Arc<PackageTree>> {
+        let target = Target { python: release.python.to_owned(), platform: release.platform_tag.to_owned() };
+        let Some(lock) = Lock::read(&self.folder, &target)? else { return Ok(Arc::default()) };
+        let wheels = Store::new(cache).open(&lock).context("run `taipan sync` with the same cache first")?;
+        Ok(Arc::new(PackageTree::new(&wheels)))
     }
-    Ok(())
 }
 
-pub(crate) fn spec(sources: Vec<Source>) -> WorkerSpec {
+pub(crate) fn spec(sources: Vec<Source>, packages: Arc<PackageTree>) -> WorkerSpec {
     WorkerSpec {
         sources: Arc::from(sources),
         main: MAIN.to_owned(),
@@ -65,7 +61,7 @@ pub(crate) fn spec(sources: Vec<Source>) -> WorkerSpec {
         secrets: [].into(),
         secrets_at_import: SecretsAtImport::None,
         global_handlers: false,
-        packages: Arc::default(),
+        packages,
         memory_limit: MEMORY_LIMIT,
         turn_cpu: CPU,
         boot_cpu: CPU,

@@ -23,7 +23,7 @@ use taipan_engine::{
 use taipan_packages::python::PackageTree;
 
 use crate::imports;
-use crate::packages::Packages;
+use crate::packages::PackageVolume;
 use crate::store::SnapshotStore;
 use crate::worker::{Boot, Fault, Guest};
 use crate::{Console, Problem};
@@ -263,7 +263,7 @@ impl Image {
     }
 
     fn options(&self, ops: HostOps) -> IsolateOptions {
-        let ops = ops.with_volumes(vec![Arc::new(Packages(self.spec.packages.clone()))]);
+        let ops = ops.with_volumes(vec![Arc::new(PackageVolume(self.spec.packages.clone()))]);
         IsolateOptions {
             memory_limit: self.spec.memory_limit,
             turn_cpu: self.spec.turn_cpu,

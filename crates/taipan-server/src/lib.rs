@@ -27,6 +27,7 @@ mod worker;
 pub use boot::{WorkerSpec, boot_isolate};
 pub use console::{Console, Level, RequestLog};
 pub use ingress::Ingress;
+pub use packages::PackageVolume;
 pub use pool::PoolOptions;
 pub use problem::{Frame, Problem, Report};
 pub use scheduler::{CapReason, IsolateCap, Scheduler};

@@ -7,12 +7,12 @@ use taipan_bindings::{FileStat, Volume};
 use taipan_packages::python::PackageTree;
 
 /// The packages of a Worker, for its isolates to read.
-pub(crate) struct Packages(pub(crate) Arc<PackageTree>);
+pub struct PackageVolume(pub Arc<PackageTree>);
 
 /// The same on every machine, as what comes of it is kept in snapshots: the first time that archives of wheels can hold.
 const MODIFIED_MS: u64 = 315_532_800_000;
 
-impl Volume for Packages {
+impl Volume for PackageVolume {
     fn stat(&self, path: &str) -> io::Result<FileStat> {
         let size = self.0.size(path);
         if size.is_none() && !self.0.has_folder(path) {
