@@ -33,6 +33,7 @@ pub(crate) mod event {
     pub(crate) const LOAD_PACKAGES: i32 = 11;
     pub(crate) const COMPACT: i32 = 12;
     pub(crate) const PROGRAM: i32 = 13;
+    pub(crate) const COSTS: i32 = 14;
 }
 
 /// The shim's `OP_…`.

@@ -243,6 +243,18 @@ impl Isolate {
         Ok(())
     }
 
+    /// What the modules cost that were imported above the base snapshot, as JSON.
+    pub(crate) fn costs(&mut self) -> Result<String, SnapshotError> {
+        let runtime = self.store.data().runtime.clone();
+        let _turn = runtime.ticker().turn();
+        self.begin(self.turn_cpu);
+        self.ask(event::COSTS)?;
+        match self.store.data_mut().booted.take() {
+            Some(Err(json)) => Ok(json),
+            _ => Err(SnapshotError::NotNow { reason: "the guest does not know its modules".into() }),
+        }
+    }
+
     /// Delivers an event without fields, and runs the guest until it has nothing left to do. Gives when the next timer is due.
     fn ask(&mut self, event: i32) -> Result<f64, SnapshotError> {
         let due = deliver(&mut self.store, &self.guest, event, 0, &encode(&[]))

@@ -39,5 +39,5 @@ pub use host::{
 };
 pub use isolate::{Isolate, STACK_SIZE};
 pub use runtime::Runtime;
-pub use snapshot::{LayerInfo, Snapshot, SnapshotError, SnapshotInfo, inspect};
+pub use snapshot::{LayerInfo, ModuleCost, Snapshot, SnapshotError, SnapshotInfo, inspect, module_costs};
 pub use spares::Spares;

@@ -24,6 +24,7 @@ from typing import Any
 from pyodide.ffi import JsProxy, can_run_sync
 from pyodide.http import FetchResponse
 
+import _taipan_costs as costs
 import _taipan_report as reports
 import workers._context
 import workers._env
@@ -412,6 +413,7 @@ def unload(root: str) -> None:
             os.rmdir(os.path.join(folder, name))
     workers._runtime.js_env = None
     workers._env.attach("{}")
+    costs.forget()
 
 
 def refresh() -> None:

@@ -34,7 +34,9 @@ fn snapshot_inspect() {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
     let worker = tempfile::tempdir().unwrap();
     fs_err::write(worker.path().join("wrangler.toml"), "name = \"w\"\nmain = \"entry.py\"\n").unwrap();
-    let entry = "from workers import WorkerEntrypoint\nclass Default(WorkerEntrypoint):\n    pass\n";
+    let entry =
+        "from workers import WorkerEntrypoint\nimport heavy\nclass Default(WorkerEntrypoint):\n    pass\n";
+    fs_err::write(worker.path().join("heavy.py"), "import colorsys\nDATA = bytes(3_000_000)\n").unwrap();
     fs_err::write(worker.path().join("entry.py"), entry).unwrap();
     let mut server = Server::start(&ServerOptions {
         binary: BINARY.into(),
@@ -54,6 +56,12 @@ fn snapshot_inspect() {
     let layers = info["layers"].as_array().unwrap();
     assert_eq!(layers.len(), 2, "{info}");
     assert_eq!(layers[1]["path"], name);
+    // A module has what it holds, and not what it has imported.
+    let module = |name: &str| info["modules"].as_array().unwrap().iter().find(|m| m["name"] == name).cloned();
+    let bytes = |name: &str| module(name).and_then(|m| m["bytes"].as_u64()).unwrap_or_default();
+    assert!(bytes("heavy") > 3_000_000 && bytes("entry") < 100_000, "{info}");
+    assert!((1..100_000).contains(&bytes("colorsys")), "{info}");
+    assert!(module("heavy").and_then(|m| m["milliseconds"].as_f64()) > Some(0.0), "{info}");
     let text = succeeds(&cache, &["snapshot", "inspect", name]);
     for layer in layers {
         assert!(text.contains(layer["path"].as_str().unwrap()), "{text}");

@@ -27,7 +27,7 @@ use crate::state::{ExportOrigin, GlobalOrigin, InstanceRecord, State};
 use working_set::WorkingSet;
 
 pub(crate) use image::{Digest, Image};
-pub use inspect::{LayerInfo, SnapshotInfo, inspect};
+pub use inspect::{LayerInfo, ModuleCost, SnapshotInfo, inspect, module_costs};
 pub(crate) use restore::{finish, prepare};
 pub(crate) use take::take;
 

@@ -20,6 +20,7 @@ const EVENT_PENDING = 10;
 const EVENT_LOAD_PACKAGES = 11;
 const EVENT_COMPACT = 12;
 const EVENT_PROGRAM = 13;
+const EVENT_COSTS = 14;
 
 const web = installWeb(H);
 installWebAssembly(H);
@@ -84,6 +85,7 @@ H.onEvent((kind: number, id: number, fields: FieldOut[]) => {
     case EVENT_THAW: return worker.thaw(fields[0] as string);
     case EVENT_UNLOAD: return worker.unload(WORKER_ROOT);
     case EVENT_COMPACT: return worker.compact();
+    case EVENT_COSTS: return H.booted(worker.costs());
     case EVENT_PENDING: return H.booted(worker.pending());
     case EVENT_LOAD_PACKAGES: return loadPackages(JSON.parse(fields[0] as string));
     case EVENT_PROGRAM: return runProgram(H, python, fields[0] as string);

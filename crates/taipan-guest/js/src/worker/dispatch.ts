@@ -39,6 +39,8 @@ export interface WorkerRuntime {
   importPackages(root: string, names: string[]): string | null;
   /** Moves together the bytecode that has run. */
   compact(): void;
+  /** What imported modules cost, as JSON. */
+  costs(): string;
   /** Forgets the Worker, whose files are in `root`; another one can be loaded then. */
   unload(root: string): void;
   onEvent(kind: number, id: number, fields: FieldOut[]): void;
@@ -301,6 +303,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       module = py.pyimport("_taipan_worker");
       // What runs from now on is what isolates run.
       module.compact();
+      module.costs.watch();
       blocking.enter = module.enter_blocking;
       blocking.leave = module.leave_blocking;
     },
@@ -322,6 +325,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       return report ?? null;
     },
     compact,
+    costs: () => module.costs.report(),
     addPackages: folder => module.add_packages(folder),
     unload(root) {
       fetch?.destroy();
