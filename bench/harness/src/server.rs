@@ -82,7 +82,7 @@ impl Served {
     ) -> Result<Arc<taipan_server::Worker>> {
         let spec = spec(sources, packages);
         let sources = spec.sources.clone();
-        let boot = boot_isolate(self.spares.clone(), spec, Arc::new(Errors));
+        let boot = boot_isolate(self.spares.clone(), spec, Arc::new(Errors), None);
         let worker = taipan_server::Worker::spawn(&self.scheduler, boot, pool, sources, Arc::new(Errors));
         match self.executor.block_on(worker.started()) {
             Started::Ready { .. } => Ok(worker),

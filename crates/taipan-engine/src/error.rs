@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// A runtime could not be prepared.
@@ -41,7 +42,7 @@ pub enum RuntimeError {
 }
 
 /// Why an isolate stopped for good. The process lives on; boot another isolate.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum IsolateError {
     /// The guest used more CPU time in one turn than it may.
     #[error("exceeded the CPU limit of {} ms", limit.as_millis())]

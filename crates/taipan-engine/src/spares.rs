@@ -45,18 +45,21 @@ struct Kind {
 }
 
 impl Stock {
-    /// Takes what is ready for a layer, which becomes the first of the kinds. Gives as well what had to make room, to be
-    /// dropped without the lock.
-    fn take(&mut self, lowest: Arc<Image>) -> (Option<Prepared>, Option<Kind>) {
+    /// Makes a layer the first of the kinds. Gives what had to make room, to be dropped without the lock.
+    fn know(&mut self, lowest: Arc<Image>) -> Option<Kind> {
         let known = self.kinds.iter().position(|kind| kind.lowest.digest == lowest.digest);
-        let mut kind = match known {
+        let kind = match known {
             Some(place) => self.kinds.remove(place),
             None => Kind { lowest, ready: vec![] },
         };
-        let spare = kind.ready.pop();
         self.kinds.insert(0, kind);
-        let dropped = if self.kinds.len() > LAYERS { self.kinds.pop() } else { None };
-        (spare, dropped)
+        if self.kinds.len() > LAYERS { self.kinds.pop() } else { None }
+    }
+
+    /// Takes what is ready for a layer, and what had to make room as above.
+    fn take(&mut self, lowest: Arc<Image>) -> (Option<Prepared>, Option<Kind>) {
+        let dropped = self.know(lowest);
+        (self.kinds.first_mut().and_then(|kind| kind.ready.pop()), dropped)
     }
 
     /// A layer of which fewer than `count` are ready.
@@ -83,6 +86,15 @@ impl Spares {
     /// What the isolates run on.
     pub fn runtime(&self) -> &Arc<Runtime> {
         &self.runtime
+    }
+
+    /// Has isolates prepared for what is going to be restored.
+    pub fn expect(&self, snapshot: &Snapshot) {
+        if self.count == 0 {
+            return;
+        }
+        let _dropped = self.shelf.stock.lock().know(snapshot.image.lowest());
+        self.tend();
     }
 
     /// As [`Isolate::restore`], from one that is ready if there is one.

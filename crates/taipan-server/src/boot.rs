@@ -4,13 +4,15 @@
 //! base snapshot ──▶ packages' snapshot ──▶ module scope ──▶ Worker's snapshot ──▶ isolate
 //!   (machine)       (file, by digest)        (once)         (file, by digest)      (each)
 //! ```
+//! The files are made by a builder, which is another process (see [`crate::builder`]).
+//!
 //! The Worker's snapshot is named after everything that module scope could see. So it is found again by the next process, and
 //! what can be seen must not be secret: secrets come when an isolate is made from the snapshot. A Worker that reads them at
 //! import says so in its configuration, and has no snapshot: its module scope runs in every isolate.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -22,6 +24,7 @@ use taipan_engine::{
 };
 use taipan_packages::python::PackageTree;
 
+use crate::builder::{Builder, Made};
 use crate::imports;
 use crate::packages::PackageVolume;
 use crate::store::SnapshotStore;
@@ -120,9 +123,15 @@ impl WorkerSpec {
     }
 }
 
-/// Makes the function by which a [`crate::Worker`] starts its isolates.
-pub fn boot_isolate(spares: Arc<Spares>, spec: WorkerSpec, console: Arc<dyn Console>) -> Boot {
-    let image = Image { spares, spec, console, origin: Mutex::default() };
+/// Makes the function by which a [`crate::Worker`] starts its isolates. Without a builder, this process makes what snapshots
+/// there are not yet.
+pub fn boot_isolate(
+    spares: Arc<Spares>,
+    spec: WorkerSpec,
+    console: Arc<dyn Console>,
+    builder: Option<Arc<Builder>>,
+) -> Boot {
+    let image = Image::new(spares, spec, console, builder);
     Box::new(move |ops| Ok(Box::new(Running { isolate: image.isolate(ops)?, lesson: Lesson::Ahead })))
 }
 
@@ -135,15 +144,27 @@ enum Origin {
     ModuleScope(Option<Arc<Snapshot>>),
 }
 
-struct Image {
+/// A version, and what its isolates are made from.
+pub(crate) struct Image {
     spares: Arc<Spares>,
     spec: WorkerSpec,
     console: Arc<dyn Console>,
+    builder: Option<Arc<Builder>>,
+    packages_path: OnceLock<Option<PathBuf>>,
     /// Known once the first isolate was started.
     origin: Mutex<Option<Origin>>,
 }
 
 impl Image {
+    pub(crate) fn new(
+        spares: Arc<Spares>,
+        spec: WorkerSpec,
+        console: Arc<dyn Console>,
+        builder: Option<Arc<Builder>>,
+    ) -> Self {
+        Self { spares, spec, console, builder, packages_path: OnceLock::new(), origin: Mutex::default() }
+    }
+
     fn isolate(&self, ops: &dyn Fn() -> HostOps) -> Result<Isolate, BootError> {
         // The first start is alone, so nobody waits for the lock while it makes the snapshot.
         let mut origin = self.origin.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,27 +183,68 @@ impl Image {
     }
 
     fn make(&self, ops: &dyn Fn() -> HostOps) -> Result<Origin, BootError> {
-        let packages = self.packages(ops).map(Arc::new);
-        if self.spec.secrets_at_import != SecretsAtImport::None {
-            return Ok(Origin::ModuleScope(packages));
+        if let Some(known) = self.known() {
+            return Ok(known);
         }
-        let runtime = self.spares.runtime();
-        let store = SnapshotStore::new(runtime);
-        let path = store.path(&self.spec.snapshot_name(runtime.base_name()));
-        if let Some(snapshot) = store.open(runtime, &path) {
-            return Ok(Origin::Snapshot(Arc::new(snapshot)));
+        let made = match &self.builder {
+            Some(builder) => builder.build(&self.spec, &*self.console)?,
+            None => self.make_files(ops)?,
+        };
+        match made {
+            Made::Packages => Ok(Origin::ModuleScope(self.packages())),
+            Made::Snapshot => self.known().ok_or_else(|| {
+                IsolateError::Internal { reason: "the snapshot is gone that was just made".into() }.into()
+            }),
         }
-        let env_json = Value::Object(self.spec.early_env()).to_string();
-        let made = self.load(ops(), env_json, packages.as_deref())?.freeze(&path);
-        store.prune();
-        self.judge(made, path, packages)
     }
 
-    /// The snapshot in which the packages are imported that the Worker imports; `None` when it has none, or they cannot be
-    /// imported by themselves: then the Worker's own start says why.
-    fn packages(&self, ops: &dyn Fn() -> HostOps) -> Option<Snapshot> {
+    /// What the store has, if there is nothing to be made.
+    fn known(&self) -> Option<Origin> {
+        let packages = self.packages();
+        let is_whole = packages.is_some() || self.packages_path().is_none();
+        match self.snapshot_path() {
+            None => is_whole.then_some(Origin::ModuleScope(packages)),
+            Some(path) => self.open(&path).map(Origin::Snapshot),
+        }
+    }
+
+    fn open(&self, path: &Path) -> Option<Arc<Snapshot>> {
+        let runtime = self.spares.runtime();
+        SnapshotStore::new(runtime).open(runtime, path).map(Arc::new)
+    }
+
+    /// Where the Worker's snapshot is, or will be; `None` if it may not have one.
+    fn snapshot_path(&self) -> Option<PathBuf> {
+        let runtime = self.spares.runtime();
+        let name = || self.spec.snapshot_name(runtime.base_name());
+        (self.spec.secrets_at_import == SecretsAtImport::None)
+            .then(|| SnapshotStore::new(runtime).path(&name()))
+    }
+
+    /// Makes what the store does not have.
+    pub(crate) fn make_files(&self, ops: &dyn Fn() -> HostOps) -> Result<Made, BootError> {
+        let packages = self.packages().or_else(|| self.make_packages(ops));
+        let Some(path) = self.snapshot_path() else { return Ok(Made::Packages) };
+        let env_json = Value::Object(self.spec.early_env()).to_string();
+        let made = self.load(ops(), env_json, packages.as_deref())?.freeze(&path);
+        SnapshotStore::new(self.spares.runtime()).prune();
+        self.judge(made, &path)
+    }
+
+    /// The modules of packages that the Worker imports, which are a layer of their own.
+    fn imports(&self) -> Vec<String> {
         let (files, own) = self.spec.split();
-        let imports = imports::of(&self.spec.main, &own, &files, &self.spec.packages);
+        imports::of(&self.spec.main, &own, &files, &self.spec.packages)
+    }
+
+    /// Where the snapshot is, or will be, in which the packages are imported that the Worker imports; `None` when it imports
+    /// none.
+    fn packages_path(&self) -> Option<&Path> {
+        self.packages_path.get_or_init(|| self.name_packages()).as_deref()
+    }
+
+    fn name_packages(&self) -> Option<PathBuf> {
+        let imports = self.imports();
         if imports.is_empty() {
             return None;
         }
@@ -192,32 +254,38 @@ impl Image {
         {
             digest.update(&part.len().to_le_bytes()).update(part.as_bytes());
         }
-        for source in &files {
+        for source in self.spec.split().0 {
             digest.update(&source.path.len().to_le_bytes()).update(source.path.as_bytes());
             digest.update(&source.content.len().to_le_bytes()).update(&source.content);
         }
-        let store = SnapshotStore::new(runtime);
-        let path = store.path(&format!("packages-{}", digest.finalize().to_hex()));
-        if let Some(snapshot) = store.open(runtime, &path) {
-            return Some(snapshot);
-        }
-        let made = || -> Result<Snapshot, BootError> {
-            let base = runtime.base().map_err(|e| IsolateError::Internal { reason: e.to_string() })?;
-            let mut isolate = self.spares.restore(&base, self.options(ops()), "{}")?;
-            isolate.load_packages(files, &imports, !self.spec.packages.is_empty())?;
-            Ok(isolate.freeze_whole(&path).map_err(|e| IsolateError::Internal { reason: e.to_string() })?)
-        };
-        made().inspect_err(|error| tracing::debug!("packages have no snapshot of their own: {error:?}")).ok()
+        Some(SnapshotStore::new(runtime).path(&format!("packages-{}", digest.finalize().to_hex())))
     }
 
-    fn judge(
-        &self,
-        made: Result<Snapshot, SnapshotError>,
-        path: PathBuf,
-        packages: Option<Arc<Snapshot>>,
-    ) -> Result<Origin, BootError> {
+    /// The snapshot of the packages, if the store has one.
+    fn packages(&self) -> Option<Arc<Snapshot>> {
+        self.open(self.packages_path()?)
+    }
+
+    /// Makes the snapshot of the packages; `None` when there are none, or they cannot be imported by themselves: then the
+    /// Worker's own start says why.
+    fn make_packages(&self, ops: &dyn Fn() -> HostOps) -> Option<Arc<Snapshot>> {
+        let path = self.packages_path()?;
+        let made = || -> Result<Snapshot, BootError> {
+            let base = self.spares.runtime().base();
+            let base = base.map_err(|e| IsolateError::Internal { reason: e.to_string() })?;
+            let mut isolate = self.spares.restore(&base, self.options(ops()), "{}")?;
+            isolate.load_packages(self.spec.split().0, &self.imports(), !self.spec.packages.is_empty())?;
+            Ok(isolate.freeze_whole(path).map_err(|e| IsolateError::Internal { reason: e.to_string() })?)
+        };
+        let made = made();
+        made.inspect_err(|error| tracing::debug!("packages have no snapshot of their own: {error:?}"))
+            .ok()
+            .map(Arc::new)
+    }
+
+    fn judge(&self, made: Result<Snapshot, SnapshotError>, path: &Path) -> Result<Made, BootError> {
         let why = match made {
-            Ok(snapshot) => return Ok(Origin::Snapshot(Arc::new(snapshot))),
+            Ok(_) => return Ok(Made::Snapshot),
             Err(SnapshotError::Isolate(error)) => return Err(error.into()),
             Err(SnapshotError::Worker { report_json }) => {
                 let failure = Failure::Report(report_json.into());
@@ -227,14 +295,14 @@ impl Image {
             Err(other) => {
                 // A full disk, say: slower, but no reason not to serve, nor the Worker's fault.
                 tracing::warn!("cannot write snapshot: {}: {other}", path.display());
-                return Ok(Origin::ModuleScope(packages));
+                return Ok(Made::Packages);
             }
         };
         self.console.warning(&format!(
             "this Worker cannot be kept as a snapshot, so it would be refused at deploy; here its module scope runs again \
              in each isolate: {why}"
         ));
-        Ok(Origin::ModuleScope(packages))
+        Ok(Made::Packages)
     }
 
     /// An isolate in which module scope has run.

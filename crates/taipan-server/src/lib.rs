@@ -9,6 +9,7 @@
 
 mod body;
 mod boot;
+mod builder;
 mod clock;
 mod console;
 mod executor;
@@ -25,6 +26,7 @@ mod store;
 mod worker;
 
 pub use boot::{WorkerSpec, boot_isolate};
+pub use builder::{Builder, serve as serve_builder};
 pub use console::{Console, Level, RequestLog};
 pub use ingress::Ingress;
 pub use packages::PackageVolume;

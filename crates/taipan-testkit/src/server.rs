@@ -201,6 +201,11 @@ impl Server {
         self.port
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The memory that is its own, in bytes. What isolates share, they would each count as resident.
     pub fn private_bytes(&self) -> Result<u64> {
         let process = Path::new("/proc").join(self.child.id().to_string());

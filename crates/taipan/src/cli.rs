@@ -38,6 +38,19 @@ pub(crate) enum Command {
     Snapshot(SnapshotCommand),
     /// Show what is in the cache folder, or remove some of it.
     Cache(CacheArgs),
+    /// Make snapshots for the process on the other end of the standard streams.
+    #[command(hide = true)]
+    BuildSnapshots(BuilderArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuilderArgs {
+    /// The Pyodide release.
+    #[arg(long)]
+    pub(crate) release: String,
+    /// The cache folder.
+    #[arg(long)]
+    pub(crate) cache_dir: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

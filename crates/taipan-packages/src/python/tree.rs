@@ -5,18 +5,19 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use fs_err as fs;
+use serde::{Deserialize, Serialize};
 
 use super::StoredWheel;
 
 /// The files of several wheels as one read-only tree. Nothing is copied: it knows where the store has them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub struct PackageTree {
     name: String,
     files: BTreeMap<String, File>,
     folders: BTreeMap<String, BTreeSet<String>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 struct File {
     place: PathBuf,
     size: u64,

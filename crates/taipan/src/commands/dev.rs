@@ -1,5 +1,6 @@
 //! `taipan dev`: serves a Worker on this machine and reloads it on save.
 
+use std::env;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -9,10 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use taipan_engine::Spares;
 use taipan_packages::pyodide::{self, ObtainError};
-use taipan_server::{Ingress, Problem, Scheduler, Slot, Started, Worker, boot_isolate};
+use taipan_server::{Builder, Ingress, Problem, Scheduler, Slot, Started, Worker, boot_isolate};
 use tokio::sync::oneshot;
 use tokio::task::{block_in_place, spawn_blocking};
 
+use crate::commands::builder;
 use crate::dev::console::Terminal;
 use crate::dev::project::Project;
 use crate::dev::watch::Watcher;
@@ -44,17 +46,17 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
     // First of all, because what comes next may take a minute, and a port in use would waste it.
     let ingress = bind(&settings, &project).await?;
     let address = ingress.address();
-    let spares = prepare(settings.clone(), project.release).await?;
+    let ground = prepare(settings.clone(), project.release).await?;
 
     let mut interrupts = Interrupts::new().context("cannot wait for signals")?;
     let scheduler = Scheduler::new(settings.isolates).context("cannot start a thread")?;
-    let slot = Slot::new(start(&scheduler, &spares, &project, &terminal));
+    let slot = Slot::new(start(&scheduler, &ground, &project, &terminal));
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async { drop(stopped.await) };
     let serving = tokio::spawn(ingress.serve(slot.clone(), terminal.clone(), stopped, GRACE));
 
     let stage = Stage { scheduler, slot: slot.clone(), terminal: terminal.clone() };
-    let developing = develop(settings, project, spares, stage, address);
+    let developing = develop(settings, project, ground, stage, address);
     tokio::select! {
         () = interrupts.next() => {}
         error = developing => return Err(error),
@@ -93,7 +95,7 @@ struct Stage {
 async fn develop(
     settings: DevSettings,
     mut project: Project,
-    mut spares: Arc<Spares>,
+    mut ground: Ground,
     stage: Stage,
     address: SocketAddr,
 ) -> anyhow::Error {
@@ -107,6 +109,9 @@ async fn develop(
         terminal.problem(&Problem::from(&fault));
     }
     terminal.note(&format!("Ready on {}", shown(address)));
+    // The next save needs it.
+    let builder = ground.builder.clone();
+    drop(spawn_blocking(move || builder.prepare()));
     loop {
         watcher.changed().await;
         let begun = Instant::now();
@@ -125,7 +130,7 @@ async fn develop(
         }
         terminal.note("Reloading…");
         next.warnings.iter().filter(|w| !project.warnings.contains(w)).for_each(|w| terminal.warn(w));
-        match reload(&settings, &project, &next, &mut spares, &stage).await {
+        match reload(&settings, &project, &next, &mut ground, &stage).await {
             Ok(Started::Failed(fault)) => terminal.problem(&Problem::from(&fault)),
             Ok(_) => terminal.note(&format!("Reloaded in {} ms", begun.elapsed().as_millis())),
             Err(error) => {
@@ -141,24 +146,25 @@ async fn reload(
     settings: &DevSettings,
     before: &Project,
     next: &Project,
-    spares: &mut Arc<Spares>,
+    ground: &mut Ground,
     stage: &Stage,
 ) -> Result<Started> {
     if next.release != before.release {
-        *spares = prepare(settings.clone(), next.release).await?;
+        *ground = prepare(settings.clone(), next.release).await?;
     }
-    let worker = start(&stage.scheduler, spares, next, &stage.terminal);
+    let worker = start(&stage.scheduler, ground, next, &stage.terminal);
     stage.slot.replace(worker.clone());
     Ok(worker.started().await)
 }
 
 fn start(
     scheduler: &Arc<Scheduler>,
-    spares: &Arc<Spares>,
+    ground: &Ground,
     project: &Project,
     terminal: &Arc<Terminal>,
 ) -> Arc<Worker> {
-    let boot = boot_isolate(spares.clone(), project.spec.clone(), terminal.clone());
+    let Ground { spares, builder } = ground.clone();
+    let boot = boot_isolate(spares, project.spec.clone(), terminal.clone(), Some(builder));
     Worker::spawn(scheduler, boot, project.pool, project.spec.sources.clone(), terminal.clone())
 }
 
@@ -185,12 +191,22 @@ async fn bind(settings: &DevSettings, project: &Project) -> Result<Ingress> {
 /// Isolates that are kept ready: one for the next save, one for a burst of requests.
 const SPARES: usize = 2;
 
+/// What all versions of the Worker start from, for one Pyodide release.
+#[derive(Clone)]
+struct Ground {
+    spares: Arc<Spares>,
+    builder: Arc<Builder>,
+}
+
 /// Obtains the Pyodide release and the compiled code for it.
-async fn prepare(settings: DevSettings, release: &'static str) -> Result<Arc<Spares>> {
+async fn prepare(settings: DevSettings, release: &'static str) -> Result<Ground> {
     spawn_blocking(move || {
         let release = pyodide::release(release).map_err(|e| hinted(e, ObtainError::hint))?;
+        let program = env::current_exe().context("the program's own file is gone")?;
+        let builder = builder::command(&program, release, &settings.cache);
         let runtime = runtime::prepare(release, settings.cache, settings.pyodide)?;
-        Ok(Arc::new(Spares::new(runtime, SPARES)))
+        let spares = Arc::new(Spares::new(runtime, SPARES));
+        Ok(Ground { spares, builder: Arc::new(Builder::new(builder)) })
     })
     .await?
 }

@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod builder;
 mod cache;
 mod dev;
 mod packages;
@@ -26,5 +27,6 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Python(args) => python::run(PythonSettings::new(args)?),
         Command::Snapshot(SnapshotCommand::Inspect(args)) => snapshot::inspect(args),
         Command::Cache(args) => cache::run(args),
+        Command::BuildSnapshots(args) => builder::run(args),
     }
 }

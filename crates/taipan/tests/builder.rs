@@ -1,0 +1,100 @@
+//! The process in which `taipan dev` has snapshots made, when it does not live.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy knows only functions marked as tests, not those that they share"
+)]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use taipan_testkit::http::{Client, Request, Response};
+use taipan_testkit::server::{Server, ServerOptions};
+
+const WAIT: Duration = Duration::from_secs(60);
+
+fn worker(folder: &Path, module_scope: &str) {
+    let code = format!(
+        "from workers import Response, WorkerEntrypoint\n{module_scope}\n\n\
+         class Default(WorkerEntrypoint):\n    async def fetch(self, request):\n        return Response(NAME)\n"
+    );
+    fs_err::write(folder.join("entry.py"), code).unwrap();
+}
+
+/// Starts `taipan dev` without waiting until the Worker has started.
+fn start(folder: &Path) -> Server {
+    fs_err::write(folder.join("wrangler.toml"), "name = \"w\"\nmain = \"entry.py\"\n").unwrap();
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    Server::start(&ServerOptions {
+        binary: env!("CARGO_BIN_EXE_taipan").into(),
+        folder: folder.to_owned(),
+        port: 0,
+        args: vec![],
+        env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
+    })
+    .unwrap()
+}
+
+fn get(server: &Server) -> Response {
+    Client::new(server.port(), WAIT).send(&Request::get("/")).unwrap()
+}
+
+/// Asks until the answer is as wanted.
+fn eventually(server: &Server, wanted: impl Fn(&Response) -> bool) {
+    let begun = Instant::now();
+    loop {
+        let response = get(server);
+        if wanted(&response) {
+            return;
+        }
+        assert!(begun.elapsed() < WAIT, "{} {}", response.status, response.text());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The builder of a server, once there is one.
+fn builder(server: &Server) -> Pid {
+    let begun = Instant::now();
+    loop {
+        for process in fs_err::read_dir("/proc").unwrap().flatten() {
+            let Ok(id) = process.file_name().to_string_lossy().parse() else { continue };
+            // A process may end while it is looked at.
+            let Ok(stat) = fs_err::read_to_string(process.path().join("stat")) else { continue };
+            let Ok(line) = fs_err::read_to_string(process.path().join("cmdline")) else { continue };
+            let parent = stat.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap();
+            if parent == server.id().to_string() && line.contains("build-snapshots") {
+                return Pid::from_raw(id).unwrap();
+            }
+        }
+        assert!(begun.elapsed() < WAIT, "there is no builder");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_builder_that_is_killed_at_work_is_reported_and_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    worker(folder.path(), "NAME = 'first'");
+    let mut server = start(folder.path());
+    assert_eq!(get(&server).text(), "first");
+
+    // Long enough to be met at work; the time is not waited for.
+    worker(folder.path(), "import time\nNAME = 'second'\nprint('begun', flush=True)\ntime.sleep(30)");
+    server.log.wait_for("begun", None, 0, WAIT).unwrap();
+    kill_process(builder(&server), Signal::KILL).unwrap();
+    eventually(&server, |response| {
+        response.status == 500
+            && response.text().contains("the process that makes snapshots failed: it ended: signal: 9")
+    });
+
+    worker(folder.path(), "NAME = 'third'");
+    eventually(&server, |response| response.text() == "third");
+    // One that is killed while it waits is not missed.
+    kill_process(builder(&server), Signal::KILL).unwrap();
+    worker(folder.path(), "NAME = 'fourth'");
+    eventually(&server, |response| response.text() == "fourth");
+
+    server.interrupt().unwrap();
+    server.expect_clean_end().unwrap();
+}
