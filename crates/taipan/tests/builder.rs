@@ -15,9 +15,11 @@ use taipan_testkit::server::{Server, ServerOptions};
 const WAIT: Duration = Duration::from_secs(60);
 
 fn worker(folder: &Path, module_scope: &str) {
+    // The folder's name is another one each time, so no run meets the snapshots of an earlier one.
     let code = format!(
-        "from workers import Response, WorkerEntrypoint\n{module_scope}\n\n\
-         class Default(WorkerEntrypoint):\n    async def fetch(self, request):\n        return Response(NAME)\n"
+        "# {}\nfrom workers import Response, WorkerEntrypoint\n{module_scope}\n\n\
+         class Default(WorkerEntrypoint):\n    async def fetch(self, request):\n        return Response(NAME)\n",
+        folder.display()
     );
     fs_err::write(folder.join("entry.py"), code).unwrap();
 }

@@ -402,7 +402,8 @@ mod tests {
         };
         for (text, reason) in [
             ("lock-version = '2.0'".to_owned(), "version"),
-            ("packages = 5".to_owned(), "lock-version"),
+            ("packages = 5".to_owned(), "expected a sequence"),
+            ("packages = []".to_owned(), "lock-version"),
             (wheel("{}"), "no SHA-256"),
             (wheel("{ sha256 = '../../../../x' }"), "no SHA-256"),
         ] {
