@@ -24,7 +24,7 @@ use crate::boot::WorkerSpec;
 use crate::{Console, Level};
 pub use serve::serve;
 pub(crate) use wire::Made;
-use wire::{Job, Outcome, Said};
+use wire::{Job, Said};
 
 /// A builder's process, started when it is needed and kept for the next time.
 pub struct Builder {
@@ -51,21 +51,39 @@ impl Builder {
         let job = Job::new(spec);
         // One at a time: a start uses all the processors that it can get.
         let mut kept = self.process.lock();
-        let known = kept.take();
-        // One that has ended since, because somebody has ended it, is not the job's concern.
-        let ready = known.and_then(|mut process| process.send(&job).ok().map(|()| process));
-        let process = match ready {
-            Some(process) => Ok(process),
-            None => Process::start(&self.command).and_then(|mut new| new.send(&job).map(|()| new)),
-        };
-        let mut process = process.map_err(|e| failed(format!("it cannot be started: {e}")))?;
-        match process.listen(console) {
-            Ok(outcome) => {
-                *kept = Some(process);
-                outcome.into_result()
-            }
-            Err(error) => Err(failed(process.end(&error))),
+        // One that was kept may have ended since, or be about to: if it says nothing, the job goes to a new one.
+        if let Some(mut known) = kept.take()
+            && known.send(&job).is_ok()
+            && let Ok(first) = known.next()
+        {
+            return finish(&mut kept, known, Ok(first), console);
         }
+        let started = Process::start(&self.command).and_then(|mut new| new.send(&job).map(|()| new));
+        let mut process = started.map_err(|e| failed(format!("it cannot be started: {e}")))?;
+        let first = process.next();
+        finish(&mut kept, process, first, console)
+    }
+}
+
+/// Forwards what is said until the job is done, and keeps the process for the next one.
+fn finish(
+    kept: &mut Option<Process>,
+    mut process: Process,
+    first: io::Result<Said>,
+    console: &dyn Console,
+) -> Result<Made, BootError> {
+    let mut said = first;
+    loop {
+        match said {
+            Ok(Said::Guest { level, line }) => console.guest(Level::from(level), &line),
+            Ok(Said::Warning(text)) => console.warning(&text),
+            Ok(Said::Done(outcome)) => {
+                *kept = Some(process);
+                return outcome.into_result();
+            }
+            Err(error) => return Err(failed(process.end(&error))),
+        }
+        said = process.next();
     }
 }
 
@@ -93,15 +111,9 @@ impl Process {
         wire::write(&mut self.input, job)
     }
 
-    fn listen(&mut self, console: &dyn Console) -> io::Result<Outcome> {
-        loop {
-            match wire::read(&mut self.output)? {
-                Some(Said::Guest { level, line }) => console.guest(Level::from(level), &line),
-                Some(Said::Warning(text)) => console.warning(&text),
-                Some(Said::Done(outcome)) => return Ok(outcome),
-                None => return Err(io::ErrorKind::UnexpectedEof.into()),
-            }
-        }
+    /// What it says next. When it has ended, the error is of the kind `UnexpectedEof`.
+    fn next(&mut self) -> io::Result<Said> {
+        wire::read(&mut self.output)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     /// Says how it ended, and sees to it that it has.
