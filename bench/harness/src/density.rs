@@ -31,6 +31,19 @@ pub(crate) fn isolates(engine: &mut Engine, worker: &Worker, count: usize) -> Re
     }))
 }
 
+/// Isolates of one Worker that live for a request each, every second one from a spare if there is one. Gives medians, and that of
+/// the last tenth.
+pub(crate) fn soak(engine: &mut Engine, worker: &Worker, count: usize) -> Result<Value> {
+    let snapshot = engine.snapshot(worker)?;
+    let mut took = vec![];
+    for number in 0..count {
+        let (restored, answered, _) = engine.start(&snapshot, worker, number % 2 == 1)?;
+        took.push(nanos(restored + answered));
+    }
+    let last = took.split_off(count - count.div_ceil(10));
+    Ok(json!({ "start and answer": median(took), "start and answer, the last tenth": median(last) }))
+}
+
 /// Workers with different code, each with a snapshot of its own, as the server makes it.
 pub(crate) fn workers(served: &mut Served, count: usize) -> Result<Value> {
     let (mut deploy, mut first, mut kept) = (vec![], vec![], vec![]);

@@ -52,6 +52,7 @@ impl Engine {
     /// Nanoseconds of a start and of the turn with the first request.
     pub(crate) fn restore(&mut self, worker: &Worker, spare: bool) -> Result<Value> {
         let snapshot = self.snapshot(worker)?;
+        refill(spare);
         let (restore, first, _) = self.start(&snapshot, worker, spare)?;
         Ok(json!({ "restore": nanos(restore), "first request": nanos(first) }))
     }
@@ -70,6 +71,7 @@ impl Engine {
         let open = begun.elapsed();
         self.snapshots.insert(worker.folder.clone(), opened);
         let snapshot = self.snapshot(worker)?;
+        refill(spare);
         let (restore, first, _) = self.start(&snapshot, worker, spare)?;
         Ok(json!({ "open snapshots": nanos(open), "restore": nanos(restore), "first request": nanos(first) }))
     }
@@ -81,9 +83,6 @@ impl Engine {
         worker: &Worker,
         spare: bool,
     ) -> Result<(Duration, Duration, Live)> {
-        if spare {
-            thread::sleep(REFILL);
-        }
         let (host, outside) = Host::new();
         let begun = Instant::now();
         let isolate = if spare {
@@ -143,6 +142,13 @@ impl Engine {
     fn isolate(&self, snapshot: &Snapshot, packages: &Arc<PackageTree>) -> Result<Isolate> {
         let ops = Host::new().1.with_volumes(vec![Arc::new(PackageVolume(packages.clone()))]);
         Ok(Isolate::restore(&self.runtime, snapshot, options(ops), "{}")?)
+    }
+}
+
+/// Gives the thread that prepares isolates the time for one.
+fn refill(spare: bool) {
+    if spare {
+        thread::sleep(REFILL);
     }
 }
 

@@ -40,6 +40,8 @@ enum Question {
     Serve { worker: Worker, warm: bool },
     /// Makes isolates of one Worker, of which each answers a request, and keeps them; nanoseconds for each.
     Isolates { worker: Worker, count: usize },
+    /// Makes isolates of one Worker, one after the other, of which each answers a request and is dropped; nanoseconds for each.
+    Soak { worker: Worker, count: usize },
     /// Deploys so many Workers, of which each has its own code and answers a request, and keeps them.
     Workers { count: usize },
     /// What the process takes now.
@@ -62,11 +64,13 @@ impl Bench {
             }
             Question::Serve { worker, warm } => self.served.request(&worker, warm)?,
             Question::Isolates { worker, count } => density::isolates(&mut self.engine, &worker, count)?,
+            Question::Soak { worker, count } => density::soak(&mut self.engine, &worker, count)?,
             Question::Workers { count } => density::workers(&mut self.served, count)?,
             Question::Memory => {
                 let now = Memory::of(std::process::id())?;
                 json!({
                     "private dirty": now.private_dirty, "pss": now.pss, "mappings": now.mappings, "threads": now.threads,
+                    "descriptors": now.descriptors,
                 })
             }
         })

@@ -16,6 +16,8 @@ pub struct Memory {
     pub mappings: usize,
     /// Number of its threads.
     pub threads: usize,
+    /// Number of its open descriptors.
+    pub descriptors: usize,
 }
 
 impl Memory {
@@ -29,6 +31,7 @@ impl Memory {
             pss: number(&rollup, "Pss:")? << 10,
             mappings: read("maps")?.lines().count(),
             threads: usize::try_from(number(&status, "Threads:")?)?,
+            descriptors: fs_err::read_dir(format!("/proc/{pid}/fd"))?.count(),
         })
     }
 }
@@ -80,7 +83,12 @@ mod tests {
         let written = std::hint::black_box(vec![1_u8; 32 << 20]);
         let after = Memory::of(std::process::id()).unwrap();
         assert!(after.private_dirty >= before.private_dirty + (30 << 20), "{before:?} {after:?}");
-        assert!(after.pss >= before.pss + (30 << 20) && before.mappings > 10 && before.threads > 0);
+        assert!(
+            after.pss >= before.pss + (30 << 20)
+                && before.mappings > 10
+                && before.threads > 0
+                && before.descriptors > 2
+        );
         drop(written);
     }
 

@@ -11,7 +11,7 @@ use super::Options;
 use super::program::{Lines, Served, uvicorn};
 use super::table::{Sample, Table};
 
-const MIB: f64 = (1 << 20) as f64;
+pub(super) const MIB: f64 = (1 << 20) as f64;
 const IDLE: usize = 200;
 const WORKERS: usize = 1000;
 const ISOLATES: usize = 5000;
@@ -59,7 +59,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     times(&table, &case, &took)
 }
 
-fn get(sample: &Sample, name: &str) -> Result<f64> {
+pub(super) fn get(sample: &Sample, name: &str) -> Result<f64> {
     sample.get(name).copied().with_context(|| format!("the harness does not say: {name}"))
 }
 

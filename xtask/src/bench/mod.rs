@@ -7,6 +7,7 @@ mod density;
 mod inside;
 mod program;
 mod reload;
+mod soak;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use clap::Args;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The benchmark: cold-start, reload, density, or a module of bench/worker.
+    /// The benchmark: cold-start, reload, density, soak, or a module of bench/worker.
     name: String,
     /// Print one JSON object per row instead of a table.
     #[arg(long)]
@@ -52,6 +53,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
         "cold-start" => cold_start::run(root, options)?,
         "reload" => reload::run(root, options)?,
         "density" => density::run(root, options)?,
+        "soak" => soak::run(root, options)?,
         _ => inside::run(root, options)?,
     }
     Ok(ExitCode::SUCCESS)
