@@ -157,7 +157,7 @@ pub(crate) fn nanos(duration: Duration) -> f64 {
 }
 
 fn options(outside: HostOps) -> IsolateOptions {
-    IsolateOptions { memory_limit: MEMORY_LIMIT, turn_cpu: CPU, boot_cpu: CPU, ops: Box::new(outside) }
+    IsolateOptions { memory_limit: MEMORY_LIMIT, request_cpu: CPU, boot_cpu: CPU, ops: Box::new(outside) }
 }
 
 /// What its owner keeps of an isolate's operations.

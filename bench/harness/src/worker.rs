@@ -63,7 +63,7 @@ pub(crate) fn spec(sources: Vec<Source>, packages: Arc<PackageTree>) -> WorkerSp
         global_handlers: false,
         packages,
         memory_limit: MEMORY_LIMIT,
-        turn_cpu: CPU,
+        request_cpu: CPU,
         boot_cpu: CPU,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use taipan_engine::{IsolateError, OpReply};
@@ -58,6 +59,7 @@ struct Entry {
     stream: Option<StreamWriter>,
     /// The handler has returned and nothing given to `waitUntil` is left.
     done: bool,
+    cpu: Duration,
 }
 
 impl Entry {
@@ -89,7 +91,10 @@ impl Requests {
 
     /// Enters a request, before its event is delivered. Its answer, exactly one, goes to `answer`.
     pub fn open(&self, request: u32, body: Option<RequestBody>, answer: oneshot::Sender<Answer>) {
-        self.lock().insert(request, Entry { answer: Some(answer), body, stream: None, done: false });
+        self.lock().insert(
+            request,
+            Entry { answer: Some(answer), body, stream: None, done: false, cpu: Duration::ZERO },
+        );
     }
 
     /// Whether the request is still being worked on, be it only by what it gave to `waitUntil`.
@@ -100,6 +105,17 @@ impl Requests {
     /// Lets go of the request if only its client was still holding it.
     pub fn disconnected(&self, request: u32) {
         self.with(request, |_| ());
+    }
+
+    /// Adds up CPU time that was spent for the request.
+    pub(crate) fn spent(&self, request: u32, cpu: Duration) -> Duration {
+        match self.lock().get_mut(&request) {
+            Some(entry) => {
+                entry.cpu += cpu;
+                entry.cpu
+            }
+            None => cpu,
+        }
     }
 
     /// How many requests are being worked on.

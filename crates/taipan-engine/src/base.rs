@@ -25,6 +25,10 @@ const REHEARSALS: u32 = 20;
 pub(crate) struct NoHost;
 
 impl Ops for NoHost {
+    fn spent(&mut self, _request: u32, cpu: Duration) -> Duration {
+        cpu
+    }
+
     fn call(&mut self, number: u32, _id: u32, args: &Message<'_>) -> OpReply {
         let name = taipan_guest::ops::OPS.get(number as usize).map_or("", |op| op.name);
         if ["http.respond", "http.done"].contains(&name) {
@@ -95,7 +99,7 @@ impl Runtime {
         let work = move || {
             let options = IsolateOptions {
                 memory_limit: MEMORY_LIMIT,
-                turn_cpu: BOOT_CPU,
+                request_cpu: BOOT_CPU,
                 boot_cpu: BOOT_CPU,
                 ops: Box::new(NoHost),
             };

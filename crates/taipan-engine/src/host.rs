@@ -39,6 +39,10 @@ pub trait Ops: Send {
     /// everything else for later turns.
     fn wait(&mut self, deadline: Option<Instant>) -> Option<Event>;
 
+    /// CPU time was spent for a request. Gives what has been spent for it in all; more than [`IsolateOptions::request_cpu`]
+    /// stops the isolate.
+    fn spent(&mut self, request: u32, cpu: Duration) -> Duration;
+
     /// A line that the guest printed. `level`: 0 debug, 1 log (stdout), 2 info, 3 warning, 4 error (stderr).
     fn log(&mut self, level: u8, line: &str);
 }
@@ -165,8 +169,8 @@ pub struct IsolateOptions {
     /// The largest size of the linear memory, in bytes; a multiple of 64 KiB. Counts the runtime's own
     /// memory as well.
     pub memory_limit: usize,
-    /// CPU time that one turn may take before the isolate is stopped.
-    pub turn_cpu: Duration,
+    /// CPU time that a request may take in all of its turns, and a turn for whatever it works, before the isolate is stopped.
+    pub request_cpu: Duration,
     /// CPU time that starting may take: Python's own start, or the Worker's module scope.
     pub boot_cpu: Duration,
     /// The host's operations.

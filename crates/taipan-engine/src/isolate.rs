@@ -10,13 +10,13 @@ use taipan_guest::protocol::encode;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::base::NoHost;
-use crate::cpu::CpuBudget;
+use crate::cpu::{self, CpuBudget};
 use crate::imports::{encode_event, event, instant};
 use crate::link::{self, Linked};
 use crate::pressure;
 use crate::snapshot::{self, Image, Snapshot};
 use crate::state::{Guest, State, count};
-use crate::stop::{Stop, explain};
+use crate::stop::explain;
 use crate::{
     BootError, Event, IsolateError, IsolateOptions, Ops, Program, Runtime, SnapshotError, Source, Turn,
     WorkerCode,
@@ -34,7 +34,7 @@ pub struct Isolate {
     guest: Arc<Guest>,
     /// What it was made from.
     snapshot: Option<Snapshot>,
-    turn_cpu: Duration,
+    request_cpu: Duration,
     boot_cpu: Duration,
     dead: bool,
 }
@@ -70,11 +70,11 @@ struct LoadPackages<'a> {
 impl Isolate {
     /// Starts JavaScript and Python; no Worker is loaded. Takes seconds of CPU: see [`Runtime::base`].
     pub fn boot(runtime: &Arc<Runtime>, options: IsolateOptions) -> Result<Self, IsolateError> {
-        let IsolateOptions { memory_limit, turn_cpu, boot_cpu, ops } = options;
+        let IsolateOptions { memory_limit, request_cpu, boot_cpu, ops } = options;
         let mut store = new_store(runtime, ops, memory_limit, boot_cpu);
         let _turn = runtime.ticker().turn();
         let linked = start(&mut store).map_err(|e| explain(store.data(), &e))?;
-        let mut isolate = Self::new(store, linked, None, turn_cpu, boot_cpu)?;
+        let mut isolate = Self::new(store, linked, None, request_cpu, boot_cpu)?;
         let python = taipan_guest::PYTHON.iter().map(|(name, _)| *name).collect();
         match isolate.ask_to_start(event::BOOT, &Boot { version: runtime.version(), python })? {
             Ok(()) => Ok(isolate),
@@ -165,7 +165,7 @@ impl Isolate {
     fn tell(&mut self, event: i32) -> Result<(), IsolateError> {
         let runtime = self.store.data().runtime.clone();
         let _turn = runtime.ticker().turn();
-        self.begin(self.turn_cpu);
+        self.begin(self.request_cpu);
         let told = deliver(&mut self.store, &self.guest, event, 0, &encode(&[]));
         told.map_err(|e| explain(self.store.data(), &e))
     }
@@ -215,7 +215,7 @@ impl Isolate {
     fn settle(&mut self) -> Result<(), SnapshotError> {
         let runtime = self.store.data().runtime.clone();
         let _turn = runtime.ticker().turn();
-        self.begin(self.turn_cpu);
+        self.begin(self.request_cpu);
         let timer = self.ask(event::FREEZE)?;
         let verdict = self.store.data_mut().booted.take();
         if let Some(Err(report_json)) = &verdict
@@ -247,7 +247,7 @@ impl Isolate {
     pub(crate) fn costs(&mut self) -> Result<String, SnapshotError> {
         let runtime = self.store.data().runtime.clone();
         let _turn = runtime.ticker().turn();
-        self.begin(self.turn_cpu);
+        self.begin(self.request_cpu);
         self.ask(event::COSTS)?;
         match self.store.data_mut().booted.take() {
             Some(Err(json)) => Ok(json),
@@ -266,11 +266,11 @@ impl Isolate {
         store: Store<State>,
         linked: Linked,
         snapshot: Option<Snapshot>,
-        turn_cpu: Duration,
+        request_cpu: Duration,
         boot_cpu: Duration,
     ) -> Result<Self, IsolateError> {
         match store.data().guest.clone() {
-            Some(guest) => Ok(Self { store, linked, guest, snapshot, turn_cpu, boot_cpu, dead: false }),
+            Some(guest) => Ok(Self { store, linked, guest, snapshot, request_cpu, boot_cpu, dead: false }),
             None => Err(IsolateError::Internal { reason: "the guest was not linked".into() }),
         }
     }
@@ -283,7 +283,7 @@ impl Isolate {
         }
         let runtime = self.store.data().runtime.clone();
         let _turn = runtime.ticker().turn();
-        self.begin(self.turn_cpu);
+        self.begin(self.request_cpu);
         let turn = run_turn(&mut self.store, &self.guest, events);
         turn.map_err(|e| {
             self.dead = true;
@@ -331,14 +331,14 @@ impl Prepared {
         let Self { mut store, linked } = self;
         let runtime = store.data().runtime.clone();
         let _turn = runtime.ticker().turn();
-        let IsolateOptions { memory_limit, turn_cpu, boot_cpu, ops } = options;
+        let IsolateOptions { memory_limit, request_cpu, boot_cpu, ops } = options;
         let state = store.data_mut();
         state.ops = ops;
         state.limits.memory = memory_limit;
         state.cpu = CpuBudget::new(boot_cpu);
         let finished = snapshot::finish(&mut store, &linked, snapshot);
         finished.map_err(|e| explain(store.data(), &e))?;
-        let mut isolate = Isolate::new(store, linked, Some(snapshot.clone()), turn_cpu, boot_cpu)?;
+        let mut isolate = Isolate::new(store, linked, Some(snapshot.clone()), request_cpu, boot_cpu)?;
         isolate.thaw(env_json)?;
         Ok(isolate)
     }
@@ -359,7 +359,8 @@ fn new_store(
     store.limiter(|state| &mut state.limits);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|store| {
-        if store.data().cpu.exhausted() { Err(Stop::Cpu.into()) } else { Ok(UpdateDeadline::Continue(1)) }
+        cpu::charge(store)?;
+        Ok(UpdateDeadline::Continue(1))
     });
     store
 }
@@ -424,5 +425,6 @@ fn run_turn(store: &mut Store<State>, guest: &Guest, events: Vec<Event>) -> wasm
         timer = guest.run.call(&mut *store, ())?;
     }
     let pending_ops = guest.outstanding.call(&mut *store, ())?;
+    cpu::charge(&mut *store)?;
     Ok(Turn { next_timer: instant(store.data(), timer), pending_ops })
 }

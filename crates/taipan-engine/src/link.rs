@@ -88,6 +88,10 @@ pub(crate) fn link(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result<
             typed::<(), u32>(store, engine, "engine_argument_room")?.call(&mut *store, ())?,
         ),
     };
+    let cause = match frozen {
+        Some(frozen) => frozen.layout.cause,
+        None => typed::<(), u32>(store, engine, "engine_cause")?.call(&mut *store, ())?,
+    };
     let guest = Guest {
         memory,
         malloc,
@@ -103,6 +107,7 @@ pub(crate) fn link(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result<
         eval: typed(store, engine, "engine_eval")?,
         seed_random: typed(store, engine, "engine_seed_random")?,
         arguments,
+        cause,
         js_tag,
     };
     store.data_mut().guest = Some(Arc::new(guest));
@@ -118,7 +123,7 @@ pub(crate) fn link(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result<
         }
     };
     store.data_mut().pressure.watch(allocated);
-    let layout = Layout { data: blocks.0, stack: blocks.1, arguments, allocated };
+    let layout = Layout { data: blocks.0, stack: blocks.1, arguments, allocated, cause };
     Ok(Linked { main, engine, table, layout })
 }
 

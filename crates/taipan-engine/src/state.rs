@@ -122,6 +122,8 @@ pub(crate) struct Guest {
     pub(crate) seed_random: TypedFunc<u64, ()>,
     /// Address and number of 64-bit cells of the engine's argument stack.
     pub(crate) arguments: (u32, u32),
+    /// Where the number of the request stands for which the guest works.
+    pub(crate) cause: u32,
     /// The tag with which JavaScript exceptions cross WebAssembly frames.
     pub(crate) js_tag: Tag,
 }

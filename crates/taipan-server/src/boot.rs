@@ -54,7 +54,7 @@ pub struct WorkerSpec {
     /// The largest linear memory, in bytes; a multiple of 64 KiB.
     pub memory_limit: usize,
     /// CPU time that one turn may take.
-    pub turn_cpu: Duration,
+    pub request_cpu: Duration,
     /// CPU time that booting may take.
     pub boot_cpu: Duration,
 }
@@ -334,7 +334,7 @@ impl Image {
         let ops = ops.with_volumes(vec![Arc::new(PackageVolume(self.spec.packages.clone()))]);
         IsolateOptions {
             memory_limit: self.spec.memory_limit,
-            turn_cpu: self.spec.turn_cpu,
+            request_cpu: self.spec.request_cpu,
             boot_cpu: self.spec.boot_cpu,
             ops: Box::new(ops),
         }

@@ -7,7 +7,7 @@ mod text;
 mod url;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use taipan_engine::{Event, OpReply, Ops};
 use taipan_guest::ops::OPS;
@@ -81,6 +81,10 @@ impl Ops for HostOps {
 
     fn wait(&mut self, deadline: Option<Instant>) -> Option<Event> {
         self.embedder.wait(deadline)
+    }
+
+    fn spent(&mut self, request: u32, cpu: Duration) -> Duration {
+        self.requests.spent(request, cpu)
     }
 
     fn log(&mut self, level: u8, line: &str) {

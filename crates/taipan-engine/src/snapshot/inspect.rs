@@ -77,7 +77,7 @@ pub fn module_costs(runtime: &Arc<Runtime>, info: &SnapshotInfo) -> Result<Vec<M
     let memory = (snapshot.image.frozen.memory_pages << 16) as usize;
     let options = IsolateOptions {
         memory_limit: memory.saturating_add(ROOM),
-        turn_cpu: CPU,
+        request_cpu: CPU,
         boot_cpu: CPU,
         ops: Box::new(NoHost),
     };

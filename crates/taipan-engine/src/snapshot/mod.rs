@@ -41,6 +41,8 @@ pub(crate) struct Layout {
     pub(crate) arguments: (u32, u32),
     /// Where the number of bytes stands that JavaScript has allocated.
     pub(crate) allocated: u32,
+    /// Where the number of the request stands for which the guest works.
+    pub(crate) cause: u32,
 }
 
 /// All of an isolate that is not in its linear memory.

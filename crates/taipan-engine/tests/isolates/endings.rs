@@ -139,7 +139,7 @@ fn an_endless_loop() {
         "run = run_js('async () => { for (;;) await null }')",
         "def run():\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass",
     ] {
-        let limits = Limits { turn_cpu: limit, ..Limits::default() };
+        let limits = Limits { request_cpu: limit, ..Limits::default() };
         let result = run(&format!("{PROBE}\n{body}"), limits);
         assert_eq!(result, Err(Failed::Stopped(IsolateError::CpuLimit { limit })), "{body}");
     }

@@ -159,6 +159,10 @@ impl Ops for Host {
         None
     }
 
+    fn spent(&mut self, _request: u32, cpu: Duration) -> Duration {
+        cpu
+    }
+
     fn log(&mut self, _level: u8, line: &str) {
         let mut heard = self.0.lock().unwrap();
         heard.log.push_str(line);
@@ -195,13 +199,13 @@ fn raised(report: &str) -> Failed {
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) memory: usize,
-    pub(crate) turn_cpu: Duration,
+    pub(crate) request_cpu: Duration,
     pub(crate) boot_cpu: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: MEMORY_LIMIT, turn_cpu: CPU, boot_cpu: CPU }
+        Self { memory: MEMORY_LIMIT, request_cpu: CPU, boot_cpu: CPU }
     }
 }
 
@@ -258,7 +262,7 @@ impl Guest {
         let host = Host::default();
         let options = IsolateOptions {
             memory_limit: limits.memory,
-            turn_cpu: limits.turn_cpu,
+            request_cpu: limits.request_cpu,
             boot_cpu: limits.boot_cpu,
             ops: Box::new(host.clone()),
         };

@@ -74,7 +74,18 @@ static void report_rejections(void) {
 }
 
 /* ---- events and turns ---- */
+/* Runs one promise job; false when there was none. */
+static bool run_job(void) {
+  JSContext *c;
+  int r = JS_ExecutePendingJob(rt, &c);
+  if (r < 0) report_exception();
+  return r != 0;
+}
+
 enum { EVENT_COMPLETE, EVENT_FAILED };
+
+uint32_t cause;
+EXPORT(engine_cause) uint32_t *engine_cause(void) { return &cause; }
 
 static void deliver(int kind, int id, const uint8_t *bytes, uint32_t length) {
   if (kind == EVENT_FAILED) {
@@ -89,6 +100,8 @@ static void deliver(int kind, int id, const uint8_t *bytes, uint32_t length) {
   } else if (kind == EVENT_COMPLETE) {
     ops_complete(id, fields, false);
   } else {
+    /* What other kinds are about is a request, or nothing. */
+    cause = id;
     JSValue args[3] = {JS_NewInt32(ctx, kind), JS_NewInt32(ctx, id), fields};
     JSValue r = JS_Call(ctx, on_event, JS_UNDEFINED, 3, (JSValueConst *)args);
     if (JS_IsException(r)) report_exception();
@@ -97,18 +110,11 @@ static void deliver(int kind, int id, const uint8_t *bytes, uint32_t length) {
   JS_FreeValue(ctx, fields);
 }
 
-/* The block is ours to free. */
+/* The block is ours to free. Each event is a task of its own: what the one before it has set off comes first. */
 EXPORT(engine_event) void engine_event(int kind, int id, uint8_t *bytes, uint32_t length) {
+  while (run_job()) {}
   deliver(kind, id, bytes, length);
   free(bytes);
-}
-
-/* Runs one promise job; false when there was none. */
-static bool run_job(void) {
-  JSContext *c;
-  int r = JS_ExecutePendingJob(rt, &c);
-  if (r < 0) report_exception();
-  return r != 0;
 }
 
 /* Runs one due timer; false when there was none. */
@@ -142,17 +148,17 @@ EXPORT(engine_run) double engine_run(void) {
   return next_timer();
 }
 
-FN(run_until_settled) {
-  for (;;) {
-    if (JS_PromiseState(c, argv[0]) != JS_PROMISE_PENDING) return JS_TRUE;
+static bool run_until_settled(JSValueConst promise) {
+  while (JS_PromiseState(ctx, promise) == JS_PROMISE_PENDING) {
     if (run_job() || run_timer()) continue;
     double at = next_timer();
-    if (at < 0 && !engine_outstanding_ops()) return JS_FALSE;
+    if (at < 0 && !engine_outstanding_ops()) return false;
     int kind, id;
     Block out = {0};
     if (host_wait(at, &kind, &id, &out)) deliver(kind, id, out.bytes, out.length);
     free(out.bytes);
   }
+  return true;
 }
 
 /* ---- modules: only those that the host has as files ---- */
@@ -230,6 +236,17 @@ FN(set_on_rejection) {
   on_rejection = JS_DupValue(c, argv[0]);
   return JS_UNDEFINED;
 }
+FN(wait_until_settled) {
+  uint32_t before = cause;
+  bool settled = run_until_settled(argv[0]);
+  cause = before;
+  return JS_NewBool(c, settled);
+}
+FN(get_cause) { return JS_NewUint32(c, cause); }
+FN(set_cause) {
+  cause = to_int(argv[0]);
+  return JS_UNDEFINED;
+}
 FN(promise_state) { return JS_NewInt32(c, JS_PromiseState(c, argv[0])); }
 FN(promise_result) { return JS_PromiseResult(c, argv[0]); }
 FN(immortalize) {
@@ -289,7 +306,9 @@ EXPORT(engine_init) int engine_init(int stack) {
   define(h, "onUnhandledRejection", set_on_rejection, 1);
   define(h, "promiseState", promise_state, 1);
   define(h, "promiseResult", promise_result, 1);
-  define(h, "runUntilSettled", run_until_settled, 1);
+  define(h, "runUntilSettled", wait_until_settled, 1);
+  define(h, "cause", get_cause, 0);
+  define(h, "setCause", set_cause, 1);
   define(h, "immortalize", immortalize, 2);
   define(h, "freezeObjects", freeze_objects, 0);
   define(h, "plugHeap", plug_heap, 0);

@@ -137,6 +137,7 @@ JSValue error_from_message(const uint8_t *bytes, uint32_t length) {
 /* ---- the table of asynchronous operations ---- */
 typedef struct {
   JSValue resolve, reject;
+  uint32_t cause;
   int next_free;
 } Pending;
 static Pending *pending;
@@ -156,7 +157,7 @@ static int pending_new(JSValue resolve, JSValue reject) {
     }
     i = pending_count++;
   }
-  pending[i] = (Pending){resolve, reject, -1};
+  pending[i] = (Pending){resolve, reject, cause, -1};
   outstanding++;
   /* Ids start at 1: 0 says "synchronous". */
   return i + 1;
@@ -166,9 +167,10 @@ void ops_complete(int id, JSValueConst value, bool failed) {
   int i = id - 1;
   if (i < 0 || i >= pending_count || JS_IsUndefined(pending[i].resolve)) return;
   Pending p = pending[i];
-  pending[i] = (Pending){JS_UNDEFINED, JS_UNDEFINED, pending_free};
+  pending[i] = (Pending){JS_UNDEFINED, JS_UNDEFINED, 0, pending_free};
   pending_free = i;
   outstanding--;
+  cause = p.cause;
   JSValue r = JS_Call(ctx, failed ? p.reject : p.resolve, JS_UNDEFINED, 1, &value);
   if (JS_IsException(r)) report_exception();
   JS_FreeValue(ctx, r);

@@ -34,6 +34,8 @@ int wasm_init(JSValueConst host_object);
 int ops_init(JSValueConst host_object);
 int engine_outstanding_ops(void);
 void ops_complete(int id, JSValueConst value, bool failed);
+/* The request whose work goes on now, 0 for none: the host charges it the CPU time. */
+extern uint32_t cause;
 JSValue message_decode(const uint8_t *bytes, uint32_t length);
 JSValue error_from_message(const uint8_t *bytes, uint32_t length);
 

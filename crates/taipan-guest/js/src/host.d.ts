@@ -37,6 +37,9 @@ export interface Host {
    * could settle it.
    */
   runUntilSettled(promise: Promise<unknown>): boolean;
+  /** The request for which the running code works, 0 for none: the host charges it the CPU time. Operations remember it. */
+  cause(): number;
+  setCause(request: number): void;
   /** Gives all Python objects this reference count, with which they are immortal; `code` is the address of their type. */
   immortalize(count: number, code: number): void;
   /** Collects garbage, and makes what is left exempt from collection. */

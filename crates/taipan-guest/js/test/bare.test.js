@@ -26,6 +26,8 @@ const SCRIPT = `
   const lines = [];
   const host = {
     now: () => 0,
+    cause: () => 0,
+    setCause() {},
     log: (level, line) => lines.push(line),
     utf8Encode: (text) => Uint8Array.from(text, (c) => c.charCodeAt(0)).buffer,
     utf8Decode: (bytes) => String.fromCharCode(...bytes),

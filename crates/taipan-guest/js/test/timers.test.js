@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { clock, drain, internals, logged, runDue, web } from "./support/platform.js";
+import { clock, drain, host, internals, logged, runDue, web } from "./support/platform.js";
 
 const { timers } = internals;
 
@@ -193,4 +193,16 @@ test("message channels", async () => {
   port1.postMessage(3);
   await runDue();
   assert.deepEqual(got, [1]);
+});
+
+test("a callback works for the request that asked for it", async () => {
+  const causes = [];
+  host.setCause(7);
+  web.setTimeout(() => causes.push(host.cause()), 5);
+  host.setCause(8);
+  web.setImmediate(() => causes.push(host.cause()));
+  host.setCause(9);
+  clock.now += 5;
+  await runDue();
+  assert.deepEqual(causes, [8, 7]);
 });

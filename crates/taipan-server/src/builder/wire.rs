@@ -28,7 +28,7 @@ pub(super) struct Job {
     global_handlers: bool,
     packages: Arc<PackageTree>,
     memory_limit: usize,
-    turn_cpu: Duration,
+    request_cpu: Duration,
     boot_cpu: Duration,
 }
 
@@ -51,7 +51,7 @@ impl Job {
             global_handlers: spec.global_handlers,
             packages: spec.packages.clone(),
             memory_limit: spec.memory_limit,
-            turn_cpu: spec.turn_cpu,
+            request_cpu: spec.request_cpu,
             boot_cpu: spec.boot_cpu,
         }
     }
@@ -69,7 +69,7 @@ impl Job {
             global_handlers: self.global_handlers,
             packages: self.packages,
             memory_limit: self.memory_limit,
-            turn_cpu: self.turn_cpu,
+            request_cpu: self.request_cpu,
             boot_cpu: self.boot_cpu,
         })
     }

@@ -58,7 +58,7 @@ fn execute(
         .with_volumes(volumes)
         .with_process(Box::new(Streams { status }));
     let options =
-        IsolateOptions { memory_limit: MEMORY_LIMIT, turn_cpu: CPU, boot_cpu: CPU, ops: Box::new(ops) };
+        IsolateOptions { memory_limit: MEMORY_LIMIT, request_cpu: CPU, boot_cpu: CPU, ops: Box::new(ops) };
     let mut isolate = Isolate::restore(runtime, &*runtime.base()?, options, "{}")?;
     Ok(isolate.run_program(program)?)
 }

@@ -15,7 +15,7 @@ use crate::report::hinted;
 use crate::settings::DevSettings;
 
 /// CPU time of a turn when the configuration has no `limits.cpu_ms`, as on Cloudflare.
-const TURN_CPU: Duration = Duration::from_secs(30);
+const REQUEST_CPU: Duration = Duration::from_secs(30);
 
 /// CPU time of a start. Generous: a laptop on battery is many times slower than a server.
 const BOOT_CPU: Duration = Duration::from_secs(60);
@@ -88,7 +88,7 @@ impl Project {
             secrets_at_import: taipan.secrets_at_import,
             global_handlers: config.global_handlers,
             memory_limit: memory_mib.unwrap_or(MEMORY_MIB) << 20,
-            turn_cpu: config.limits.cpu_ms.map_or(TURN_CPU, Duration::from_millis),
+            request_cpu: config.limits.cpu_ms.map_or(REQUEST_CPU, Duration::from_millis),
             boot_cpu: taipan.startup_cpu_ms.map_or(BOOT_CPU, Duration::from_millis),
         };
         Ok(Self {
@@ -114,7 +114,7 @@ impl Project {
             && a.secrets_at_import == b.secrets_at_import
             && a.global_handlers == b.global_handlers
             && a.memory_limit == b.memory_limit
-            && a.turn_cpu == b.turn_cpu
+            && a.request_cpu == b.request_cpu
             && a.boot_cpu == b.boot_cpu
             && a.packages.name() == b.packages.name()
             && a.sources.len() == b.sources.len()

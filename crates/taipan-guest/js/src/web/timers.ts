@@ -22,6 +22,8 @@ interface Task {
   next: Task | undefined;
   /** Milliseconds; −1 for what runs once. */
   readonly interval: number;
+  /** The request that made it. */
+  readonly cause: number;
 }
 
 const heap: Task[] = [];
@@ -116,6 +118,7 @@ export function runDue(now: number): boolean {
     task.sequence = ++lastSequence;
     siftDown(task);
   }
+  host.setCause(task.cause);
   try {
     callback?.(...task.args);
   } catch (error) {
@@ -151,6 +154,7 @@ function start(callback: unknown, delay: number, interval: number, args: readonl
     index: -1,
     next: undefined,
     interval,
+    cause: host.cause(),
   };
   byId.set(task.id, task);
   schedule(task);
@@ -176,6 +180,7 @@ export function setImmediate(callback: Callback, ...args: unknown[]): number {
     index: -1,
     next: undefined,
     interval: -1,
+    cause: host.cause(),
   };
   byId.set(task.id, task);
   if (lastImmediate) lastImmediate.next = task;

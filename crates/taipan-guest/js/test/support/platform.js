@@ -53,9 +53,13 @@ const operations = {
 };
 const names = Object.keys(operations);
 
+let cause = 0;
+
 export const host = {
   now: (which) => (which ? clock.now : 1.7e12 + clock.now),
   log: (level, line) => void logged.push([level, line]),
+  cause: () => cause,
+  setCause: (request) => void (cause = request),
   random: (bytes) => void randomFillSync(bytes),
   utf8Encode: (text) => new Uint8Array(new TextEncoder().encode(text)).buffer,
   utf8Decode: (bytes) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes),
