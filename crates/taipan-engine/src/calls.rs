@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use wasmtime::{
-    AsContext, AsContextMut, Caller, ExnRef, ExnRefPre, ExnType, ExternRef, Func, FuncType, Linker, Result,
+    AsContext, AsContextMut, Caller, ExnRef, ExnRefPre, ExnType, Func, FuncType, Linker, Result,
     RootScope, Rooted, StoreContextMut, Tag, ThrownException, ValRaw,
 };
 
@@ -19,7 +19,6 @@ use crate::functions::{Function, Origin};
 use crate::signature::{Kind, MAX_PARAMS, Signature};
 use crate::state::{Guest, State, count};
 use crate::stop::Stop;
-use crate::{pressure, references};
 
 /// The shim's `CALL_…`.
 mod status {
@@ -41,7 +40,7 @@ pub(crate) fn guest(store: impl AsContext<Data = State>) -> Result<Arc<Guest>> {
         .ok_or_else(|| wasmtime::Error::msg("the guest called the host before it was linked"))
 }
 
-/// A cell as a raw value. References must have been made before.
+/// A cell as a raw value.
 fn scalar(kind: Kind, cell: u64) -> ValRaw {
     // Truncation is what a cell means: its low bits are the value.
     match kind {
@@ -63,11 +62,10 @@ fn raw_function(mut store: impl AsContextMut<Data = State>, number: u32) -> Resu
 /// A raw value as a cell.
 fn to_cell(mut store: impl AsContextMut<Data = State>, kind: Kind, value: &ValRaw) -> Result<u64> {
     Ok(match kind {
-        Kind::I32 => u64::from(value.get_u32()),
+        Kind::I32 | Kind::Extern => u64::from(value.get_u32()),
         Kind::I64 => value.get_u64(),
         Kind::F32 => u64::from(value.get_f32()),
         Kind::F64 => value.get_f64(),
-        Kind::Extern => u64::from(references::from_raw(&mut store, value.get_externref())?),
         Kind::Func => {
             let raw = value.get_funcref();
             // SAFETY: the value came from WebAssembly code of this store, typed funcref; it is null or points to a
@@ -83,8 +81,6 @@ fn to_cell(mut store: impl AsContextMut<Data = State>, kind: Kind, value: &ValRa
 /// JavaScript calls function `number` with the cells at `cells`; the result replaces the first cell.
 pub(crate) fn call(mut caller: Caller<'_, State>, number: u32, cells: u32) -> Result<i32> {
     let guest = guest(&caller)?;
-    // Nothing is between the two sides yet.
-    pressure::relieve(&mut caller, &guest)?;
     let Function { func, signature } = function(&mut caller, number)?;
     let Some(signature) = signature else { return Ok(status::UNBOUND) };
     let mut values: [ValRaw; MAX_PARAMS] = std::array::from_fn(|_| ValRaw::i64(0));
@@ -99,7 +95,6 @@ pub(crate) fn call(mut caller: Caller<'_, State>, number: u32, cells: u32) -> Re
     match result {
         Ok(()) => {
             if let (Some(kind), [first, ..]) = (signature.result, &values) {
-                // The engine duplicates a value before anything can collect the reference it came by.
                 let cell = to_cell(&mut caller, kind, first)?;
                 guest.write(&mut caller, cells, &cell.to_le_bytes())?;
             }
@@ -133,25 +128,6 @@ fn load_arguments(
             Kind::Func => raw_function(&mut *caller, argument as u32)?,
             kind => scalar(*kind, argument),
         };
-    }
-    if !signature.has_extern_params {
-        return Ok(());
-    }
-    // Root all references before any of them becomes raw: making the second could collect the first.
-    let mut scope = RootScope::new(&mut *caller);
-    let mut rooted: [Option<Rooted<ExternRef>>; MAX_PARAMS] = [None; MAX_PARAMS];
-    for ((root, kind), argument) in rooted.iter_mut().zip(&signature.params).zip(arguments) {
-        if *kind == Kind::Extern {
-            *root = references::to_reference(&mut scope, argument as u32)?;
-        }
-    }
-    for ((value, kind), root) in values.iter_mut().zip(&signature.params).zip(rooted) {
-        if *kind == Kind::Extern {
-            *value = ValRaw::externref(match root {
-                Some(reference) => reference.to_raw(&mut scope)?,
-                None => 0,
-            });
-        }
     }
     Ok(())
 }
@@ -238,11 +214,8 @@ fn dispatch(
     match result? {
         status::OK => {
             let result = guest.read_u64(&caller, at)?;
-            // The arguments have arrived, and the result is not a reference yet.
-            pressure::relieve(&mut caller, &guest)?;
             let (Some(kind), [first, ..]) = (signature.result, values) else { return Ok(()) };
             first.write(match kind {
-                Kind::Extern => ValRaw::externref(references::to_raw(&mut caller, result as u32)?),
                 Kind::Func => raw_function(&mut caller, result as u32)?,
                 kind => scalar(kind, result),
             });

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use taipan_wasm::{OffsetExpr, Output};
 use wasmtime::{Instance, Module, Result, StoreContextMut};
 
+use crate::signature::Signature;
 use crate::state::{State, count};
 
 /// The name of compiled code: a digest of all that it was made from.
@@ -26,6 +27,9 @@ pub(crate) struct Code {
 pub(crate) struct First {
     segments: Vec<Segment>,
     start: Option<String>,
+    /// Signatures of imports and exports that have references to JavaScript's values, which its code knows as numbers.
+    imports: HashMap<(String, String), String>,
+    exports: HashMap<String, String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,7 +50,26 @@ impl First {
             };
             Segment { base, offset, bytes: segment.bytes.clone() }
         });
-        Self { segments: segments.collect(), start: output.start.clone() }
+        let signature = |ty| Signature::of_references(ty).map(|signature| signature.text);
+        let references = &output.references;
+        let imports = references.imports.iter().filter_map(|(name, ty)| Some((name.clone(), signature(ty)?)));
+        let exports = references.exports.iter().filter_map(|(name, ty)| Some((name.clone(), signature(ty)?)));
+        Self {
+            segments: segments.collect(),
+            start: output.start.clone(),
+            imports: imports.collect(),
+            exports: exports.collect(),
+        }
+    }
+
+    /// The signature of an import, if it has references.
+    pub(crate) fn import(&self, module: &str, name: &str) -> Option<&str> {
+        self.imports.get(&(module.to_owned(), name.to_owned())).map(String::as_str)
+    }
+
+    /// The signature of an export, if it has references.
+    pub(crate) fn export(&self, name: &str) -> Option<&str> {
+        self.exports.get(name).map(String::as_str)
     }
 
     /// Writes the data, then runs the start function. `bases`: the values of the imported globals.

@@ -23,16 +23,16 @@ pub(crate) fn function(mut store: impl AsContextMut<Data = State>, number: u32) 
 fn find_function(store: &mut StoreContextMut<'_, State>, number: u32) -> Result<Function> {
     let origin = store.data().functions.origin(number).cloned().ok_or_else(|| missing("function"))?;
     let function = match origin {
-        Origin::Export { instance, name } => {
+        Origin::Export { instance, ref name, .. } => {
             let instance = store.data().instances.get(instance as usize).copied();
             let func =
-                instance.and_then(|i| i.get_func(&mut *store, &name)).ok_or_else(|| missing("function"))?;
-            describe(store, func)
+                instance.and_then(|i| i.get_func(&mut *store, name)).ok_or_else(|| missing("function"))?;
+            describe(store, func, &origin)
         }
         Origin::Table(index) => {
             let table = store.data().tables.first().map(|(t, _)| *t).ok_or_else(|| missing("table"))?;
             match table.get(&mut *store, u64::from(index)) {
-                Some(Ref::Func(Some(func))) => describe(store, func),
+                Some(Ref::Func(Some(func))) => describe(store, func, &origin),
                 _ => return Err(missing("function")),
             }
         }
@@ -51,9 +51,15 @@ fn find_function(store: &mut StoreContextMut<'_, State>, number: u32) -> Result<
     Ok(function)
 }
 
-fn describe(store: &mut StoreContextMut<'_, State>, func: Func) -> Function {
-    let ty = func.ty(&*store);
-    Function { func, signature: store.data_mut().signatures.of_type(&ty) }
+fn describe(store: &mut StoreContextMut<'_, State>, func: Func, origin: &Origin) -> Function {
+    let signature = match origin {
+        Origin::Export { signature: Some(text), .. } => store.data_mut().signatures.parse(text),
+        _ => {
+            let ty = func.ty(&*store);
+            store.data_mut().signatures.of_type(&ty)
+        }
+    };
+    Function { func, signature }
 }
 
 /// The number by which JavaScript knows a function; `origin` says where it was met if it has none yet.
@@ -76,8 +82,9 @@ pub(crate) fn number_of(
             return number;
         }
     }
-    let function = describe(&mut store, func);
-    store.data_mut().functions.add(address, origin(), function)
+    let origin = origin();
+    let function = describe(&mut store, func, &origin);
+    store.data_mut().functions.add(address, origin, function)
 }
 
 /// The global of this number.

@@ -17,8 +17,8 @@ use crate::signature::Signature;
 /// How to find a function in a new store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Origin {
-    /// An export of an instance.
-    Export { instance: u32, name: String },
+    /// An export of an instance, with its signature if that has references.
+    Export { instance: u32, name: String, signature: Option<String> },
     /// What the instances' own element segments put into the function table.
     Table(u32),
     /// A function that calls the JavaScript function in a slot.

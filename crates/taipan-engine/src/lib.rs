@@ -20,7 +20,6 @@ mod link;
 mod memory;
 mod pressure;
 mod query;
-mod references;
 mod runtime;
 mod signature;
 mod snapshot;

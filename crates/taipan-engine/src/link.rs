@@ -99,7 +99,6 @@ pub(crate) fn link(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result<
         engine_stack_pointer,
         dispatch: typed(store, engine, "engine_dispatch")?,
         collect: typed(store, engine, "engine_collect")?,
-        free_handles: typed(store, engine, "engine_free_handles")?,
         memory_grown: typed(store, engine, "engine_memory_grown")?,
         event: typed(store, engine, "engine_event")?,
         run: typed(store, engine, "engine_run")?,
@@ -111,19 +110,17 @@ pub(crate) fn link(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result<
         js_tag,
     };
     store.data_mut().guest = Some(Arc::new(guest));
-    let allocated = match frozen {
-        Some(frozen) => frozen.layout.allocated,
-        None => {
-            let failed: i32 = typed::<u32, i32>(store, engine, "engine_init")?
-                .call(&mut *store, ENGINE_STACK - ENGINE_STACK_RESERVE)?;
-            if failed != 0 {
-                return Err(wasmtime::Error::msg(format!("the JavaScript engine did not start: {failed}")));
-            }
-            typed::<(), u32>(store, engine, "engine_allocated_bytes")?.call(&mut *store, ())?
+    if frozen.is_none() {
+        let failed: i32 = typed::<u32, i32>(store, engine, "engine_init")?
+            .call(&mut *store, ENGINE_STACK - ENGINE_STACK_RESERVE)?;
+        if failed != 0 {
+            return Err(wasmtime::Error::msg(format!("the JavaScript engine did not start: {failed}")));
         }
-    };
-    store.data_mut().pressure.watch(allocated);
-    let layout = Layout { data: blocks.0, stack: blocks.1, arguments, allocated, cause };
+        let at: u32 = typed::<(), u32>(store, engine, "engine_references")?.call(&mut *store, ())?;
+        let global = export(store, main, taipan_wasm::REFERENCES_EXPORT, Extern::into_global)?;
+        global.set(&mut *store, Val::I32(at.cast_signed()))?;
+    }
+    let layout = Layout { data: blocks.0, stack: blocks.1, arguments, cause };
     Ok(Linked { main, engine, table, layout })
 }
 

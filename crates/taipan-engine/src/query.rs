@@ -139,6 +139,7 @@ fn main_info(caller: &mut Caller<'_, State>) -> Result<MainInfo> {
     let code = module_of(caller, 0)?;
     let instance = caller.data().instances.first().copied();
     let instance = instance.ok_or_else(|| wasmtime::Error::msg("the main module is not there yet"))?;
+    let first = caller.data().runtime.clone().first(&code)?;
     let imports = caller
         .data()
         .main_imports
@@ -146,7 +147,9 @@ fn main_info(caller: &mut Caller<'_, State>) -> Result<MainInfo> {
         .map(|i| {
             let (kind, handle, signature) = match &i.item {
                 ImportItem::Slot(slot, s) => {
-                    ('f', i64::from(*slot), s.as_ref().map(|s| s.text.clone()).unwrap_or_default())
+                    let plain = s.as_ref().map(|s| s.text.as_str());
+                    let signature = first.import(&i.module, &i.name).or(plain).unwrap_or_default();
+                    ('f', i64::from(*slot), signature.to_owned())
                 }
                 ImportItem::Global(g) => ('g', i64::from(*g), String::new()),
                 ImportItem::Other => ('?', -1, String::new()),
@@ -154,29 +157,43 @@ fn main_info(caller: &mut Caller<'_, State>) -> Result<MainInfo> {
             BoundImport { module: i.module.clone(), name: i.name.clone(), kind, handle, signature }
         })
         .collect();
-    Ok(MainInfo { exports: exports(caller, &code.module, 0, instance), imports })
+    Ok(MainInfo { exports: exports(caller, &code, 0, instance)?, imports })
 }
 
 /// The exports of an instance, each with a number. What our rewriting added is not the guest's business.
-fn exports(caller: &mut Caller<'_, State>, module: &Module, number: u32, instance: Instance) -> Vec<Export> {
+fn exports(
+    caller: &mut Caller<'_, State>,
+    code: &Code,
+    number: u32,
+    instance: Instance,
+) -> Result<Vec<Export>> {
+    let first = caller.data().runtime.clone().first(code)?;
     let mut list = vec![];
-    for export in module.exports() {
+    for export in code.module.exports() {
         let name = export.name();
         if name.starts_with(taipan_wasm::RESERVED_PREFIX) {
             continue;
         }
         let Some(item) = instance.get_export(&mut *caller, name) else { continue };
-        let (kind, handle, signature) = register(caller, item, number, name);
+        let (kind, handle, signature) = register(caller, item, number, name, first.export(name));
         list.push(Export { name: name.to_owned(), kind, handle, signature });
     }
-    list
+    Ok(list)
 }
 
-fn register(caller: &mut Caller<'_, State>, item: Extern, instance: u32, name: &str) -> (char, u32, String) {
+/// `signature`: of a function, if it has references.
+fn register(
+    caller: &mut Caller<'_, State>,
+    item: Extern,
+    instance: u32,
+    name: &str,
+    signature: Option<&str>,
+) -> (char, u32, String) {
     let name = name.to_owned();
     match item {
         Extern::Func(f) => {
-            let number = number_of(&mut *caller, f, || Origin::Export { instance, name });
+            let signature = signature.map(str::to_owned);
+            let number = number_of(&mut *caller, f, || Origin::Export { instance, name, signature });
             let signature = function(&mut *caller, number).ok().and_then(|f| f.signature);
             ('f', number, signature.map(|s| s.text.clone()).unwrap_or_default())
         }
@@ -243,6 +260,7 @@ fn instantiate(caller: &mut Caller<'_, State>, module: usize, imports: &[Import]
         return Err(wasmtime::Error::msg("the number of imports is not the module's"));
     }
     let unknown = || wasmtime::Error::msg("an import names something that does not exist");
+    let first = caller.data().runtime.clone().first(&code)?;
     let mut records = Vec::with_capacity(imports.len());
     let mut slots = Vec::with_capacity(imports.len());
     for (wanted, import) in code.module.imports().zip(imports) {
@@ -257,7 +275,8 @@ fn instantiate(caller: &mut Caller<'_, State>, module: usize, imports: &[Import]
                     ))
                 })?;
                 let slot = caller.data_mut().new_slot();
-                bind = Some(Slot { slot, signature: signature.text.clone() });
+                let text = first.import(wanted.module(), wanted.name()).unwrap_or(&signature.text);
+                bind = Some(Slot { slot, signature: text.to_owned() });
                 ImportRecord::Slot(slot)
             }
             Import::Function { handle } => ImportRecord::Function(*handle),
@@ -284,9 +303,19 @@ fn instantiate(caller: &mut Caller<'_, State>, module: usize, imports: &[Import]
     }
     caller.data_mut().instance_records.push(record);
     let memory = guest(&*caller)?.memory;
-    let first = caller.data().runtime.clone().first(&code)?;
+    share_references(caller, instance)?;
     first.run(caller.as_context_mut(), memory, instance, &bases)?;
-    Ok(Instantiated { exports: exports(caller, &code.module, number, instance), slots })
+    Ok(Instantiated { exports: exports(caller, &code, number, instance)?, slots })
+}
+
+/// Tells a module that has references where the engine keeps them.
+fn share_references(caller: &mut Caller<'_, State>, instance: Instance) -> Result<()> {
+    let Some(global) = instance.get_global(&mut *caller, taipan_wasm::REFERENCES_EXPORT) else { return Ok(()) };
+    let main = caller.data().instances.first().copied();
+    let known = main.and_then(|main| main.get_global(&mut *caller, taipan_wasm::REFERENCES_EXPORT));
+    let known = known.ok_or_else(|| wasmtime::Error::msg("the main module has no references"))?;
+    let value = known.get(&mut *caller);
+    global.set(&mut *caller, value)
 }
 
 /// Instantiates a side module as recorded. Its data is not written and its start function does not run.

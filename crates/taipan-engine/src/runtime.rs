@@ -64,10 +64,12 @@ impl Runtime {
         let engine = new_engine()?;
         let cache = CodeCache::open(&options.cache_dir, &engine)?;
         let release = options.files;
-        let main = cache.get(&engine, cache.name(&recipe("main"), release.digest.as_bytes()), || {
+        let natives: Vec<String> = taipan_guest::NATIVES.iter().map(|name| (*name).to_owned()).collect();
+        let how = recipe(&format!("main {}", natives.join(" ")));
+        let main = cache.get(&engine, cache.name(&how, release.digest.as_bytes()), || {
             let wasm = read(&folder_of(&release)?.join(MAIN_FILE))?;
             (options.progress)(CompileStep::Compiling);
-            let code = compile(&engine, MAIN_FILE, &wasm, &Options::main())?;
+            let code = compile(&engine, MAIN_FILE, &wasm, &Options::main(natives))?;
             (options.progress)(CompileStep::Compiled);
             Ok(code)
         })?;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use taipan_wasm::ValueType;
 use wasmtime::{Engine, FuncType, HeapType, ValType};
 
 /// The most parameters that a function may have to be called across the border; the shim's buffers have this size.
@@ -16,6 +17,7 @@ pub(crate) enum Kind {
     I64,
     F32,
     F64,
+    /// A handle of the engine's, where the module had an `externref`.
     Extern,
     Func,
 }
@@ -29,7 +31,6 @@ impl Kind {
             ValType::F64 => Self::F64,
             ValType::V128 => return None,
             ValType::Ref(r) => match r.heap_type().top() {
-                HeapType::Extern => Self::Extern,
                 HeapType::Func => Self::Func,
                 _ => return None,
             },
@@ -61,11 +62,11 @@ impl Kind {
 
     pub(crate) fn val_type(self) -> ValType {
         match self {
-            Self::I32 => ValType::I32,
+            // References are handles: `taipan_wasm::references`.
+            Self::I32 | Self::Extern => ValType::I32,
             Self::I64 => ValType::I64,
             Self::F32 => ValType::F32,
             Self::F64 => ValType::F64,
-            Self::Extern => ValType::EXTERNREF,
             Self::Func => ValType::FUNCREF,
         }
     }
@@ -78,8 +79,6 @@ pub(crate) struct Signature {
     pub(crate) result: Option<Kind>,
     /// `iie:j`; `v` for no result.
     pub(crate) text: String,
-    /// Whether any parameter is an externref: such calls must root their arguments.
-    pub(crate) has_extern_params: bool,
 }
 
 impl Signature {
@@ -87,8 +86,7 @@ impl Signature {
         let mut text: String = params.iter().map(|k| char::from(k.code())).collect();
         text.push(':');
         text.push(result.map_or('v', |k| char::from(k.code())));
-        let has_extern_params = params.contains(&Kind::Extern);
-        Self { params, result, text, has_extern_params }
+        Self { params, result, text }
     }
 
     /// `None` for a type that JavaScript cannot call: vectors, several results, too many parameters.
@@ -100,6 +98,28 @@ impl Signature {
             None => None,
         };
         (results.next().is_none() && params.len() <= MAX_PARAMS).then(|| Self::new(params, result))
+    }
+
+    /// As [`Self::of_type`], of a type as it was before references became numbers.
+    pub(crate) fn of_references((params, results): &taipan_wasm::FunctionType) -> Option<Self> {
+        let kind = |ty: &ValueType| {
+            Some(match ty {
+                ValueType::I32 => Kind::I32,
+                ValueType::I64 => Kind::I64,
+                ValueType::F32 => Kind::F32,
+                ValueType::F64 => Kind::F64,
+                ValueType::ExternRef => Kind::Extern,
+                ValueType::FuncRef => Kind::Func,
+                ValueType::V128 | ValueType::ExnRef => return None,
+            })
+        };
+        let params = params.iter().map(kind).collect::<Option<Vec<_>>>()?;
+        let result = match results.as_slice() {
+            [] => None,
+            [result] => Some(kind(result)?),
+            _ => return None,
+        };
+        (params.len() <= MAX_PARAMS).then(|| Self::new(params, result))
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use wasmtime::{ExnRef, Global, Instance, Memory, OwnedRooted, ResourceLimiter, Table, Tag, TypedFunc};
 
@@ -113,7 +112,6 @@ pub(crate) struct Guest {
     pub(crate) engine_stack_pointer: Global,
     pub(crate) dispatch: TypedFunc<(u32, u32), i32>,
     pub(crate) collect: TypedFunc<(), ()>,
-    pub(crate) free_handles: TypedFunc<(u32, u32), ()>,
     pub(crate) memory_grown: TypedFunc<(), ()>,
     pub(crate) event: TypedFunc<(i32, u32, u32, u32), ()>,
     pub(crate) run: TypedFunc<(), f64>,
@@ -126,25 +124,6 @@ pub(crate) struct Guest {
     pub(crate) cause: u32,
     /// The tag with which JavaScript exceptions cross WebAssembly frames.
     pub(crate) js_tag: Tag,
-}
-
-/// Handles whose host object was collected; the engine frees them at the next opportunity. It belongs to one
-/// store: objects of another store must never end up here.
-#[derive(Default)]
-pub(crate) struct FreedHandles(Mutex<Vec<u32>>);
-
-impl FreedHandles {
-    pub(crate) fn push(&self, handle: u32) {
-        self.0.lock().push(handle);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.lock().len()
-    }
-
-    pub(crate) fn take(&self) -> Vec<u32> {
-        std::mem::take(&mut *self.0.lock())
-    }
 }
 
 /// The linear memory's bound.
@@ -204,7 +183,6 @@ pub(crate) struct State {
     pub(crate) main_imports: Vec<MainImport>,
     /// WebAssembly exceptions that JavaScript holds; freed entries are reused.
     pub(crate) exceptions: Vec<Option<OwnedRooted<ExnRef>>>,
-    pub(crate) freed: Arc<FreedHandles>,
     pub(crate) pressure: Pressure,
     /// Cells in use on the engine's argument stack.
     pub(crate) arguments_used: u32,
@@ -253,7 +231,6 @@ impl State {
             table_sets: BTreeMap::new(),
             main_imports: vec![],
             exceptions: vec![],
-            freed: Arc::default(),
             pressure: Pressure::default(),
             arguments_used: 0,
             slots: 0,

@@ -8,6 +8,9 @@
 
 pub mod ops;
 pub mod protocol;
+/// The functions of Pyodide that the engine implements in place of its JavaScript, in the order of the engine's table.
+pub const NATIVES: &[&str] = &[];
+
 /// QuickJS-ng with our shim: a WebAssembly side module.
 pub const ENGINE_WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/engine.wasm"));
 

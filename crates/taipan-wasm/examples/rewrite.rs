@@ -18,7 +18,7 @@ fn main() -> Result<()> {
         _ => bail!("expected: main|side INPUT [OUTPUT]"),
     };
     let options = match kind.as_str() {
-        "main" => Options::main(),
+        "main" => Options::main(vec![]),
         "side" => Options::side(),
         other => bail!("neither main nor side: {other}"),
     };

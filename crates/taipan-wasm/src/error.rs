@@ -47,6 +47,9 @@ pub enum RewriteError {
     /// One function uses both the legacy and the final form of exception handling, which no toolchain emits.
     #[error("a function mixes legacy and final exception handling: function {0}")]
     MixedExceptions(usize),
+    /// References are used in a way that the lowering does not know.
+    #[error("the WebAssembly module uses external references in a way that is not supported: {0}")]
+    Reference(&'static str),
     /// A bound of [`limits`](crate::limits) was met.
     #[error(
         "lowering the exceptions of the WebAssembly module would take too much: more than {limit} {what}"

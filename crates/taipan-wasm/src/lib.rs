@@ -23,23 +23,28 @@ pub mod limits;
 mod module;
 mod options;
 mod output;
+pub mod references;
 mod seats;
 
 pub use data::{OffsetExpr, Segment};
 pub use dylink::{Dylink, Export, Import, dylink};
 pub use error::{MemoryError, RewriteError};
 pub use options::{MAIN_TABLE_RESERVE, MemoryPlacement, Options, TablePlacement};
-pub use output::{Hidden, HiddenGlobal, HiddenTable, Output, Stats, ValueType};
+pub use output::{FunctionType, Hidden, HiddenGlobal, HiddenTable, Output, ReferenceSignatures, Stats, ValueType};
 
 use emit::Edits;
 use module::Module;
+use references::Lowered;
 
 /// The version of the rewriter. Raised whenever the output for some input changes; part of every key under which
 /// compiled code is kept.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// What the names of exports begin with that [`rewrite`] adds for the engine. No input may use it.
 pub const RESERVED_PREFIX: &str = "__taipan_";
+
+/// The export of the global that holds the address of a [`references::layout`], if the module has references.
+pub const REFERENCES_EXPORT: &str = "__taipan_references";
 
 /// The export under which a dropped start function can be called if it was not exported before.
 pub const START_EXPORT: &str = "__taipan_start";
@@ -54,26 +59,38 @@ pub fn rewrite(wasm: &[u8], options: &Options) -> Result<Output, RewriteError> {
     module.check_memory(options)?;
     features::validate(wasm, &module)?;
     layout::check_names(&module)?;
+    let lowered = match &options.references {
+        Some(references) => references::lower(wasm, &module, references)?,
+        None => None,
+    };
+    let Some(Lowered { wasm, signatures }) = lowered else {
+        return rearrange(&module, options, ReferenceSignatures::default());
+    };
+    rearrange(&Module::parse(&wasm)?, options, signatures)
+}
 
+/// Everything but what concerns references.
+fn rearrange(module: &Module<'_>, options: &Options, references: ReferenceSignatures) -> Result<Output, RewriteError> {
     let mut edits = Edits::default();
     let mut stats = Stats::default();
     if options.lower_exceptions {
-        exceptions::lower(&module, &mut edits, &mut stats)?;
+        exceptions::lower(module, &mut edits, &mut stats)?;
     }
-    let seated = if options.seat_exports { seats::unseated(&module)? } else { Vec::new() };
-    let first_seat = layout::place_memory_and_table(&module, options, seated.len(), &mut edits)?;
+    let seated = if options.seat_exports { seats::unseated(module)? } else { Vec::new() };
+    let first_seat = layout::place_memory_and_table(module, options, seated.len(), &mut edits)?;
     if !seated.is_empty() {
-        seats::seat(&module, &seated, first_seat, &mut edits)?;
+        seats::seat(module, &seated, first_seat, &mut edits)?;
     }
-    let exports = layout::add_exports(&module, options, &mut edits)?;
-    let data = if options.detach_data { data::detach(&module, &mut edits)? } else { Vec::new() };
+    let exports = layout::add_exports(module, options, &mut edits)?;
+    let data = if options.detach_data { data::detach(module, &mut edits)? } else { Vec::new() };
 
     Ok(Output {
-        wasm: emit::assemble(&module, &edits),
+        wasm: emit::assemble(module, &edits),
         data,
         start: exports.start,
-        dylink: dylink::of(&module)?,
+        dylink: dylink::of(module)?,
         hidden: exports.hidden,
+        references,
         stats,
     })
 }

@@ -1,5 +1,7 @@
 //! What [`rewrite`](crate::rewrite) is asked to do.
 
+use crate::references::References;
+
 /// Where the module's memory comes from after rewriting.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MemoryPlacement {
@@ -37,6 +39,8 @@ pub const MAIN_TABLE_RESERVE: u32 = 16 << 10;
 pub struct Options {
     /// Turn legacy exception handling into that of the final proposal.
     pub lower_exceptions: bool,
+    /// Turn references to the host's values into numbers of an engine's; see [`references`](crate::references).
+    pub references: Option<References>,
     /// Where the memory comes from.
     pub memory: MemoryPlacement,
     /// Where the function table comes from.
@@ -60,6 +64,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             lower_exceptions: false,
+            references: None,
             memory: MemoryPlacement::Keep,
             table: TablePlacement::Keep,
             table_reserve: 0,
@@ -73,9 +78,11 @@ impl Default for Options {
 
 impl Options {
     /// For a main module: it imports its memory as `env.memory`, defines and exports its table, and instantiating it
-    /// neither writes data nor runs code, so that the same compiled module serves a first boot and a restore.
-    pub fn main() -> Self {
+    /// neither writes data nor runs code, so that the same compiled module serves a first boot and a restore. `natives`: see
+    /// [`References`].
+    pub fn main(natives: Vec<String>) -> Self {
         Self {
+            references: Some(References { natives, tables: true }),
             memory: MemoryPlacement::Import { module: "env".into(), name: "memory".into() },
             // The glue makes such a table one entry larger than the import asks for: slot 0 is the null pointer.
             table: TablePlacement::Define { extra: 1 },
@@ -91,6 +98,7 @@ impl Options {
     pub fn side() -> Self {
         Self {
             lower_exceptions: true,
+            references: Some(References::default()),
             export_hidden: true,
             detach_data: true,
             drop_start: true,

@@ -1,5 +1,6 @@
 //! What [`rewrite`](crate::rewrite) returns.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use crate::{Dylink, RewriteError, Segment};
@@ -17,8 +18,22 @@ pub struct Output {
     pub dylink: Option<Dylink>,
     /// The exports added by [`Options::export_hidden`](crate::Options::export_hidden).
     pub hidden: Hidden,
+    /// The types of functions that had references, as they were; see [`Options::references`](crate::Options::references).
+    pub references: ReferenceSignatures,
     /// What the rewriter met.
     pub stats: Stats,
+}
+
+/// The types of a function's parameters and results.
+pub type FunctionType = (Vec<ValueType>, Vec<ValueType>);
+
+/// Functions that take or give references, which have become numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReferenceSignatures {
+    /// By the two parts of an import's name.
+    pub imports: HashMap<(String, String), FunctionType>,
+    /// By the name of an export.
+    pub exports: HashMap<String, FunctionType>,
 }
 
 /// State of the module that it did not export.

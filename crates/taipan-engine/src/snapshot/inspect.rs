@@ -33,8 +33,6 @@ pub struct SnapshotInfo {
     pub functions: usize,
     /// Globals that JavaScript knows.
     pub globals: usize,
-    /// JavaScript values that WebAssembly code holds.
-    pub references: usize,
 }
 
 /// One file of a snapshot.
@@ -133,7 +131,6 @@ pub fn inspect(path: &Path, cache_dir: &Path) -> Result<SnapshotInfo, SnapshotEr
         native_modules: frozen.modules.iter().skip(frozen.own_modules as usize).map(hex).collect(),
         functions: frozen.functions.len(),
         globals: frozen.globals.len(),
-        references: frozen.references.iter().flat_map(|(_, handles)| handles).filter(|h| **h != 0).count(),
         runtime: frozen.version,
     })
 }

@@ -39,8 +39,6 @@ pub(crate) struct Layout {
     pub(crate) stack: u32,
     /// Address and number of cells of the argument stack.
     pub(crate) arguments: (u32, u32),
-    /// Where the number of bytes stands that JavaScript has allocated.
-    pub(crate) allocated: u32,
     /// Where the number of the request stands for which the guest works.
     pub(crate) cause: u32,
 }
@@ -79,8 +77,6 @@ pub(crate) struct Frozen {
     pub(crate) table_numbers: Arc<Layered<Option<u32>>>,
     /// What JavaScript has put into slots, in their order.
     pub(crate) table_sets: Vec<(u32, Option<u32>)>,
-    /// The main module's tables of references, by their exports: the handle in each slot, 0 for null.
-    pub(crate) references: Vec<(String, Vec<u32>)>,
 }
 
 impl Frozen {

@@ -7,13 +7,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::{AsContextMut, Ref, Result, RootScope, Store};
+use wasmtime::{AsContextMut, Ref, Result, Store};
 
 use super::{Frozen, Image, Snapshot};
 use crate::entities::{function, value_of};
 use crate::link::{Linked, link};
 use crate::query::make_instance;
-use crate::references;
 use crate::signature::Kind;
 use crate::state::State;
 
@@ -56,7 +55,6 @@ pub(crate) fn finish(store: &mut Store<State>, linked: &Linked, snapshot: &Snaps
     }
     set_made_globals(store, before, frozen)?;
     set_globals(store, linked, frozen)?;
-    set_references(store, linked, frozen)?;
     snapshot.image.map_rest(store, memory)
 }
 
@@ -143,22 +141,6 @@ fn set_globals(store: &mut Store<State>, linked: &Linked, frozen: &Frozen) -> Re
             let kind = Kind::of(global.ty(&*store).content());
             let value = kind.and_then(|k| value_of(k, *value)).ok_or_else(|| lost("global"))?;
             global.set(&mut *store, value)?;
-        }
-    }
-    Ok(())
-}
-
-/// Last of all what refers to JavaScript's values: a handle that is let go of is freed, and they are not those of a lower
-/// layer.
-fn set_references(store: &mut Store<State>, linked: &Linked, frozen: &Frozen) -> Result<()> {
-    for (name, handles) in &frozen.references {
-        let table = linked.main.get_table(&mut *store, name).ok_or_else(|| lost("table of references"))?;
-        let more = (handles.len() as u64).checked_sub(table.size(&*store)).ok_or_else(|| lost("table"))?;
-        table.grow(&mut *store, more, Ref::Extern(None))?;
-        for (index, handle) in (0u64..).zip(handles).filter(|(_, handle)| **handle != 0) {
-            let mut scope = RootScope::new(&mut *store);
-            let reference = references::to_reference(&mut scope, *handle)?;
-            table.set(&mut scope, index, Ref::Extern(reference))?;
         }
     }
     Ok(())

@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use wasmtime::{AsContext, ExternType, Instance, Module, Mutability, Ref, RootScope, Store};
+use wasmtime::{ExternType, Instance, Module, Mutability, Ref, Store};
 
 use super::{Frozen, Snapshot, SnapshotError, file};
 use crate::entities::{cell_of, global, number_of};
 use crate::functions::Origin;
 use crate::layered::Layered;
 use crate::link::Linked;
-use crate::references;
 use crate::state::{GlobalOrigin, State, count};
 
 fn not_now(reason: impl Into<String>) -> SnapshotError {
@@ -34,9 +33,6 @@ pub(crate) fn take(
     if guest.outstanding.call(&mut *store, ())? > 0 {
         return Err(not_now("an operation is under way"));
     }
-    // What only dead references hold on to need not be kept.
-    store.gc(None)?;
-    references::release(&mut *store, &guest)?;
     if store.data().exceptions.iter().any(Option::is_some) {
         return Err(not_now("JavaScript holds a WebAssembly exception"));
     }
@@ -109,7 +105,6 @@ pub(crate) fn take(
         table_length,
         table_numbers: Layered::new(numbered, table_numbers).into(),
         table_sets: sets.into_iter().collect(),
-        references: references_of(store, &runtime.main().module, linked.main)?,
     };
     file::write(&runtime, path, below.map(|b| &b.image), frozen, guest.memory.data(&*store))
 }
@@ -148,31 +143,4 @@ fn mutable_exports(store: &mut Store<State>, module: &Module, instance: Instance
         }
     }
     values
-}
-
-/// The handles in the main module's tables of external references.
-fn references_of(
-    store: &mut Store<State>,
-    module: &Module,
-    main: Instance,
-) -> Result<Vec<(String, Vec<u32>)>, SnapshotError> {
-    let mut tables = vec![];
-    for export in module.exports() {
-        let ExternType::Table(ty) = export.ty() else { continue };
-        if !ty.element().heap_type().is_extern() {
-            continue;
-        }
-        let Some(table) = main.get_table(&mut *store, export.name()) else { continue };
-        let mut handles = vec![];
-        for index in 0..table.size(&*store) {
-            let mut scope = RootScope::new(&mut *store);
-            let handle = match table.get(&mut scope, index) {
-                Some(Ref::Extern(Some(reference))) => references::handle_of(scope.as_context(), &reference)?,
-                _ => 0,
-            };
-            handles.push(handle);
-        }
-        tables.push((export.name().to_owned(), handles));
-    }
-    Ok(tables)
 }

@@ -1,72 +1,161 @@
 /*
  * Handles: how WebAssembly holds JavaScript values.
  *
- * An `externref` on the WebAssembly side is a host object around a number of this table. Entry i of the table holds
- * one counted reference; the host gives the number back through engine_free_handles once its object was collected.
- * The commonest values need no entry.
+ * Modules are rewritten so that an `externref` is a number. A small integer and the commonest values are numbers that say
+ * what they are; any other value has a place on a stack of counted references. Each function of WebAssembly that lets values
+ * come to be on the stack lets go of them when it returns (`taipan_wasm::references`), and so does each call out of
+ * JavaScript. Values that live longer are in tables of references, which are here as well.
  */
 #include "shim.h"
 
-static JSValue *entries;
-static int *next_free;
-static int count, capacity, first_free = -1, live;
+/*
+ * 0 is null; odd numbers are integers; even ones from FIRST on are places on the stack. The others are constants.
+ */
+enum { UNDEFINED = 2, ERROR = 4, TRUE = 6, FALSE = 8, FIRST = 16 };
+enum { INT_MAX_INLINE = (1 << 30) - 1, INT_MIN_INLINE = -(1 << 30) };
+
+/* A stack this large is not kept when it is empty. */
+enum { LARGE = 1 << 16 };
+
+static JSValue *values;
+static uint32_t room;
 static JSValue error_marker = JS_UNDEFINED;
 
-int handle_new(JSValueConst v) {
-  switch (JS_VALUE_GET_TAG(v)) {
-  case JS_TAG_NULL: return H_NULL;
-  case JS_TAG_UNDEFINED: return H_UNDEFINED;
-  case JS_TAG_BOOL: return JS_VALUE_GET_BOOL(v) ? H_TRUE : H_FALSE;
-  case JS_TAG_SYMBOL:
-    if (JS_VALUE_GET_TAG(error_marker) == JS_TAG_SYMBOL && JS_VALUE_GET_PTR(v) == JS_VALUE_GET_PTR(error_marker))
-      return H_ERROR;
+static void release(uint32_t top);
+static int keep(int handle, uint32_t top);
+static int table_get(int index, int table);
+static void table_set(int index, int handle, int table);
+static int table_grow(int handle, int by, int table);
+static int table_size(int table);
+
+/* What rewritten modules know of us; `taipan_wasm::references::layout`. */
+static struct {
+  uint32_t top;
+  void (*release)(uint32_t);
+  int (*keep)(int, uint32_t);
+  int (*table_get)(int, int);
+  void (*table_set)(int, int, int);
+  int (*table_grow)(int, int, int);
+  int (*table_size)(int);
+} layout = {0, release, keep, table_get, table_set, table_grow, table_size};
+
+EXPORT(engine_references) void *engine_references(void) { return &layout; }
+
+uint32_t handles_top(void) { return layout.top; }
+
+static bool is_place(int handle) { return !(handle & 1) && (unsigned)handle >= FIRST; }
+static uint32_t place_of(int handle) { return ((unsigned)handle - FIRST) / 2; }
+
+static int push(JSValue v) {
+  if (layout.top == room) {
+    uint32_t n = room ? room * 2 : 256;
+    JSValue *grown = realloc(values, n * sizeof *grown);
+    if (!grown) host_exit(1, "out of memory for JavaScript handles", 36);
+    values = grown;
+    room = n;
   }
-  int i = first_free;
-  if (i >= 0) {
-    first_free = next_free[i];
-  } else {
-    if (count == capacity) {
-      int n = capacity ? capacity * 2 : 1024;
-      JSValue *e = realloc(entries, n * sizeof *e);
-      if (e) entries = e;
-      int *f = realloc(next_free, n * sizeof *f);
-      if (f) next_free = f;
-      if (!e || !f) host_exit(1, "out of memory for JavaScript handles", 36);
-      capacity = n;
-    }
-    i = count++;
-  }
-  entries[i] = JS_DupValue(ctx, v);
-  live++;
-  return i + H_FIRST;
+  values[layout.top] = v;
+  return FIRST + 2 * layout.top++;
 }
 
-JSValue handle_get(int handle) {
+int handle_take(JSValue v) {
+  switch (JS_VALUE_GET_TAG(v)) {
+  case JS_TAG_NULL: return H_NULL;
+  case JS_TAG_UNDEFINED: return UNDEFINED;
+  case JS_TAG_BOOL: return JS_VALUE_GET_BOOL(v) ? TRUE : FALSE;
+  case JS_TAG_INT: {
+    int32_t x = JS_VALUE_GET_INT(v);
+    if (x >= INT_MIN_INLINE && x <= INT_MAX_INLINE) return (int)((unsigned)x << 1 | 1);
+    break;
+  }
+  case JS_TAG_SYMBOL:
+    if (JS_VALUE_GET_TAG(error_marker) == JS_TAG_SYMBOL && JS_VALUE_GET_PTR(v) == JS_VALUE_GET_PTR(error_marker)) {
+      JS_FreeValue(ctx, v);
+      return ERROR;
+    }
+  }
+  return push(v);
+}
+
+JSValueConst handle_peek(int handle) {
+  if (handle & 1) return JS_NewInt32(ctx, handle >> 1);
   switch (handle) {
   case H_NULL: return JS_NULL;
-  case H_UNDEFINED: return JS_UNDEFINED;
-  case H_TRUE: return JS_TRUE;
-  case H_FALSE: return JS_FALSE;
-  case H_ERROR: return JS_DupValue(ctx, error_marker);
+  case UNDEFINED: return JS_UNDEFINED;
+  case TRUE: return JS_TRUE;
+  case FALSE: return JS_FALSE;
+  case ERROR: return error_marker;
   }
-  unsigned i = (unsigned)(handle - H_FIRST);
-  if (i >= (unsigned)count) return JS_UNDEFINED;
-  return JS_DupValue(ctx, entries[i]);
+  uint32_t i = place_of(handle);
+  return i < layout.top ? values[i] : JS_UNDEFINED;
 }
 
 void handles_set_error_marker(JSValueConst marker) { error_marker = JS_DupValue(ctx, marker); }
 
-EXPORT(engine_free_handles) void engine_free_handles(const int *handles, int n) {
-  for (int k = 0; k < n; k++) {
-    int i = handles[k] - H_FIRST;
-    if (i < 0 || i >= count) continue;
-    JSValue v = entries[i];
-    entries[i] = JS_UNDEFINED;
-    next_free[i] = first_free;
-    first_free = i;
-    live--;
-    JS_FreeValue(ctx, v);
+static void release(uint32_t top) {
+  while (layout.top > top) JS_FreeValue(ctx, values[--layout.top]);
+  if (!layout.top && room > LARGE) {
+    free(values);
+    values = NULL;
+    room = 0;
   }
 }
 
-EXPORT(engine_live_handles) int engine_live_handles(void) { return live; }
+void handles_release(uint32_t top) {
+  if (layout.top != top) release(top);
+}
+
+/* Releases all places from `top` on but that of the handle, which moves there; one below it belongs to somebody else. */
+static int keep(int handle, uint32_t top) {
+  if (!is_place(handle) || place_of(handle) < top || place_of(handle) >= layout.top) {
+    release(top);
+    return handle;
+  }
+  JSValue v = values[place_of(handle)];
+  values[place_of(handle)] = JS_UNDEFINED;
+  release(top);
+  return push(v);
+}
+
+/* ---- tables ---- */
+/* Of one module; Pyodide has two. */
+enum { TABLES = 4 };
+static struct {
+  JSValue *entries;
+  int size;
+} tables[TABLES];
+
+static bool is_entry(int index, int table) {
+  return (unsigned)table < TABLES && (unsigned)index < (unsigned)tables[table].size;
+}
+
+static _Noreturn void out_of_bounds(void) {
+  static const char reason[] = "out of bounds of a table of references";
+  host_exit(1, reason, sizeof reason - 1);
+}
+
+static int table_get(int index, int table) {
+  if (!is_entry(index, table)) out_of_bounds();
+  return handle_take(JS_DupValue(ctx, tables[table].entries[index]));
+}
+
+static void table_set(int index, int handle, int table) {
+  if (!is_entry(index, table)) out_of_bounds();
+  JSValue old = tables[table].entries[index];
+  tables[table].entries[index] = JS_DupValue(ctx, handle_peek(handle));
+  JS_FreeValue(ctx, old);
+}
+
+static int table_grow(int handle, int by, int table) {
+  if ((unsigned)table >= TABLES || by < 0) return -1;
+  int old = tables[table].size;
+  JSValue *grown = realloc(tables[table].entries, ((size_t)old + by) * sizeof *grown);
+  if (!grown && old + by) return -1;
+  JSValueConst v = handle_peek(handle);
+  for (int i = 0; i < by; i++) grown[old + i] = JS_DupValue(ctx, v);
+  tables[table].entries = grown;
+  tables[table].size = old + by;
+  return old;
+}
+
+static int table_size(int table) { return (unsigned)table < TABLES ? tables[table].size : 0; }

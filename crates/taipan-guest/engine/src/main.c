@@ -326,8 +326,6 @@ EXPORT(engine_memory_grown) void engine_memory_grown(void) {
   if (ctx) taipan_grow_memory_buffer(memory_buffer, __builtin_wasm_memory_size(0) * 65536u);
 }
 
-EXPORT(engine_allocated_bytes) const size_t *engine_allocated_bytes(void) { return taipan_allocated_bytes(rt); }
-
 EXPORT(engine_collect) void engine_collect(void) { JS_RunGC(rt); }
 
 EXPORT(engine_seed_random) void engine_seed_random(uint64_t seed) { taipan_seed_random(ctx, seed); }

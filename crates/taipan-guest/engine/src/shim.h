@@ -3,8 +3,8 @@
  *
  * QuickJS runs as a side module in Pyodide's linear memory. It meets the host in three places: JavaScript calls
  * WebAssembly functions (wasm.c), WebAssembly calls JavaScript functions (wasm.c), and JavaScript asks for
- * operations (ops.c). Values of JavaScript that WebAssembly holds as `externref` are numbers here: handles into
- * one table (handles.c), so that the whole of both heaps is in the linear memory.
+ * operations (ops.c). Values of JavaScript that WebAssembly holds are numbers, also for WebAssembly: handles
+ * (handles.c), so that the whole of both heaps is in the linear memory.
  */
 #pragma once
 #include <stdbool.h>
@@ -22,9 +22,14 @@ extern JSRuntime *rt;
 extern JSContext *ctx;
 
 /* handles.c */
-enum { H_NULL, H_UNDEFINED, H_ERROR, H_TRUE, H_FALSE, H_FIRST = 8 };
-int handle_new(JSValueConst value);
-JSValue handle_get(int handle);
+enum { H_NULL };
+/* A handle for the value, which it takes over. */
+int handle_take(JSValue value);
+/* The value, for as long as the handle is not released. */
+JSValueConst handle_peek(int handle);
+/* How many handles there are, and releasing what came after that. */
+uint32_t handles_top(void);
+void handles_release(uint32_t top);
 void handles_set_error_marker(JSValueConst marker);
 
 /* wasm.c */
@@ -63,8 +68,6 @@ void taipan_grow_memory_buffer(JSValueConst buffer, size_t length);
 void taipan_seed_random(JSContext *ctx, uint64_t seed);
 /* And: collects garbage, then exempts what is left from collection and its memory from reuse. */
 void taipan_freeze_objects(JSRuntime *rt);
-/* And where the number of bytes stands that the engine has allocated. */
-const size_t *taipan_allocated_bytes(JSRuntime *rt);
 
 /* The host's functions. `out` receives a block from malloc() that the caller frees. */
 typedef struct {

@@ -107,7 +107,7 @@ static bool to_wasm(char type, JSValueConst v, uint64_t *out) {
     memcpy(out, &y, 4);
     return true;
   }
-  case 'e': *out = (uint32_t)handle_new(v); return true;
+  case 'e': *out = (uint32_t)handle_take(JS_DupValue(ctx, v)); return true;
   case 'F': {
     if (JS_IsNull(v)) {
       *out = (uint32_t)-1;
@@ -139,7 +139,7 @@ static JSValue from_wasm(char type, uint64_t v) {
     memcpy(&f, &v, 4);
     return JS_NewNumber(ctx, f);
   }
-  case 'e': return handle_get((int)v);
+  case 'e': return JS_DupValue(ctx, handle_peek((int)v));
   case 'F': return (int32_t)v < 0 ? JS_NULL : function_object((int)v);
   default: return JS_UNDEFINED;
   }
@@ -169,14 +169,17 @@ static JSValue call_function(JSContext *c, JSValueConst f, JSValueConst self, in
   int handle = function_handle(f);
   Signature *s = functions[handle].signature;
   uint64_t values[MAX_ARGS + 1];
+  uint32_t top = handles_top();
   for (int i = 0; i < s->params; i++)
     if (!to_wasm(s->param[i], i < argc ? argv[i] : JS_UNDEFINED, &values[i])) return JS_EXCEPTION;
   if (depth >= DEPTH_MAX) return too_deep(c);
   depth++;
   int status = host_call(handle, values);
   depth--;
+  JSValue result = status == CALL_OK ? from_wasm(s->result, values[0]) : JS_UNDEFINED;
+  handles_release(top);
   switch (status) {
-  case CALL_OK: return from_wasm(s->result, values[0]);
+  case CALL_OK: return result;
   case CALL_JS_EXCEPTION: {
     JSValue e = pending_exception;
     pending_exception = JS_UNDEFINED;
@@ -237,6 +240,10 @@ EXPORT(engine_dispatch) int engine_dispatch(int slot, uint64_t *values) {
   JSValue r = JS_Call(ctx, s.function, JS_UNDEFINED, s.signature->params, (JSValueConst *)args);
   for (int i = 0; i < s.signature->params; i++) JS_FreeValue(ctx, args[i]);
   if (JS_IsException(r)) return failed(values);
+  if (s.signature->result == 'e') {
+    values[0] = (uint32_t)handle_take(r);
+    return CALL_OK;
+  }
   bool ok = s.signature->result == 'v' || to_wasm(s.signature->result, r, values);
   JS_FreeValue(ctx, r);
   return ok ? CALL_OK : failed(values);

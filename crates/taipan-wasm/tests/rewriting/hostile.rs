@@ -19,7 +19,7 @@ fn survives(wasm: &[u8]) -> bool {
     let _ = dylink(wasm);
     let is_valid = |features, wasm: &[u8]| Validator::new_with_features(features).validate_all(wasm).is_ok();
     let mut worked = false;
-    for options in [Options::main(), Options::side()] {
+    for options in [Options::main(vec![]), Options::side()] {
         if let Ok(output) = rewrite(wasm, &options) {
             worked = true;
             assert!(is_valid(features::INPUT, wasm), "an invalid module became valid");

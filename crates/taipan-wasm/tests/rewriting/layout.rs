@@ -35,7 +35,7 @@ const NEW_MAIN: &str = r#"(module
     (import "env" "f" (func))
     (memory (export "memory") 2 10)
     (table (export "__indirect_function_table") 3 funcref)
-    (table 0 externref)
+    (table 0 funcref)
     (global $sp (mut i32) (i32.const 1024))
     (global (export "seen") (mut i64) (i64.const 1))
     (global i32 (i32.const 5))
@@ -49,7 +49,7 @@ const OLD_MAIN: &str = r#"(module
     (import "env" "memory" (memory 2))
     (import "env" "__indirect_function_table" (table 3 funcref))
     (import "env" "__memory_base" (global $base i32))
-    (table $private 1 externref)
+    (table $private 1 funcref)
     (elem (i32.const 1) func $seven)
     (func $seven (result i32) i32.const 7)
     (func (export "call") (param i32) (result i32) local.get 0 call_indirect (result i32))
@@ -80,7 +80,7 @@ fn a_defined_memory_becomes_an_import_and_stays_exported() -> Result<()> {
 
 #[test]
 fn a_main_module_becomes_inert_and_its_state_visible() -> Result<()> {
-    let output = run(NEW_MAIN, &Options::main())?;
+    let output = run(NEW_MAIN, &Options::main(vec![]))?;
     let (imports, exports) = outline(&output.wasm)?;
     assert_eq!(imports, ["env.f", "env.memory"]);
     assert_eq!(
@@ -96,7 +96,7 @@ fn a_main_module_becomes_inert_and_its_state_visible() -> Result<()> {
     );
     let global = HiddenGlobal { name: "__taipan_global_0".into(), index: 0, value: ValueType::I32 };
     assert_eq!(output.hidden.globals, [global]);
-    let table = HiddenTable { name: "__taipan_table_1".into(), index: 1, element: ValueType::ExternRef };
+    let table = HiddenTable { name: "__taipan_table_1".into(), index: 1, element: ValueType::FuncRef };
     assert_eq!(output.hidden.tables, [table]);
     assert_eq!(output.start.as_deref(), Some("__taipan_start"));
     assert_eq!(
@@ -112,7 +112,7 @@ fn a_main_module_becomes_inert_and_its_state_visible() -> Result<()> {
 
 #[test]
 fn an_imported_table_becomes_defined_at_its_index() -> Result<()> {
-    let output = run(OLD_MAIN, &Options::main())?;
+    let output = run(OLD_MAIN, &Options::main(vec![]))?;
     let base = |plus| OffsetExpr::Global { module: "env".into(), name: "__memory_base".into(), plus };
     let offsets: Vec<_> = output.data.iter().map(|segment| segment.offset.clone()).collect();
     assert_eq!(offsets, [base(0), base(8), base(16)]);
@@ -192,13 +192,13 @@ fn an_adapter_without_memory_is_accepted() -> Result<()> {
 #[test]
 fn a_module_without_imports_gets_the_section_in_its_place() -> Result<()> {
     let text = r#"(module (memory 1) (func (export "f") (result i32) i32.const 0 i32.load))"#;
-    assert_eq!(outline(&run(text, &Options::main())?.wasm)?.0, ["env.memory"]);
+    assert_eq!(outline(&run(text, &Options::main(vec![]))?.wasm)?.0, ["env.memory"]);
     Ok(())
 }
 
 #[test]
 fn what_cannot_be_done_is_refused() -> Result<()> {
-    let main = Options::main();
+    let main = Options::main(vec![]);
     let memory = |text: &str| match refusal(text, &main) {
         Ok(RewriteError::Memory(error)) => Ok(error),
         other => Err(anyhow!("{other:?}")),
@@ -241,14 +241,14 @@ fn features_that_nothing_needs_are_refused() -> Result<()> {
         "(memory $m 1 (pagesize 1)) (func (drop (memory.size)))",
     ] {
         let Ok(wasm) = wat::parse_str(format!("(module (memory 1) {text})")) else { panic!("{text}") };
-        assert!(rewrite(&wasm, &Options::main()).is_err(), "{text}");
+        assert!(rewrite(&wasm, &Options::main(vec![])).is_err(), "{text}");
     }
     Ok(())
 }
 
 #[test]
 fn errors_explain_themselves() -> Result<()> {
-    let error = refusal("(module (memory 1 1 shared))", &Options::main())?;
+    let error = refusal("(module (memory 1 1 shared))", &Options::main(vec![]))?;
     assert_eq!(
         error.to_string(),
         "the WebAssembly module must have exactly one 32-bit memory that is not shared: it is shared"

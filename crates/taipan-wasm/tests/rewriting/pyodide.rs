@@ -16,7 +16,7 @@ fn main_module() -> Result<()> {
     };
     let input = fs_err::read(path)?;
     let start = Instant::now();
-    let output = rewrite(&input, &Options::main())?;
+    let output = rewrite(&input, &Options::main(vec![]))?;
     println!("rewritten in {:?}: {} -> {} bytes", start.elapsed(), input.len(), output.wasm.len());
     println!(
         "{:?}, {} data segments, {} hidden globals",

@@ -42,10 +42,9 @@ pub(crate) fn inspect(args: InspectArgs) -> Result<ExitCode> {
         None => println!("working set of the first request: not measured yet"),
     }
     println!(
-        "JavaScript knows {} functions and {} globals; WebAssembly holds {} of its values; native modules: {}",
+        "JavaScript knows {} functions and {} globals; native modules: {}",
         info.functions,
         info.globals,
-        info.references,
         info.native_modules.len()
     );
     match modules {

@@ -1,0 +1,319 @@
+//! Lowering of references to values of the host (`externref`) to numbers that an engine in the same memory gives out.
+//!
+//! An `externref` costs an allocation in a garbage-collected heap outside of the linear memory, and each function that
+//! takes or gives one is a call out of WebAssembly. Where the host's values live in the linear memory anyway, as those of a
+//! JavaScript engine beside the module do, a reference can be an `i32`: a *handle*, the place of a value on a stack that the
+//! engine keeps. `ref.null` is 0. C code lets a reference leave a function in three ways only: it returns it, passes it on, or
+//! stores it in a table. So lifetimes stay exact:
+//!
+//! ```text
+//! (func (param …) (result externref)        (func (param …) (result i32)
+//!   BODY                              ==>     (local.set $saved (top))
+//! )                                           block (result i32)
+//!                                               BODY            with `return` as a branch to here
+//!                                             end
+//!                                             if the top is no longer $saved: call `keep` with the result and $saved
+//!                                           )
+//! ```
+//! `keep` moves the result down to `$saved` and releases what is above it; functions without such a result call `release`.
+//! Functions in which no handle can come to be (they call nothing that gives one) need none of this. When an exception
+//! unwinds a function, the function around the handler releases. Parameters belong to the caller.
+//!
+//! Tables of references become the engine's; instructions that use them become calls of it.
+//!
+//! **How the engine is called.** It is instantiated after the module, whose functions it needs itself. The module gets one
+//! new global, the address of a [`layout`] that the engine fills in: the stack's top and the addresses of its functions.
+//! Calls of imports that the engine implements ([`References::natives`]) go the same way, past the host.
+
+mod function;
+
+use std::collections::{HashMap, HashSet};
+
+use wasm_encoder::{BlockType, ConstExpr, Encode, ExportKind, GlobalType, SectionId};
+use wasmparser::{
+    CodeSectionReader, ElementItems, ElementSectionReader, FuncValidatorAllocations, Operator, Parser, RefType,
+    TypeRef, ValType, ValidPayload, Validator,
+};
+
+use crate::emit::{Edits, Items, assemble};
+use crate::module::Module;
+use crate::output::ReferenceSignatures;
+use crate::{REFERENCES_EXPORT, RewriteError, ValueType, features};
+
+/// Which words of four bytes the engine provides, at the address in [`REFERENCES_EXPORT`].
+pub mod layout {
+    /// How many handles there are.
+    pub const TOP: u32 = 0;
+    /// The address of `release(top)`.
+    pub const RELEASE: u32 = 1;
+    /// The address of `keep(handle, top) -> handle`.
+    pub const KEEP: u32 = 2;
+    /// The address of `table_get(index, table) -> handle`. Tables count from 0.
+    pub const TABLE_GET: u32 = 3;
+    /// The address of `table_set(index, handle, table)`.
+    pub const TABLE_SET: u32 = 4;
+    /// The address of `table_grow(handle, by, table) -> old size or -1`.
+    pub const TABLE_GROW: u32 = 5;
+    /// The address of `table_size(table) -> size`.
+    pub const TABLE_SIZE: u32 = 6;
+    /// The address of the first of the natives; the others follow.
+    pub const NATIVES: u32 = 7;
+}
+
+/// What [`Options::references`](crate::Options::references) says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct References {
+    /// The names of functions, imported from `env`, that the engine implements, in its order.
+    pub natives: Vec<String>,
+    /// Whether tables of references become the engine's. It does not tell modules apart, so only one can have any.
+    pub tables: bool,
+}
+
+/// A module without references.
+pub(crate) struct Lowered {
+    pub(crate) wasm: Vec<u8>,
+    pub(crate) signatures: ReferenceSignatures,
+}
+
+/// What is known of the module while its functions are lowered.
+struct Context<'m, 'a> {
+    module: &'m Module<'a>,
+    /// By function index, the word of a native's address.
+    natives: HashMap<u32, u32>,
+    /// By table index, the engine's number of a table of references.
+    tables: HashMap<u32, u32>,
+    /// Where `ref.is_null` is about a reference to the host's.
+    null_tests: HashSet<usize>,
+    global: u32,
+    /// The index of the first helper's type; see [`HELPERS`].
+    helpers: u32,
+}
+
+/// The types of the helpers, by the numbers of their parameters and results, all of which are `i32`.
+const HELPERS: [(usize, usize); 5] = [(1, 0), (2, 1), (3, 0), (3, 1), (1, 1)];
+
+impl Context<'_, '_> {
+    fn helper_type(&self, word: u32) -> Result<u32, RewriteError> {
+        let shape = match word {
+            layout::RELEASE => (1, 0),
+            layout::KEEP | layout::TABLE_GET => (2, 1),
+            layout::TABLE_SET => (3, 0),
+            layout::TABLE_GROW => (3, 1),
+            layout::TABLE_SIZE => (1, 1),
+            _ => return Err(RewriteError::Bug("a helper that does not exist")),
+        };
+        let place = HELPERS.iter().position(|helper| *helper == shape);
+        let place = place.and_then(|place| u32::try_from(place).ok());
+        Ok(self.helpers + place.ok_or(RewriteError::Bug("a helper without a type"))?)
+    }
+}
+
+/// Lowers the references of a validated module; `None` if it has none and imports no native.
+pub(crate) fn lower(
+    wasm: &[u8],
+    module: &Module<'_>,
+    references: &References,
+) -> Result<Option<Lowered>, RewriteError> {
+    let natives = natives(module, references);
+    if natives.is_empty() && !mentions_references(module) {
+        return Ok(None);
+    }
+    let mut edits = Edits::default();
+    let helpers = types(module, &mut edits)?;
+    let context = Context {
+        module,
+        natives,
+        tables: tables(module, references)?,
+        null_tests: null_tests(wasm)?,
+        global: add_global(module, &mut edits)?,
+        helpers,
+    };
+    code(&context, &mut edits)?;
+    Ok(Some(Lowered { wasm: assemble(module, &edits), signatures: signatures(module)? }))
+}
+
+fn is_extern(ty: ValType) -> bool {
+    ty == ValType::EXTERNREF || ty == ValType::Ref(RefType::EXTERN)
+}
+
+fn mentions_references(module: &Module<'_>) -> bool {
+    let in_type = |ty: &wasmparser::FuncType| ty.params().iter().chain(ty.results()).any(|t| is_extern(*t));
+    module.types.iter().flatten().any(in_type)
+        || module.globals.iter().any(|global| is_extern(global.content_type))
+        || module.tables.iter().any(|table| is_extern(table.element_type.into()))
+}
+
+/// A value's type after lowering.
+fn lowered(ty: ValType) -> Result<wasm_encoder::ValType, RewriteError> {
+    if is_extern(ty) { Ok(wasm_encoder::ValType::I32) } else { Ok(ValueType::of(ty)?.encoded()) }
+}
+
+fn block_type(ty: wasmparser::BlockType) -> Result<BlockType, RewriteError> {
+    Ok(match ty {
+        wasmparser::BlockType::Empty => BlockType::Empty,
+        wasmparser::BlockType::Type(ty) => BlockType::Result(lowered(ty)?),
+        wasmparser::BlockType::FuncType(index) => BlockType::FunctionType(index),
+    })
+}
+
+fn natives(module: &Module<'_>, references: &References) -> HashMap<u32, u32> {
+    let words: HashMap<&str, u32> =
+        references.natives.iter().map(String::as_str).zip(layout::NATIVES..).collect();
+    let functions = module.imports.iter().filter(|import| matches!(import.ty, TypeRef::Func(_)));
+    let native = |(index, import): (u32, &crate::module::ImportItem<'_>)| {
+        let word = words.get(import.name).filter(|_| import.module == "env")?;
+        Some((index, *word))
+    };
+    (0..).zip(functions).filter_map(native).collect()
+}
+
+/// Writes the types without references, and those of the helpers. Gives the index of the first of those.
+fn types(module: &Module<'_>, edits: &mut Edits) -> Result<u32, RewriteError> {
+    const FUNCTION: u8 = 0x60;
+    let mut types = Items::default();
+    for ty in &module.types {
+        let ty = ty.as_ref().ok_or(RewriteError::Bug("a type that is not a function's"))?;
+        let values = |types: &[ValType]| types.iter().map(|ty| lowered(*ty)).collect::<Result<Vec<_>, _>>();
+        let (params, results) = (values(ty.params())?, values(ty.results())?);
+        types.push(|bytes| {
+            bytes.push(FUNCTION);
+            params.encode(bytes);
+            results.encode(bytes);
+        });
+    }
+    let first = types.count;
+    for (params, results) in HELPERS {
+        types.push(|bytes| {
+            bytes.push(FUNCTION);
+            vec![wasm_encoder::ValType::I32; params].encode(bytes);
+            vec![wasm_encoder::ValType::I32; results].encode(bytes);
+        });
+    }
+    edits.replace(SectionId::Type, types.section());
+    Ok(first)
+}
+
+/// The tables of references, which stay where they are and are not used any more.
+fn tables(module: &Module<'_>, references: &References) -> Result<HashMap<u32, u32>, RewriteError> {
+    if module.globals.iter().any(|global| is_extern(global.content_type)) {
+        return Err(RewriteError::Reference("a global"));
+    }
+    let mut found = HashMap::new();
+    for (index, table) in (0..).zip(&module.tables) {
+        if !is_extern(table.element_type.into()) {
+            continue;
+        }
+        if !references.tables || (index as usize) < module.imported_tables || table.initial > 0 {
+            return Err(RewriteError::Reference("a table of a side module, or one that is imported or not empty at first"));
+        }
+        let number = u32::try_from(found.len()).map_err(|_| RewriteError::Bug("more tables than indices"))?;
+        found.insert(index, number);
+    }
+    if let Some(section) = module.section(SectionId::Element) {
+        for element in ElementSectionReader::new(section.reader())? {
+            if let ElementItems::Expressions(ty, _) = element?.items
+                && is_extern(ty.into())
+            {
+                return Err(RewriteError::Reference("an element segment"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The positions of the `ref.is_null`s that the validator sees a reference to the host's before.
+fn null_tests(wasm: &[u8]) -> Result<HashSet<usize>, RewriteError> {
+    const REF_IS_NULL: u8 = 0xD1;
+    let mut found = HashSet::new();
+    let mut validator = Validator::new_with_features(features::INPUT);
+    let mut allocations = FuncValidatorAllocations::default();
+    for payload in Parser::new(0).parse_all(wasm) {
+        let ValidPayload::Func(function, body) = validator.payload(&payload?)? else { continue };
+        if !body.as_bytes().contains(&REF_IS_NULL) {
+            continue;
+        }
+        let mut function = function.into_validator(allocations);
+        let mut reader = body.get_binary_reader();
+        function.read_locals(&mut reader)?;
+        let mut operators = body.get_operators_reader()?;
+        while !operators.eof() {
+            let at = operators.original_position();
+            let operator = operators.read()?;
+            if matches!(operator, Operator::RefIsNull)
+                && function.get_operand_type(0).flatten().is_some_and(is_extern)
+            {
+                found.insert(at);
+            }
+            function.op(at, &operator)?;
+        }
+        allocations = function.into_allocations();
+    }
+    Ok(found)
+}
+
+/// Adds the global that holds the layout's address. Gives its index.
+fn add_global(module: &Module<'_>, edits: &mut Edits) -> Result<u32, RewriteError> {
+    let index = u32::try_from(module.globals.len()).map_err(|_| RewriteError::Bug("more globals than indices"))?;
+    let mut globals = Items::of(module, SectionId::Global)?;
+    globals.push(|bytes| {
+        GlobalType { val_type: wasm_encoder::ValType::I32, mutable: true, shared: false }.encode(bytes);
+        ConstExpr::i32_const(0).encode(bytes);
+    });
+    edits.replace(SectionId::Global, globals.section());
+    let mut exports = Items::of(module, SectionId::Export)?;
+    exports.push(|bytes| {
+        REFERENCES_EXPORT.encode(bytes);
+        ExportKind::Global.encode(bytes);
+        index.encode(bytes);
+    });
+    edits.replace(SectionId::Export, exports.section());
+    Ok(index)
+}
+
+fn code(context: &Context<'_, '_>, edits: &mut Edits) -> Result<(), RewriteError> {
+    let module = context.module;
+    let Some(section) = module.section(SectionId::Code) else { return Ok(()) };
+    let reader = CodeSectionReader::new(section.reader())?;
+    let mut code = Vec::with_capacity(section.body.len() + section.body.len() / 16);
+    reader.count().encode(&mut code);
+    // What was read up to here is in `code`.
+    let mut copied = reader.original_position();
+    let mut entry = copied;
+    for (body, ty) in reader.into_iter().zip(module.functions.iter().skip(module.imported_functions)) {
+        let body = body?;
+        let end = body.range().end;
+        if let Some(lowered) = function::lower(context, &body, *ty)? {
+            code.extend_from_slice(module.bytes(copied..entry)?);
+            lowered.encode(&mut code);
+            copied = end;
+        }
+        entry = end;
+    }
+    code.extend_from_slice(module.bytes(copied..entry)?);
+    edits.replace(SectionId::Code, code);
+    Ok(())
+}
+
+/// The types of imported and exported functions that had references.
+fn signatures(module: &Module<'_>) -> Result<ReferenceSignatures, RewriteError> {
+    let mut found = ReferenceSignatures::default();
+    let values = |types: &[ValType]| types.iter().map(|ty| ValueType::of(*ty)).collect::<Result<Vec<_>, _>>();
+    let signature = |index: u32| -> Result<Option<crate::output::FunctionType>, RewriteError> {
+        let Some(ty) = module.functions.get(index as usize) else { return Ok(None) };
+        let ty = module.func_type(*ty)?;
+        let mentions = ty.params().iter().chain(ty.results()).any(|ty| is_extern(*ty));
+        Ok(if mentions { Some((values(ty.params())?, values(ty.results())?)) } else { None })
+    };
+    let functions = module.imports.iter().filter(|import| matches!(import.ty, TypeRef::Func(_)));
+    for (index, import) in (0..).zip(functions) {
+        if let Some(ty) = signature(index)? {
+            found.imports.insert((import.module.to_owned(), import.name.to_owned()), ty);
+        }
+    }
+    for export in module.exports.iter().filter(|export| export.kind == wasmparser::ExternalKind::Func) {
+        if let Some(ty) = signature(export.index)? {
+            found.exports.insert(export.name.to_owned(), ty);
+        }
+    }
+    Ok(found)
+}
