@@ -29,6 +29,7 @@ fn build() -> Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(env::var("OUT_DIR")?);
     build_engine(&root.join("engine"), &out)?;
+    build_natives(&root.join("engine/src/natives.h"), &out)?;
     build_bundle(&root.join("js"), &out)?;
     build_python(&root.join("python"), &out)
 }
@@ -93,6 +94,15 @@ fn build_engine(engine: &Path, out: &Path) -> Result<()> {
     .arg("-o")
     .arg(out.join("engine.wasm"));
     run(&mut ld)
+}
+
+/// The list of natives, as Rust source.
+fn build_natives(header: &Path, out: &Path) -> Result<()> {
+    let text = fs::read_to_string(header)?;
+    let names = text.lines().filter_map(|line| line.strip_prefix("NATIVE(")?.strip_suffix(')'));
+    let list: String = names.map(|name| format!("{name:?}, ")).collect();
+    fs::write(out.join("natives.rs"), format!("&[{list}]"))?;
+    Ok(())
 }
 
 fn build_bundle(js: &Path, out: &Path) -> Result<()> {

@@ -10,8 +10,8 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use wasmtime::{
-    AsContext, AsContextMut, Caller, ExnRef, ExnRefPre, ExnType, Func, FuncType, Linker, Result,
-    RootScope, Rooted, StoreContextMut, Tag, ThrownException, ValRaw,
+    AsContext, AsContextMut, Caller, ExnRef, ExnRefPre, ExnType, Func, FuncType, Linker, Result, RootScope,
+    Rooted, StoreContextMut, Tag, ThrownException, ValRaw,
 };
 
 use crate::entities::{function, number_of};
@@ -221,6 +221,17 @@ fn dispatch(
             });
             Ok(())
         }
+        status::UNBOUND => {
+            Err(wasmtime::Error::msg(format!("the import in slot {slot} was called before it was bound")))
+        }
+        other => throw_answer(caller, other, at),
+    }
+}
+
+/// Throws what the engine's answer says, through the WebAssembly that called.
+pub(crate) fn throw_answer(mut caller: Caller<'_, State>, answer: i32, at: u32) -> Result<()> {
+    let guest = guest(&caller)?;
+    match answer {
         status::JS_EXCEPTION => throw_js(caller.as_context_mut(), &guest),
         status::WASM_EXCEPTION => {
             let number = guest.read_u64(&caller, at)? as usize;
@@ -232,7 +243,7 @@ fn dispatch(
             let exception = held.to_rooted(&mut scope);
             throw(&mut scope.as_context_mut(), exception)
         }
-        _ => Err(wasmtime::Error::msg(format!("the import in slot {slot} was called before it was bound"))),
+        _ => Err(wasmtime::Error::msg("the engine threw nothing")),
     }
 }
 

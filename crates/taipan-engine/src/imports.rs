@@ -52,6 +52,7 @@ pub(crate) const MODULE: &str = "taipan";
 /// Defines the host's functions, once for all isolates.
 pub(crate) fn define(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(MODULE, "call", calls::call)?;
+    linker.func_wrap(MODULE, "throw", calls::throw_answer)?;
     linker.func_wrap(MODULE, "signature", signature)?;
     linker.func_wrap(MODULE, "trampoline", new_trampoline)?;
     linker.func_wrap(MODULE, "new_slot", |mut c: C<'_>| c.data_mut().new_slot())?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use taipan_guest::protocol::encode;
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{AsContextMut, Store, ThrownException, UpdateDeadline};
 
 use crate::base::NoHost;
 use crate::cpu::{self, CpuBudget};
@@ -183,10 +183,7 @@ impl Isolate {
         let (store, guest) = (&mut self.store, &self.guest);
         let verdict = deliver(store, guest, event, 0, &encode(&[question.into()]))
             .and_then(|()| run_until_booted(store, guest));
-        verdict.map_err(|e| {
-            self.dead = true;
-            explain(self.store.data(), &e)
-        })
+        verdict.map_err(|e| self.end(e))
     }
 
     /// A new turn with its budget.
@@ -285,10 +282,18 @@ impl Isolate {
         let _turn = runtime.ticker().turn();
         self.begin(self.request_cpu);
         let turn = run_turn(&mut self.store, &self.guest, events);
-        turn.map_err(|e| {
-            self.dead = true;
-            explain(self.store.data(), &e)
-        })
+        turn.map_err(|e| self.end(e))
+    }
+
+    fn end(&mut self, mut error: wasmtime::Error) -> IsolateError {
+        self.dead = true;
+        if error.is::<ThrownException>() && self.store.as_context_mut().take_pending_exception().is_some() {
+            // One that nobody may catch has unwound everything. JavaScript knows what it says, and stops the isolate.
+            if let Err(stop) = self.guest.fatal.call(&mut self.store, ()) {
+                error = stop;
+            }
+        }
+        explain(self.store.data(), &error)
     }
 
     /// To be called when the first request has been answered: the memory that was written to until then is what the next

@@ -99,6 +99,7 @@ pub(crate) fn link(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result<
         engine_stack_pointer,
         dispatch: typed(store, engine, "engine_dispatch")?,
         collect: typed(store, engine, "engine_collect")?,
+        fatal: typed(store, engine, "engine_fatal")?,
         memory_grown: typed(store, engine, "engine_memory_grown")?,
         event: typed(store, engine, "engine_event")?,
         run: typed(store, engine, "engine_run")?,

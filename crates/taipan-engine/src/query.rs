@@ -310,7 +310,9 @@ fn instantiate(caller: &mut Caller<'_, State>, module: usize, imports: &[Import]
 
 /// Tells a module that has references where the engine keeps them.
 fn share_references(caller: &mut Caller<'_, State>, instance: Instance) -> Result<()> {
-    let Some(global) = instance.get_global(&mut *caller, taipan_wasm::REFERENCES_EXPORT) else { return Ok(()) };
+    let Some(global) = instance.get_global(&mut *caller, taipan_wasm::REFERENCES_EXPORT) else {
+        return Ok(());
+    };
     let main = caller.data().instances.first().copied();
     let known = main.and_then(|main| main.get_global(&mut *caller, taipan_wasm::REFERENCES_EXPORT));
     let known = known.ok_or_else(|| wasmtime::Error::msg("the main module has no references"))?;

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use fs_err as fs;
 use parking_lot::Mutex;
+use taipan_wasm::references::{Mark, References};
 use taipan_wasm::{Dylink, Options};
 use wasmtime::{Config, Engine, OptLevel, WasmBacktraceDetails};
 
@@ -64,12 +65,12 @@ impl Runtime {
         let engine = new_engine()?;
         let cache = CodeCache::open(&options.cache_dir, &engine)?;
         let release = options.files;
-        let natives: Vec<String> = taipan_guest::NATIVES.iter().map(|name| (*name).to_owned()).collect();
-        let how = recipe(&format!("main {}", natives.join(" ")));
+        let references = references();
+        let how = recipe(&format!("main {references:?}"));
         let main = cache.get(&engine, cache.name(&how, release.digest.as_bytes()), || {
             let wasm = read(&folder_of(&release)?.join(MAIN_FILE))?;
             (options.progress)(CompileStep::Compiling);
-            let code = compile(&engine, MAIN_FILE, &wasm, &Options::main(natives))?;
+            let code = compile(&engine, MAIN_FILE, &wasm, &Options::main(references))?;
             (options.progress)(CompileStep::Compiled);
             Ok(code)
         })?;
@@ -268,6 +269,18 @@ fn read(path: &Path) -> Result<Vec<u8>, RuntimeError> {
 /// What is done to a module before it is compiled; part of the name of its compiled code.
 fn recipe(kind: &str) -> String {
     format!("{kind} {}", taipan_wasm::VERSION)
+}
+
+/// What the JavaScript engine knows of references.
+fn references() -> References {
+    let natives = taipan_guest::NATIVES.iter().map(|name| (*name).to_owned()).collect();
+    // The value that C code returns for "an exception is pending".
+    let mark = Mark {
+        handle: taipan_guest::ERROR_HANDLE,
+        give: "Jsv_GetError_import".into(),
+        check: "JsvError_Check".into(),
+    };
+    References { natives, mark: Some(mark), ..References::default() }
 }
 
 fn compile(

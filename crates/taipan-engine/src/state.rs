@@ -112,6 +112,7 @@ pub(crate) struct Guest {
     pub(crate) engine_stack_pointer: Global,
     pub(crate) dispatch: TypedFunc<(u32, u32), i32>,
     pub(crate) collect: TypedFunc<(), ()>,
+    pub(crate) fatal: TypedFunc<(), ()>,
     pub(crate) memory_grown: TypedFunc<(), ()>,
     pub(crate) event: TypedFunc<(i32, u32, u32, u32), ()>,
     pub(crate) run: TypedFunc<(), f64>,

@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use taipan_wasm::references::References;
 use taipan_wasm::{Options, features, rewrite};
 use wasmparser::Validator;
 
@@ -18,7 +19,7 @@ fn main() -> Result<()> {
         _ => bail!("expected: main|side INPUT [OUTPUT]"),
     };
     let options = match kind.as_str() {
-        "main" => Options::main(vec![]),
+        "main" => Options::main(References::default()),
         "side" => Options::side(),
         other => bail!("neither main nor side: {other}"),
     };

@@ -30,7 +30,9 @@ pub use data::{OffsetExpr, Segment};
 pub use dylink::{Dylink, Export, Import, dylink};
 pub use error::{MemoryError, RewriteError};
 pub use options::{MAIN_TABLE_RESERVE, MemoryPlacement, Options, TablePlacement};
-pub use output::{FunctionType, Hidden, HiddenGlobal, HiddenTable, Output, ReferenceSignatures, Stats, ValueType};
+pub use output::{
+    FunctionType, Hidden, HiddenGlobal, HiddenTable, Output, ReferenceSignatures, Stats, ValueType,
+};
 
 use emit::Edits;
 use module::Module;
@@ -70,7 +72,11 @@ pub fn rewrite(wasm: &[u8], options: &Options) -> Result<Output, RewriteError> {
 }
 
 /// Everything but what concerns references.
-fn rearrange(module: &Module<'_>, options: &Options, references: ReferenceSignatures) -> Result<Output, RewriteError> {
+fn rearrange(
+    module: &Module<'_>,
+    options: &Options,
+    references: ReferenceSignatures,
+) -> Result<Output, RewriteError> {
     let mut edits = Edits::default();
     let mut stats = Stats::default();
     if options.lower_exceptions {

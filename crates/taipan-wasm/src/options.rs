@@ -78,11 +78,11 @@ impl Default for Options {
 
 impl Options {
     /// For a main module: it imports its memory as `env.memory`, defines and exports its table, and instantiating it
-    /// neither writes data nor runs code, so that the same compiled module serves a first boot and a restore. `natives`: see
-    /// [`References`].
-    pub fn main(natives: Vec<String>) -> Self {
+    /// neither writes data nor runs code, so that the same compiled module serves a first boot and a restore. `references`: what an
+    /// engine knows of them.
+    pub fn main(references: References) -> Self {
         Self {
-            references: Some(References { natives, tables: true }),
+            references: Some(References { tables: true, ..references }),
             memory: MemoryPlacement::Import { module: "env".into(), name: "memory".into() },
             // The glue makes such a table one entry larger than the import asks for: slot 0 is the null pointer.
             table: TablePlacement::Define { extra: 1 },

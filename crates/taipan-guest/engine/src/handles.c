@@ -11,7 +11,7 @@
 /*
  * 0 is null; odd numbers are integers; even ones from FIRST on are places on the stack. The others are constants.
  */
-enum { UNDEFINED = 2, ERROR = 4, TRUE = 6, FALSE = 8, FIRST = 16 };
+enum { UNDEFINED = 2, TRUE = 6, FALSE = 8, FIRST = 16 };
 enum { INT_MAX_INLINE = (1 << 30) - 1, INT_MIN_INLINE = -(1 << 30) };
 
 /* A stack this large is not kept when it is empty. */
@@ -37,9 +37,13 @@ static struct {
   void (*table_set)(int, int, int);
   int (*table_grow)(int, int, int);
   int (*table_size)(int);
+  void *natives[64];
 } layout = {0, release, keep, table_get, table_set, table_grow, table_size};
 
-EXPORT(engine_references) void *engine_references(void) { return &layout; }
+EXPORT(engine_references) void *engine_references(void) {
+  memcpy(layout.natives, natives_table, natives_count * sizeof *natives_table);
+  return &layout;
+}
 
 uint32_t handles_top(void) { return layout.top; }
 
@@ -71,7 +75,7 @@ int handle_take(JSValue v) {
   case JS_TAG_SYMBOL:
     if (JS_VALUE_GET_TAG(error_marker) == JS_TAG_SYMBOL && JS_VALUE_GET_PTR(v) == JS_VALUE_GET_PTR(error_marker)) {
       JS_FreeValue(ctx, v);
-      return ERROR;
+      return H_ERROR;
     }
   }
   return push(v);
@@ -84,7 +88,7 @@ JSValueConst handle_peek(int handle) {
   case UNDEFINED: return JS_UNDEFINED;
   case TRUE: return JS_TRUE;
   case FALSE: return JS_FALSE;
-  case ERROR: return error_marker;
+  case H_ERROR: return error_marker;
   }
   uint32_t i = place_of(handle);
   return i < layout.top ? values[i] : JS_UNDEFINED;
@@ -92,8 +96,24 @@ JSValueConst handle_peek(int handle) {
 
 void handles_set_error_marker(JSValueConst marker) { error_marker = JS_DupValue(ctx, marker); }
 
+/* Arrays that a call was over with: the next takes them. */
+enum { SPARES = 4 };
+static JSValue spares[SPARES];
+static int spare_count;
+
+JSValue handles_array(void) { return spare_count ? spares[--spare_count] : JS_NewArray(ctx); }
+
+void handles_drop_arrays(void) {
+  while (spare_count) JS_FreeValue(ctx, spares[--spare_count]);
+}
+
+static void let_go(JSValue v) {
+  if (spare_count < SPARES && JS_IsObject(v) && taipan_empty_array(ctx, v)) spares[spare_count++] = v;
+  else JS_FreeValue(ctx, v);
+}
+
 static void release(uint32_t top) {
-  while (layout.top > top) JS_FreeValue(ctx, values[--layout.top]);
+  while (layout.top > top) let_go(values[--layout.top]);
   if (!layout.top && room > LARGE) {
     free(values);
     values = NULL;
@@ -136,7 +156,10 @@ static _Noreturn void out_of_bounds(void) {
 
 static int table_get(int index, int table) {
   if (!is_entry(index, table)) out_of_bounds();
-  return handle_take(JS_DupValue(ctx, tables[table].entries[index]));
+  JSValueConst v = tables[table].entries[index];
+  /* What the glue asks for most. */
+  if (JS_VALUE_GET_TAG(v) == JS_TAG_SYMBOL && JS_VALUE_GET_PTR(v) == JS_VALUE_GET_PTR(error_marker)) return H_ERROR;
+  return handle_take(JS_DupValue(ctx, v));
 }
 
 static void table_set(int index, int handle, int table) {

@@ -254,6 +254,7 @@ FN(immortalize) {
   return JS_UNDEFINED;
 }
 FN(freeze_objects) {
+  handles_drop_arrays();
   taipan_freeze_objects(rt);
   heap_plug();
   return JS_UNDEFINED;
@@ -315,7 +316,7 @@ EXPORT(engine_init) int engine_init(int stack) {
   define(h, "memoryBuffer", get_memory_buffer, 0);
   define(h, "booted", booted, 1);
   define(h, "exit", leave, 2);
-  int failed = text_init(h) || ops_init(h) || wasm_init(h);
+  int failed = text_init(h) || ops_init(h) || wasm_init(h) || natives_init(h);
   /* The bundle takes it from here and deletes the name. */
   JS_SetPropertyStr(ctx, global, "__taipan_host", h);
   JS_FreeValue(ctx, global);

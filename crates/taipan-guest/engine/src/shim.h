@@ -22,11 +22,15 @@ extern JSRuntime *rt;
 extern JSContext *ctx;
 
 /* handles.c */
-enum { H_NULL };
+enum { H_NULL, H_ERROR = 4 };
 /* A handle for the value, which it takes over. */
 int handle_take(JSValue value);
 /* The value, for as long as the handle is not released. */
 JSValueConst handle_peek(int handle);
+/* A new array, which may be an old one. */
+JSValue handles_array(void);
+/* No array is kept any more for the next call. */
+void handles_drop_arrays(void);
 /* How many handles there are, and releasing what came after that. */
 uint32_t handles_top(void);
 void handles_release(uint32_t top);
@@ -34,6 +38,26 @@ void handles_set_error_marker(JSValueConst marker);
 
 /* wasm.c */
 int wasm_init(JSValueConst host_object);
+/* WebAssembly calls the function in the slot: arguments in, result out at `values`. See CALL_… for the answer. */
+int engine_dispatch(int slot, uint64_t *values);
+/* That answer, for the exception that is pending. */
+int engine_failed(uint64_t *values);
+/* Calls a WebAssembly function, as JavaScript does: a CALL_… as answer. The handles among the arguments stay the caller's. */
+int wasm_call(JSValueConst function, uint64_t *values);
+/* Throws what the answer says, in JavaScript. */
+JSValue wasm_throw(JSContext *c, int answer, const uint64_t *values);
+/* Whether calls are nested so deeply that no function may be called. */
+bool calls_too_deep(void);
+/* Around a call of WebAssembly that does not go through the host; false when it is one too many. */
+bool calls_enter(void);
+void calls_leave(void);
+
+/* natives.c */
+extern void *const natives_table[];
+extern const int natives_count;
+int natives_init(JSValueConst host_object);
+void natives_bound(const char *name, int slot);
+void natives_fatal(JSValueConst exception);
 
 /* ops.c */
 int ops_init(JSValueConst host_object);
@@ -69,6 +93,11 @@ void taipan_seed_random(JSContext *ctx, uint64_t seed);
 /* And: collects garbage, then exempts what is left from collection and its memory from reuse. */
 void taipan_freeze_objects(JSRuntime *rt);
 
+/* Elements of arrays, if they are simple; whether an array is now as good as new; and the innermost frame. */
+bool taipan_fast_array(JSValueConst v, JSValue **values, uint32_t *count);
+bool taipan_empty_array(JSContext *ctx, JSValue v);
+void **taipan_frame(JSRuntime *rt);
+
 /* The host's functions. `out` receives a block from malloc() that the caller frees. */
 typedef struct {
   uint8_t *bytes;
@@ -78,6 +107,8 @@ typedef struct {
 /* Calls a WebAssembly function: arguments in, result out at `values`. See CALL_… for the answer. */
 IMPORT(call) int host_call(int function, uint64_t *values);
 enum { CALL_OK, CALL_JS_EXCEPTION, CALL_UNBOUND, CALL_WASM_EXCEPTION };
+/* Throws what an answer other than CALL_OK says, through the WebAssembly that called. */
+IMPORT(throw) _Noreturn void host_throw(int status, const uint64_t *values);
 IMPORT(signature) int host_signature(int function, char *out);
 IMPORT(trampoline) int host_trampoline(const char *signature, int length, int slot);
 IMPORT(new_slot) int host_new_slot(void);

@@ -155,6 +155,7 @@ enum { DEPTH_FOR_CALLS = 128, DEPTH_MAX = 256 };
 static int depth;
 
 static JSValue too_deep(JSContext *c) { return JS_ThrowRangeError(c, "Maximum call stack size exceeded"); }
+bool calls_too_deep(void) { return depth >= DEPTH_FOR_CALLS; }
 FN(throw_too_deep) { return too_deep(c); }
 static JSValue thrower = JS_UNDEFINED;
 
@@ -165,21 +166,30 @@ static JSValue new_exception(int exception) {
   return e;
 }
 
-static JSValue call_function(JSContext *c, JSValueConst f, JSValueConst self, int argc, JSValueConst *argv, int flags) {
-  int handle = function_handle(f);
-  Signature *s = functions[handle].signature;
-  uint64_t values[MAX_ARGS + 1];
-  uint32_t top = handles_top();
-  for (int i = 0; i < s->params; i++)
-    if (!to_wasm(s->param[i], i < argc ? argv[i] : JS_UNDEFINED, &values[i])) return JS_EXCEPTION;
-  if (depth >= DEPTH_MAX) return too_deep(c);
+int wasm_call(JSValueConst function, uint64_t *values) {
+  if (depth >= DEPTH_MAX) {
+    too_deep(ctx);
+    pending_exception = JS_GetException(ctx);
+    return CALL_JS_EXCEPTION;
+  }
+  int before = depth++;
+  void **frame = taipan_frame(rt), *innermost = *frame;
+  int answer = host_call(function_handle(function), values);
+  /* An exception may have unwound frames of ours. */
+  depth = before;
+  *frame = innermost;
+  return answer;
+}
+
+bool calls_enter(void) {
+  if (depth >= DEPTH_MAX) return false;
   depth++;
-  int status = host_call(handle, values);
-  depth--;
-  JSValue result = status == CALL_OK ? from_wasm(s->result, values[0]) : JS_UNDEFINED;
-  handles_release(top);
-  switch (status) {
-  case CALL_OK: return result;
+  return true;
+}
+void calls_leave(void) { depth--; }
+
+JSValue wasm_throw(JSContext *c, int answer, const uint64_t *values) {
+  switch (answer) {
   case CALL_JS_EXCEPTION: {
     JSValue e = pending_exception;
     pending_exception = JS_UNDEFINED;
@@ -193,9 +203,28 @@ static JSValue call_function(JSContext *c, JSValueConst f, JSValueConst self, in
   }
 }
 
+static JSValue call_function(JSContext *c, JSValueConst f, JSValueConst self, int argc, JSValueConst *argv, int flags) {
+  Signature *s = functions[function_handle(f)].signature;
+  uint64_t values[MAX_ARGS + 1];
+  uint32_t top = handles_top();
+  for (int i = 0; i < s->params; i++)
+    if (!to_wasm(s->param[i], i < argc ? argv[i] : JS_UNDEFINED, &values[i])) return JS_EXCEPTION;
+  int answer = wasm_call(f, values);
+  JSValue result = answer == CALL_OK ? from_wasm(s->result, values[0]) : JS_UNDEFINED;
+  handles_release(top);
+  return answer == CALL_OK ? result : wasm_throw(c, answer, values);
+}
+
 static void exception_finalizer(JSRuntime *r, JSValueConst v) {
   int e = (int)(uintptr_t)JS_GetOpaque(v, exception_class) - 1;
   if (e >= 0) host_exception_free(e);
+}
+
+/* An exception that nobody may catch has unwound everything: JavaScript is told, which ends the isolate. */
+EXPORT(engine_fatal) void engine_fatal(void) {
+  *taipan_frame(rt) = NULL;
+  depth = 0;
+  natives_fatal(pending_exception);
 }
 
 /* ---- WebAssembly calls JavaScript ---- */
@@ -213,7 +242,7 @@ static uint64_t argument_stack[16384];
 EXPORT(engine_argument_stack) uint64_t *engine_argument_stack(void) { return argument_stack; }
 EXPORT(engine_argument_room) int engine_argument_room(void) { return sizeof argument_stack / sizeof *argument_stack; }
 
-static int failed(uint64_t *values) {
+int engine_failed(uint64_t *values) {
   JSValue e = JS_GetException(ctx);
   int exception = JS_IsObject(e) ? (int)(uintptr_t)JS_GetOpaque(e, exception_class) - 1 : -1;
   if (exception >= 0) {
@@ -233,20 +262,20 @@ EXPORT(engine_dispatch) int engine_dispatch(int slot, uint64_t *values) {
   Slot s = slots[slot];
   JSValue args[MAX_ARGS];
   for (int i = 0; i < s.signature->params; i++) args[i] = from_wasm(s.signature->param[i], values[i]);
-  if (s.caller && depth >= DEPTH_FOR_CALLS) {
+  if (s.caller && calls_too_deep()) {
     JS_FreeValue(ctx, args[0]);
     args[0] = JS_DupValue(ctx, thrower);
   }
   JSValue r = JS_Call(ctx, s.function, JS_UNDEFINED, s.signature->params, (JSValueConst *)args);
   for (int i = 0; i < s.signature->params; i++) JS_FreeValue(ctx, args[i]);
-  if (JS_IsException(r)) return failed(values);
+  if (JS_IsException(r)) return engine_failed(values);
   if (s.signature->result == 'e') {
     values[0] = (uint32_t)handle_take(r);
     return CALL_OK;
   }
   bool ok = s.signature->result == 'v' || to_wasm(s.signature->result, r, values);
   JS_FreeValue(ctx, r);
-  return ok ? CALL_OK : failed(values);
+  return ok ? CALL_OK : engine_failed(values);
 }
 
 static bool bind(int slot, JSValueConst function, JSValueConst signature, bool caller) {
@@ -282,7 +311,14 @@ FN(wasm_signature) {
   return JS_NewStringLen(c, text, host_signature(to_int(argv[0]), text));
 }
 FN(bind_import) {
-  return bind(to_int(argv[0]), argv[1], argv[2], JS_ToBool(c, argv[3])) ? JS_UNDEFINED : JS_EXCEPTION;
+  if (!bind(to_int(argv[0]), argv[1], argv[2], JS_ToBool(c, argv[3]))) return JS_EXCEPTION;
+  if (argc > 4) {
+    const char *name = JS_ToCString(c, argv[4]);
+    if (!name) return JS_EXCEPTION;
+    natives_bound(name, to_int(argv[0]));
+    JS_FreeCString(c, name);
+  }
+  return JS_UNDEFINED;
 }
 
 FN(new_trampoline) {

@@ -5,6 +5,7 @@
  * `load`), which needs neither URLs nor `fetch`; the names are gone before any code of the Worker runs.
  */
 import type { Host } from "./host";
+import { enableNatives } from "./wasm/natives";
 import { installSuspending } from "./wasm/suspend";
 
 export interface BootOptions {
@@ -96,5 +97,6 @@ export async function bootPython(H: Host, options: BootOptions): Promise<any> {
   for (const name of Object.keys(disguise)) delete scope[name];
   py._api.on_fatal = (e: unknown) => H.exit(1, String((e as Error)?.message ?? e));
   copyIn(H, py.FS, PYTHON, options.python, PYTHON.slice(0, -1));
+  enableNatives(H, py);
   return py;
 }

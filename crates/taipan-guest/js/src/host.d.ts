@@ -61,8 +61,30 @@ export interface Host {
   /** −1 when it is not an exported WebAssembly function. */
   wasmFunctionHandle(value: unknown): number;
   wasmSignature(handle: number): string;
-  /** `caller`: the function calls its first argument, which makes it the place to bound the nesting of calls. */
-  bindImport(slot: number, value: Function, signature: string, caller: boolean): void;
+  /**
+   * `caller`: the function calls its first argument, which makes it the place to bound the nesting of calls. `name`: of an
+   * import of the main module.
+   */
+  bindImport(slot: number, value: Function, signature: string, caller: boolean, name?: string): void;
+  /** Has the engine do what it can do in place of Pyodide's JavaScript (`engine/src/natives.c`). */
+  enableNatives(pyodide: {
+    /** `Module.novalue` and `Module.handle_js_error`. */
+    noValue: object;
+    onError: (e: unknown) => void;
+    /** The prototypes on which those of all PyProxys stand. */
+    proxy: object;
+    callable: object;
+    /** The symbol by which a PyProxy's target has what the glue knows of it. */
+    attrs: symbol;
+    /** The handler with which the glue makes PyProxys. */
+    handler: object;
+    /** The main module's `pythonexc2js`. */
+    throwPython: Function;
+    /** What the glue does with a PyProxy that Python has returned. */
+    onResult: (callee: number, result: any) => unknown;
+    /** `API.fatal_error`. */
+    onFatal: (e: unknown) => void;
+  }): void;
   /** A WebAssembly function that calls `value`. */
   newTrampoline(signature: string, value: Function): Function;
   tableGet(table: number, index: number): Function | null;

@@ -47,7 +47,8 @@ pub(super) fn lower(
         [result] => is_extern(*result),
         _ => return Err(RewriteError::Reference("a function with several results")),
     };
-    let mut count = u32::try_from(ty.params().len()).map_err(|_| RewriteError::Bug("more parameters than indices"))?;
+    let mut count =
+        u32::try_from(ty.params().len()).map_err(|_| RewriteError::Bug("more parameters than indices"))?;
     let mut new = Vec::with_capacity(body.as_bytes().len() * 2);
     let added = if needs.scope { 1 + u32::from(gives_handle) } else { 0 };
     (groups.len() + usize::from(added > 0)).encode(&mut new);
@@ -88,10 +89,23 @@ fn is_extern_heap(ty: HeapType) -> bool {
 }
 
 impl Needs {
-    fn look(&mut self, context: &Context<'_, '_>, operator: &Operator<'_>, at: usize) -> Result<(), RewriteError> {
+    fn look(
+        &mut self,
+        context: &Context<'_, '_>,
+        operator: &Operator<'_>,
+        at: usize,
+    ) -> Result<(), RewriteError> {
         let module = context.module;
         let gives = |ty: u32| module.func_type(ty).map(|ty| ty.results().iter().any(|ty| is_extern(*ty)));
         match operator {
+            Operator::Call { function_index }
+                if [context.gives, context.checks]
+                    .iter()
+                    .flatten()
+                    .any(|(mark, _)| mark == function_index) =>
+            {
+                self.change = true;
+            }
             Operator::Call { function_index } => {
                 self.change |= context.natives.contains_key(function_index);
                 let ty = module.functions.get(*function_index as usize);
@@ -126,8 +140,7 @@ impl Needs {
             {
                 return Err(RewriteError::Reference("a table that is copied"));
             }
-            Operator::TryTable { try_table }
-                if matches!(try_table.ty, wasmparser::BlockType::Type(ty) if is_extern(ty)) =>
+            Operator::TryTable { try_table } if matches!(try_table.ty, wasmparser::BlockType::Type(ty) if is_extern(ty)) =>
             {
                 return Err(RewriteError::Reference("the result of a try_table"));
             }
@@ -201,10 +214,25 @@ impl Writer<'_, '_, '_> {
                 self.skip(at)?;
                 self.write(&Instruction::Br(self.depth));
             }
-            Operator::ReturnCall { .. } | Operator::ReturnCallIndirect { .. } | Operator::ReturnCallRef { .. }
+            Operator::ReturnCall { .. }
+            | Operator::ReturnCallIndirect { .. }
+            | Operator::ReturnCallRef { .. }
                 if self.has_scope =>
             {
                 return Err(RewriteError::Reference("a tail call out of a function that holds references"));
+            }
+            Operator::Call { function_index }
+                if let Some((_, handle)) = context.gives.filter(|(give, _)| give == function_index) =>
+            {
+                self.skip(at)?;
+                self.write(&Instruction::I32Const(handle.cast_signed()));
+            }
+            Operator::Call { function_index }
+                if let Some((_, handle)) = context.checks.filter(|(check, _)| check == function_index) =>
+            {
+                self.skip(at)?;
+                self.write(&Instruction::I32Const(handle.cast_signed()));
+                self.write(&Instruction::I32Eq);
             }
             Operator::Call { function_index } => {
                 if let Some(word) = context.natives.get(function_index) {

@@ -31,12 +31,12 @@ use std::collections::{HashMap, HashSet};
 
 use wasm_encoder::{BlockType, ConstExpr, Encode, ExportKind, GlobalType, SectionId};
 use wasmparser::{
-    CodeSectionReader, ElementItems, ElementSectionReader, FuncValidatorAllocations, Operator, Parser, RefType,
-    TypeRef, ValType, ValidPayload, Validator,
+    CodeSectionReader, ElementItems, ElementSectionReader, FuncValidatorAllocations, Operator, Parser,
+    RefType, TypeRef, ValType, ValidPayload, Validator,
 };
 
 use crate::emit::{Edits, Items, assemble};
-use crate::module::Module;
+use crate::module::{ImportItem, Module};
 use crate::output::ReferenceSignatures;
 use crate::{REFERENCES_EXPORT, RewriteError, ValueType, features};
 
@@ -65,8 +65,21 @@ pub mod layout {
 pub struct References {
     /// The names of functions, imported from `env`, that the engine implements, in its order.
     pub natives: Vec<String>,
+    /// A value that has the same handle everywhere.
+    pub mark: Option<Mark>,
     /// Whether tables of references become the engine's. It does not tell modules apart, so only one can have any.
     pub tables: bool,
+}
+
+/// A value of which the code that deals with it needs not know more than its handle.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Mark {
+    /// Its handle.
+    pub handle: u32,
+    /// The import from `env` that gives it, without parameters.
+    pub give: String,
+    /// The import from `env` that says whether its parameter is it.
+    pub check: String,
 }
 
 /// A module without references.
@@ -80,6 +93,9 @@ struct Context<'m, 'a> {
     module: &'m Module<'a>,
     /// By function index, the word of a native's address.
     natives: HashMap<u32, u32>,
+    /// The functions that give the mark, and that check for it; see [`Mark`].
+    gives: Option<(u32, u32)>,
+    checks: Option<(u32, u32)>,
     /// By table index, the engine's number of a table of references.
     tables: HashMap<u32, u32>,
     /// Where `ref.is_null` is about a reference to the host's.
@@ -120,9 +136,16 @@ pub(crate) fn lower(
     }
     let mut edits = Edits::default();
     let helpers = types(module, &mut edits)?;
+    let mark = |name: fn(&Mark) -> &str| {
+        let mark = references.mark.as_ref()?;
+        let function = imported_functions(module).find(|(_, i)| i.module == "env" && i.name == name(mark))?;
+        Some((function.0, mark.handle))
+    };
     let context = Context {
         module,
         natives,
+        gives: mark(|mark| &mark.give),
+        checks: mark(|mark| &mark.check),
         tables: tables(module, references)?,
         null_tests: null_tests(wasm)?,
         global: add_global(module, &mut edits)?,
@@ -156,15 +179,15 @@ fn block_type(ty: wasmparser::BlockType) -> Result<BlockType, RewriteError> {
     })
 }
 
+fn imported_functions<'m>(module: &'m Module<'_>) -> impl Iterator<Item = (u32, &'m ImportItem<'m>)> {
+    (0..).zip(module.imports.iter().filter(|import| matches!(import.ty, TypeRef::Func(_))))
+}
+
 fn natives(module: &Module<'_>, references: &References) -> HashMap<u32, u32> {
     let words: HashMap<&str, u32> =
         references.natives.iter().map(String::as_str).zip(layout::NATIVES..).collect();
-    let functions = module.imports.iter().filter(|import| matches!(import.ty, TypeRef::Func(_)));
-    let native = |(index, import): (u32, &crate::module::ImportItem<'_>)| {
-        let word = words.get(import.name).filter(|_| import.module == "env")?;
-        Some((index, *word))
-    };
-    (0..).zip(functions).filter_map(native).collect()
+    let ours = imported_functions(module).filter(|(_, import)| import.module == "env");
+    ours.filter_map(|(index, import)| Some((index, *words.get(import.name)?))).collect()
 }
 
 /// Writes the types without references, and those of the helpers. Gives the index of the first of those.
@@ -204,7 +227,9 @@ fn tables(module: &Module<'_>, references: &References) -> Result<HashMap<u32, u
             continue;
         }
         if !references.tables || (index as usize) < module.imported_tables || table.initial > 0 {
-            return Err(RewriteError::Reference("a table of a side module, or one that is imported or not empty at first"));
+            return Err(RewriteError::Reference(
+                "a table of a side module, or one that is imported or not empty at first",
+            ));
         }
         let number = u32::try_from(found.len()).map_err(|_| RewriteError::Bug("more tables than indices"))?;
         found.insert(index, number);
@@ -253,7 +278,8 @@ fn null_tests(wasm: &[u8]) -> Result<HashSet<usize>, RewriteError> {
 
 /// Adds the global that holds the layout's address. Gives its index.
 fn add_global(module: &Module<'_>, edits: &mut Edits) -> Result<u32, RewriteError> {
-    let index = u32::try_from(module.globals.len()).map_err(|_| RewriteError::Bug("more globals than indices"))?;
+    let index =
+        u32::try_from(module.globals.len()).map_err(|_| RewriteError::Bug("more globals than indices"))?;
     let mut globals = Items::of(module, SectionId::Global)?;
     globals.push(|bytes| {
         GlobalType { val_type: wasm_encoder::ValType::I32, mutable: true, shared: false }.encode(bytes);
@@ -304,8 +330,7 @@ fn signatures(module: &Module<'_>) -> Result<ReferenceSignatures, RewriteError> 
         let mentions = ty.params().iter().chain(ty.results()).any(|ty| is_extern(*ty));
         Ok(if mentions { Some((values(ty.params())?, values(ty.results())?)) } else { None })
     };
-    let functions = module.imports.iter().filter(|import| matches!(import.ty, TypeRef::Func(_)));
-    for (index, import) in (0..).zip(functions) {
+    for (index, import) in imported_functions(module) {
         if let Some(ty) = signature(index)? {
             found.imports.insert((import.module.to_owned(), import.name.to_owned()), ty);
         }

@@ -1,6 +1,7 @@
 //! Any bytes give a module or an error, in bounded time and memory, and no invalid module becomes a valid one.
 
 use anyhow::{Context, Result};
+use taipan_wasm::references::References;
 use taipan_wasm::{Options, RewriteError, dylink, features, rewrite};
 use wasm_encoder::{
     BlockType, CodeSection, ExportSection, Function, FunctionSection, Instruction, MemorySection, MemoryType,
@@ -19,7 +20,7 @@ fn survives(wasm: &[u8]) -> bool {
     let _ = dylink(wasm);
     let is_valid = |features, wasm: &[u8]| Validator::new_with_features(features).validate_all(wasm).is_ok();
     let mut worked = false;
-    for options in [Options::main(vec![]), Options::side()] {
+    for options in [Options::main(References::default()), Options::side()] {
         if let Ok(output) = rewrite(wasm, &options) {
             worked = true;
             assert!(is_valid(features::INPUT, wasm), "an invalid module became valid");

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use anyhow::{Context, Result, anyhow};
+use taipan_wasm::references::References;
 use taipan_wasm::{
     Dylink, HiddenGlobal, HiddenTable, MAIN_TABLE_RESERVE, MemoryError, MemoryPlacement, OffsetExpr, Options,
     Output, RewriteError, Segment, TablePlacement, ValueType, dylink, features, rewrite,
@@ -80,7 +81,7 @@ fn a_defined_memory_becomes_an_import_and_stays_exported() -> Result<()> {
 
 #[test]
 fn a_main_module_becomes_inert_and_its_state_visible() -> Result<()> {
-    let output = run(NEW_MAIN, &Options::main(vec![]))?;
+    let output = run(NEW_MAIN, &Options::main(References::default()))?;
     let (imports, exports) = outline(&output.wasm)?;
     assert_eq!(imports, ["env.f", "env.memory"]);
     assert_eq!(
@@ -112,7 +113,7 @@ fn a_main_module_becomes_inert_and_its_state_visible() -> Result<()> {
 
 #[test]
 fn an_imported_table_becomes_defined_at_its_index() -> Result<()> {
-    let output = run(OLD_MAIN, &Options::main(vec![]))?;
+    let output = run(OLD_MAIN, &Options::main(References::default()))?;
     let base = |plus| OffsetExpr::Global { module: "env".into(), name: "__memory_base".into(), plus };
     let offsets: Vec<_> = output.data.iter().map(|segment| segment.offset.clone()).collect();
     assert_eq!(offsets, [base(0), base(8), base(16)]);
@@ -192,13 +193,13 @@ fn an_adapter_without_memory_is_accepted() -> Result<()> {
 #[test]
 fn a_module_without_imports_gets_the_section_in_its_place() -> Result<()> {
     let text = r#"(module (memory 1) (func (export "f") (result i32) i32.const 0 i32.load))"#;
-    assert_eq!(outline(&run(text, &Options::main(vec![]))?.wasm)?.0, ["env.memory"]);
+    assert_eq!(outline(&run(text, &Options::main(References::default()))?.wasm)?.0, ["env.memory"]);
     Ok(())
 }
 
 #[test]
 fn what_cannot_be_done_is_refused() -> Result<()> {
-    let main = Options::main(vec![]);
+    let main = Options::main(References::default());
     let memory = |text: &str| match refusal(text, &main) {
         Ok(RewriteError::Memory(error)) => Ok(error),
         other => Err(anyhow!("{other:?}")),
@@ -241,14 +242,14 @@ fn features_that_nothing_needs_are_refused() -> Result<()> {
         "(memory $m 1 (pagesize 1)) (func (drop (memory.size)))",
     ] {
         let Ok(wasm) = wat::parse_str(format!("(module (memory 1) {text})")) else { panic!("{text}") };
-        assert!(rewrite(&wasm, &Options::main(vec![])).is_err(), "{text}");
+        assert!(rewrite(&wasm, &Options::main(References::default())).is_err(), "{text}");
     }
     Ok(())
 }
 
 #[test]
 fn errors_explain_themselves() -> Result<()> {
-    let error = refusal("(module (memory 1 1 shared))", &Options::main(vec![]))?;
+    let error = refusal("(module (memory 1 1 shared))", &Options::main(References::default()))?;
     assert_eq!(
         error.to_string(),
         "the WebAssembly module must have exactly one 32-bit memory that is not shared: it is shared"

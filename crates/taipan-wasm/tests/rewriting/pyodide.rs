@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use taipan_wasm::references::References;
 use taipan_wasm::{Options, features, rewrite};
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef, Validator};
 
@@ -16,7 +17,7 @@ fn main_module() -> Result<()> {
     };
     let input = fs_err::read(path)?;
     let start = Instant::now();
-    let output = rewrite(&input, &Options::main(vec![]))?;
+    let output = rewrite(&input, &Options::main(References::default()))?;
     println!("rewritten in {:?}: {} -> {} bytes", start.elapsed(), input.len(), output.wasm.len());
     println!(
         "{:?}, {} data segments, {} hidden globals",

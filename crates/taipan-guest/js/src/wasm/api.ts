@@ -40,6 +40,9 @@ const bytesOf = (source: BufferSource): Uint8Array =>
 
 export type BufferSource = ArrayBuffer | ArrayBufferView;
 
+/** Functions of the main module, once it is bound. */
+export const mainExports: Record<string, Function> = Object.create(null);
+
 /** Makes the API and defines `globalThis.WebAssembly`. */
 export function installWebAssembly(H: Host): void {
   function ask(query: { op: "main" }): MainInfo;
@@ -210,7 +213,7 @@ export function installWebAssembly(H: Host): void {
       const value = suspension[name] ?? imports[module]?.[name];
       if (kind === "f") {
         if (typeof value !== "function") throw new LinkError(`import ${module}.${name} is not a function`);
-        H.bindImport(handle, value, signature, CALLERS.has(name));
+        H.bindImport(handle, value, signature, CALLERS.has(name), name);
       } else if (kind === "g" && value instanceof Global) {
         const before = value.adopt(handle);
         if (value.mutable && typeof before === "number") H.globalSet(handle, before);
@@ -221,6 +224,7 @@ export function installWebAssembly(H: Host): void {
     if (typeof marker === "symbol") H.setErrorMarker(marker);
     const exports = wrapExports(main.exports);
     applyWithoutSwitching(exports, H);
+    for (const name of ["pythonexc2js", "_iscoroutinefunction"]) mainExports[name] = exports[name] as Function;
     return exports;
   }
 
