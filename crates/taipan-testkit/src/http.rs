@@ -31,8 +31,9 @@ impl Request {
         Self { method: "GET".into(), path: path.into(), ..Self::default() }
     }
 
-    fn write(&self, to: &mut impl Write) -> io::Result<()> {
-        let mut head = format!("{} {} HTTP/1.1\r\nhost: localhost\r\n", self.method, self.path);
+    fn write(&self, to: &mut TcpStream) -> io::Result<()> {
+        let host = to.peer_addr()?;
+        let mut head = format!("{} {} HTTP/1.1\r\nhost: {host}\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             head += &format!("{name}: {value}\r\n");
         }
@@ -122,6 +123,14 @@ impl Client {
         Ok(read_response(&mut connection, false)?.0)
     }
 
+    /// Sends bytes as they are, on a connection of their own, and gives the head of the answer, and what follows it when
+    /// that is another protocol.
+    pub fn upgrade(&self, bytes: &[u8]) -> Result<(Response, BufReader<TcpStream>)> {
+        let mut connection = self.connect()?;
+        connection.get_mut().write_all(bytes)?;
+        Ok((read_response(&mut connection, false)?.0, connection))
+    }
+
     /// Sends bytes as they are, on a connection of their own, and closes it.
     pub fn send_and_leave(&self, bytes: &[u8]) -> Result<()> {
         Ok(self.connect()?.get_mut().write_all(bytes)?)
@@ -161,7 +170,7 @@ fn read_response(from: &mut impl BufRead, head_only: bool) -> Result<(Response, 
             response.header(name).is_some_and(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case(token)))
         };
         let mut reusable = !has("connection", "close");
-        if head_only || status == 204 || status == 304 {
+        if head_only || status == 101 || status == 204 || status == 304 {
         } else if has("transfer-encoding", "chunked") {
             response.body = read_chunks(from)?;
         } else if let Some(length) = response.header("content-length") {
