@@ -260,8 +260,9 @@ export class EventTarget {
       access.passive(event, registration.passive);
       const { listener } = registration;
       try {
-        if (typeof listener === "function") listener.call(this, event);
-        else listener.handleEvent(event);
+        const result = typeof listener === "function" ? listener.call(this, event) : listener.handleEvent(event);
+        // An asynchronous function of Python's does not run before somebody waits for it.
+        if (isThenable(result)) void Promise.resolve(result).catch(reportError);
       } catch (error) {
         reportError(error);
       }
@@ -273,6 +274,10 @@ export class EventTarget {
   }
 }
 describe(EventTarget, "EventTarget");
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return value !== null && typeof value === "object" && typeof (value as { then?: unknown }).then === "function";
+}
 
 export { dispatchTrusted, isListening };
 
@@ -291,6 +296,6 @@ export class HandlerAttribute {
     this.#handler = typeof handler === "function" ? (handler as Handler) : null;
     if (this.#installed || !this.#handler) return;
     this.#installed = true;
-    target.addEventListener(this.#type, (event) => this.#handler?.call(target, event));
+    target.addEventListener(this.#type, (event) => this.#handler?.call(target, event) as unknown);
   }
 }
