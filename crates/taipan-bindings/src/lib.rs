@@ -12,9 +12,11 @@ mod folder;
 mod ops;
 mod requests;
 mod streams;
+mod web_sockets;
 
 pub use events::EventSender;
 pub use folder::Folder;
 pub use ops::{Embedder, FileStat, HostOps, Process, Volume};
 pub use requests::{Failure, Requests, Response, ResponseBody};
 pub use streams::{Aborted, HIGH_WATER, Pull, RequestBody, ResponseStream};
+pub use web_sockets::{Closed, Connection, Dial, Outgoing, SocketMessage, WebSocketDialer};

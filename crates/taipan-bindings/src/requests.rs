@@ -8,8 +8,8 @@ use bytes::Bytes;
 use taipan_engine::{IsolateError, OpReply};
 use tokio::sync::oneshot;
 
-use crate::EventSender;
 use crate::streams::{Aborted, RequestBody, ResponseStream, StreamWriter};
+use crate::{Connection, EventSender};
 
 /// A response as the handler gave it; nothing in it has been checked.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub enum ResponseBody {
     Full(Bytes),
     /// Chunks that follow.
     Stream(ResponseStream),
+    /// None: from now on the connection is a WebSocket.
+    WebSocket(Connection),
 }
 
 /// Why a request has no response.

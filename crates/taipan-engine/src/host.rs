@@ -10,7 +10,7 @@ use serde::Serialize;
 use taipan_guest::protocol::{Field, Message};
 
 /// The answer to an operation.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum OpReply {
     /// The answer, now. Right for synchronous operations, allowed for asynchronous ones.
     Ready(Vec<Field>),
@@ -48,7 +48,7 @@ pub trait Ops: Send {
 }
 
 /// Something that happened outside and that a turn delivers to the guest.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Event {
     /// A request for the handler. Fields: method, URL, length of the body (null: no body, −1: unknown),
     /// the `cf` object as JSON, then header name, header value, …

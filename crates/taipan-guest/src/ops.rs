@@ -56,6 +56,18 @@ pub const OPS: &[OpDecl] = &[
     sync("program.output"),
     // status → nothing; the program has ended
     sync("program.exit"),
+    // request, then name, value, … of headers → socket; the answer to the request is a WebSocket
+    sync("ws.upgrade"),
+    // URL, then name, value, … of headers → socket, then name, value, … of the response's headers
+    later("ws.connect"),
+    // socket → string or bytes (a message), or code, reason, was clean (the end, after which the number means nothing)
+    later("ws.receive"),
+    // socket, string or bytes → how many bytes wait for the peer; nothing when the socket is closed
+    sync("ws.send"),
+    // socket → how many bytes wait for the peer
+    sync("ws.buffered"),
+    // socket, code or null, reason → nothing; begins the closing handshake
+    sync("ws.close"),
 ];
 
 /// The number of the operation called `name`.

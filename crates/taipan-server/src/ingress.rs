@@ -1,4 +1,4 @@
-//! HTTP/1.1 connections.
+//! HTTP/1.1 connections, and what clients may make of them.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -6,14 +6,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::service::{Peer, handle};
+use crate::service::{Peer, Service, handle};
 use crate::{Console, Slot};
 
 /// The largest head of a request, as on Cloudflare; a larger one is answered with 431.
@@ -50,9 +51,11 @@ impl Ingress {
         stop: impl Future<Output = ()>,
         grace: Duration,
     ) -> bool {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_LIMIT);
+        let mut http = Builder::new(TokioExecutor::new()).http1_only();
+        http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_LIMIT);
         let connections = GracefulShutdown::new();
+        let (end, stopping) = watch::channel(false);
+        let service = Service { slot, console, stopping };
         let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = tokio::select! {
@@ -67,16 +70,21 @@ impl Ingress {
             // Latency matters more than packet count; where it cannot be set, it is slower and nothing else.
             drop(stream.set_nodelay(true));
             let peer = Peer { remote, local: self.address };
-            let (slot, console) = (slot.clone(), console.clone());
+            let service = service.clone();
             let service = service_fn(move |request| {
-                let (slot, console) = (slot.clone(), console.clone());
-                async move { Ok::<_, Infallible>(handle(request, peer, &slot, &*console).await) }
+                let service = service.clone();
+                async move { Ok::<_, Infallible>(handle(request, peer, &service).await) }
             });
-            let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
+            let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            let connection = connections.watch(connection.into_owned());
             // Its errors are the client's: a malformed request has had its 400 by then.
             tokio::spawn(async move { drop(connection.await) });
         }
         drop(self.listener);
-        timeout(grace, connections.shutdown()).await.is_ok()
+        drop(service);
+        end.send_replace(true);
+        // Nobody looks any more once the last WebSocket is closed.
+        let finish = async { tokio::join!(connections.shutdown(), end.closed()) };
+        timeout(grace, finish).await.is_ok()
     }
 }

@@ -23,6 +23,7 @@ mod scheduler;
 mod service;
 mod slot;
 mod store;
+mod web_socket;
 mod worker;
 
 pub use boot::{WorkerSpec, boot_isolate};

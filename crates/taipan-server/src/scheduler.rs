@@ -9,6 +9,7 @@ use std::{io, thread};
 use crate::clock::Clock;
 use crate::executor::Executor;
 use crate::pool::Pool;
+use crate::web_socket::Dialer;
 
 /// An isolate's mappings: its memory, guard regions and the runs of pages of its snapshot. A small Worker has 23.
 const MAPPINGS_PER_ISOLATE: usize = 40;
@@ -101,6 +102,8 @@ pub struct Scheduler {
     pub(crate) executor: Arc<Executor>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) cores: usize,
+    /// For the WebSockets that Workers open; none when there is no executor.
+    pub(crate) dialer: Option<Arc<Dialer>>,
     cap: IsolateCap,
     isolates: AtomicUsize,
     pools: Mutex<Vec<Weak<Pool>>>,
@@ -117,6 +120,7 @@ impl Scheduler {
             executor,
             clock,
             cores,
+            dialer: Dialer::new(),
             cap,
             isolates: AtomicUsize::new(0),
             pools: Mutex::default(),

@@ -1,6 +1,7 @@
 //! One HTTP request: to the Worker and back.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,11 +12,13 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use taipan_bindings::{RequestBody, ResponseBody};
 use taipan_guest::protocol::Field;
+use tokio::sync::watch;
 use url::Url;
 
 use crate::body::{Body, Stream, pump};
 use crate::page;
 use crate::problem::Problem;
+use crate::web_socket::Upgrade;
 use crate::worker::Presence;
 use crate::{Console, RequestLog, Slot};
 
@@ -32,20 +35,24 @@ pub(crate) struct Target {
     pub(crate) url: Url,
 }
 
-pub(crate) async fn handle(
-    request: Request<Incoming>,
-    peer: Peer,
-    slot: &Slot,
-    console: &dyn Console,
-) -> Response<Body> {
+/// What a request meets.
+#[derive(Clone)]
+pub(crate) struct Service {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) console: Arc<dyn Console>,
+    /// Becomes true when the process is about to end.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+pub(crate) async fn handle(request: Request<Incoming>, peer: Peer, service: &Service) -> Response<Body> {
     let begun = Instant::now();
     let method = request.method().clone();
     let shown = request.uri().path_and_query().map_or_else(|| request.uri().to_string(), |p| p.to_string());
-    let response = answer(request, peer, slot, console).await;
+    let response = answer(request, peer, service).await;
     let status = response.status();
     let reason = response.extensions().get::<ReasonPhrase>();
     let reason = reason.map(|r| String::from_utf8_lossy(r.as_bytes()).into_owned());
-    console.request(&RequestLog {
+    service.console.request(&RequestLog {
         method: method.as_str(),
         target: &shown,
         status: status.as_u16(),
@@ -55,16 +62,20 @@ pub(crate) async fn handle(
     response
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    peer: Peer,
-    slot: &Slot,
-    console: &dyn Console,
-) -> Response<Body> {
-    let (parts, incoming) = request.into_parts();
-    if parts.method == Method::CONNECT {
+async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -> Response<Body> {
+    if request.method() == Method::CONNECT {
         return plain(StatusCode::METHOD_NOT_ALLOWED, "this server is no proxy\n");
     }
+    let upgrade = match Upgrade::of(&mut request) {
+        Ok(upgrade) => upgrade,
+        Err(bad) => {
+            let mut response = plain(bad.status(), bad.message());
+            let version = HeaderValue::from_static("13");
+            response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, version);
+            return response;
+        }
+    };
+    let (parts, incoming) = request.into_parts();
     let Some(url) = absolute_url(&parts.uri, &parts.headers, peer.local) else {
         return plain(StatusCode::BAD_REQUEST, "the Host header is not a host\n");
     };
@@ -81,9 +92,13 @@ async fn answer(
     let head = head(&parts.method, &url, length, &parts.headers, peer.remote);
     let target = Target { method: parts.method, url };
 
-    let worker = slot.current();
+    let worker = service.slot.current();
     let (response, presence) = worker.fetch(head, body).await;
     let answered = match response {
+        Ok(response) if matches!(response.body, ResponseBody::WebSocket(_)) => {
+            presence.served();
+            open_socket(response, upgrade, service)
+        }
         Ok(response) => respond(response, &target.method, presence),
         Err(fault) => {
             presence.served();
@@ -93,7 +108,7 @@ async fn answer(
     answered.unwrap_or_else(|problem| {
         // A Worker that does not start has said so once; every request would repeat it.
         if !problem.starting {
-            console.failure(&problem.text());
+            service.console.failure(&problem.text());
         }
         page::response(&problem, &target, &parts.headers, worker.sources())
     })
@@ -158,18 +173,29 @@ fn absolute_url(uri: &hyper::Uri, headers: &HeaderMap, local: SocketAddr) -> Opt
     (!host.contains(['/', '?', '#', '@', '\\'])).then_some(url)
 }
 
-/// Makes an HTTP response of the handler's. Err: what the handler gave cannot be sent.
-fn respond(
+/// Answers the request with the handler's WebSocket.
+fn open_socket(
     response: taipan_bindings::Response,
-    method: &Method,
-    presence: Presence,
+    upgrade: Option<Upgrade>,
+    service: &Service,
 ) -> Result<Response<Body>, Box<Problem>> {
-    let status = u16::try_from(response.status).ok().and_then(|s| StatusCode::from_u16(s).ok());
-    let Some(status) = status.filter(|s| (200..600).contains(&s.as_u16())) else {
-        return Err(Problem::response(format!("the status code cannot be sent: {}", response.status)));
+    let Some(upgrade) = upgrade else {
+        let message = "the handler answered with a WebSocket, but the request does not ask for one";
+        return Err(Problem::response(message.to_owned()));
     };
-    let mut headers = HeaderMap::with_capacity(response.headers.len());
-    for (name, value) in &response.headers {
+    let mut headers = response_headers(&response.headers)?;
+    if let ResponseBody::WebSocket(socket) = response.body {
+        upgrade.grant(&mut headers, socket, service.stopping.clone());
+    }
+    let mut out = Response::new(Body::Full(Bytes::new()));
+    *out.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *out.headers_mut() = headers;
+    Ok(out)
+}
+
+fn response_headers(given: &[(String, String)]) -> Result<HeaderMap, Box<Problem>> {
+    let mut headers = HeaderMap::with_capacity(given.len());
+    for (name, value) in given {
         let parsed =
             HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_bytes(value.as_bytes()).ok());
         let Some((name, value)) = parsed else {
@@ -180,6 +206,20 @@ fn respond(
             headers.append(name, value);
         }
     }
+    Ok(headers)
+}
+
+/// Makes an HTTP response of the handler's. Err: what the handler gave cannot be sent.
+fn respond(
+    response: taipan_bindings::Response,
+    method: &Method,
+    presence: Presence,
+) -> Result<Response<Body>, Box<Problem>> {
+    let status = u16::try_from(response.status).ok().and_then(|s| StatusCode::from_u16(s).ok());
+    let Some(status) = status.filter(|s| (200..600).contains(&s.as_u16())) else {
+        return Err(Problem::response(format!("the status code cannot be sent: {}", response.status)));
+    };
+    let mut headers = response_headers(&response.headers)?;
     let without_body =
         method == Method::HEAD || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
     let body = match response.body {
@@ -197,7 +237,9 @@ fn respond(
                     }
                     Body::Full(Bytes::new())
                 }
-                ResponseBody::Empty | ResponseBody::Stream(_) => Body::Full(Bytes::new()),
+                ResponseBody::Empty | ResponseBody::Stream(_) | ResponseBody::WebSocket(_) => {
+                    Body::Full(Bytes::new())
+                }
             }
         }
     };

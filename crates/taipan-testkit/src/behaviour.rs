@@ -11,11 +11,13 @@ use anyhow::{Context, Result, anyhow, bail};
 use libtest_mimic::{Arguments, Trial};
 
 use crate::case::{
-    Between, CacheSearch, Case, EditStep, Logs, RawStep, RequestStep, RestartStep, StartFailure, Step,
+    Between, CacheSearch, Case, EditStep, Logs, RawStep, RequestStep, RestartStep, SocketStep, StartFailure,
+    Step,
 };
 use crate::check;
 use crate::http::{Client, Request, Response};
 use crate::server::{Server, ServerOptions, Stream, run_to_end};
+use crate::web_socket::converse;
 
 /// A request that takes longer hangs.
 const REQUEST: Duration = Duration::from_secs(60);
@@ -78,6 +80,7 @@ fn run(binary: &Path, folder: &Path, case: &Case, shared_cache: &Path) -> Result
                 request(&mut server, step, worker.path())
             }
             Step::Raw(step) => raw(server.port(), step),
+            Step::Socket(step) => socket(&server, step),
             Step::Edit(step) => edit(worker.path(), step),
             Step::Restart(step) => restart(&mut server, step, &options, own_cache.path()),
             Step::Cache(step) => search(cache, &step.cache),
@@ -237,6 +240,17 @@ fn raw(port: u16, step: &RawStep) -> Result<()> {
         Some(expect) => check::response(&client.send_raw(step.raw.as_bytes())?, expect, &[]),
         None => client.send_and_leave(step.raw.as_bytes()),
     }
+}
+
+fn socket(server: &Server, step: &SocketStep) -> Result<()> {
+    let log_start = server.log.len();
+    let port = server.port();
+    thread::scope(|scope| {
+        let talks: Vec<_> =
+            (0..step.parallel).map(|_| scope.spawn(|| converse(&Client::new(port, REQUEST), step))).collect();
+        talks.into_iter().try_for_each(|talk| talk.join().map_err(|_| anyhow!("a client panicked"))?)
+    })?;
+    logs(server, &step.logs, log_start)
 }
 
 fn restart(server: &mut Server, step: &RestartStep, options: &ServerOptions, own_cache: &Path) -> Result<()> {

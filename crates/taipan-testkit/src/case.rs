@@ -59,6 +59,8 @@ pub enum Step {
     Request(Box<RequestStep>),
     /// Send bytes that need not be HTTP.
     Raw(RawStep),
+    /// Open a WebSocket.
+    Socket(Box<SocketStep>),
     /// Change a file of the Worker.
     Edit(EditStep),
     /// End the process and start it again.
@@ -80,6 +82,8 @@ impl TryFrom<Value> for Step {
             read("request", value).map(|step| Self::Request(Box::new(step)))
         } else if value.get("raw").is_some() {
             read("raw", value).map(Self::Raw)
+        } else if value.get("socket").is_some() {
+            read("socket", value).map(|step| Self::Socket(Box::new(step)))
         } else if value.get("edit").is_some() {
             read("edit", value).map(Self::Edit)
         } else if value.get("restart").is_some() {
@@ -89,7 +93,7 @@ impl TryFrom<Value> for Step {
         } else if value.get("printed").is_some() {
             read("printed", value).map(Self::Printed)
         } else {
-            Err("a step has one of \"request\", \"raw\", \"edit\", \"restart\", \"cache\" and \"printed\""
+            Err("a step has one of \"request\", \"raw\", \"socket\", \"edit\", \"restart\", \"cache\" and \"printed\""
                 .into())
         }
     }
@@ -164,6 +168,63 @@ pub struct RawStep {
     pub raw: String,
     /// The answer. Without it the client is gone as soon as it has sent the bytes.
     pub expect: Option<Expect>,
+}
+
+/// Opens a WebSocket, `parallel` times at once.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SocketStep {
+    /// The path.
+    pub socket: String,
+    /// Headers beside those of the handshake.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The answer to the handshake.
+    #[serde(default = "switching")]
+    pub expect: Expect,
+    /// What is said, in order.
+    #[serde(default)]
+    pub talk: Vec<Talk>,
+    /// How many connections do that at the same time.
+    #[serde(default = "one")]
+    pub parallel: usize,
+    /// What is printed.
+    #[serde(default)]
+    pub logs: Logs,
+}
+
+fn switching() -> Expect {
+    Expect { status: 101, headers: BTreeMap::new(), body: None }
+}
+
+/// One thing that is said on a WebSocket, or that must be heard next.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Talk {
+    /// Send text.
+    Send(String),
+    /// Send bytes.
+    SendRepeat(Repeat),
+    /// Send what need not be a frame, in hexadecimal.
+    SendHex(String),
+    /// Send it byte by byte.
+    SendDrip(String),
+    /// Send a ping.
+    Ping(String),
+    /// Send a close frame: code and reason.
+    Close(u16, String),
+    /// Hear text.
+    Receive(Text),
+    /// Hear bytes.
+    ReceiveRepeat(Repeat),
+    /// Hear exactly these bytes, in hexadecimal.
+    ReceiveHex(String),
+    /// Hear a pong.
+    Pong(String),
+    /// Hear a close frame: code (1005: none) and reason.
+    Closed(u16, String),
+    /// The connection ends.
+    End,
 }
 
 /// Ends the process, as after the last step, and starts it again with the same folders.

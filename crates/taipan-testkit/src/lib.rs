@@ -15,3 +15,4 @@ pub mod http;
 pub mod process;
 pub mod server;
 pub mod stats;
+pub mod web_socket;

@@ -5,6 +5,7 @@ mod http;
 mod program;
 mod text;
 mod url;
+mod web_socket;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,8 @@ use taipan_guest::protocol::{Field, MalformedMessage, Message};
 pub use files::{FileStat, Volume};
 pub use program::Process;
 
-use crate::{EventSender, Requests};
+use crate::web_sockets::WebSockets;
+use crate::{EventSender, Requests, WebSocketDialer};
 
 /// What an isolate's owner does for it.
 pub trait Embedder: Send {
@@ -30,6 +32,8 @@ pub trait Embedder: Send {
 /// The operations of one isolate.
 pub struct HostOps {
     requests: Requests,
+    sockets: WebSockets,
+    dialer: Option<Arc<dyn WebSocketDialer>>,
     events: EventSender,
     embedder: Box<dyn Embedder>,
     volumes: Vec<Arc<dyn Volume>>,
@@ -39,7 +43,8 @@ pub struct HostOps {
 impl HostOps {
     /// Operations on `requests`, whose completions come as events.
     pub fn new(requests: Requests, events: EventSender, embedder: Box<dyn Embedder>) -> Self {
-        Self { requests, events, embedder, volumes: vec![], process: None }
+        let sockets = WebSockets::default();
+        Self { requests, sockets, dialer: None, events, embedder, volumes: vec![], process: None }
     }
 
     /// With folders that the guest can read, by their numbers.
@@ -49,11 +54,27 @@ impl HostOps {
         self
     }
 
+    /// With a way to WebSocket servers.
+    #[must_use]
+    pub fn with_dialer(mut self, dialer: Arc<dyn WebSocketDialer>) -> Self {
+        self.dialer = Some(dialer);
+        self
+    }
+
     /// For a program, with its streams.
     #[must_use]
     pub fn with_process(mut self, process: Box<dyn Process>) -> Self {
         self.process = Some(process);
         self
+    }
+
+    fn parts(&self) -> web_socket::Parts<'_> {
+        web_socket::Parts {
+            sockets: &self.sockets,
+            requests: &self.requests,
+            events: &self.events,
+            dialer: self.dialer.as_deref(),
+        }
     }
 
     fn dispatch(&mut self, name: &str, id: u32, args: &Message<'_>) -> Result<OpReply, OpError> {
@@ -67,6 +88,7 @@ impl HostOps {
             "url" => url::call(verb, args).map(OpReply::Ready),
             "text" => text::call(verb, args).map(OpReply::Ready),
             "http" => http::call(verb, id, args, &self.requests, &self.events),
+            "ws" => web_socket::call(verb, id, args, &self.parts()),
             "files" => files::call(verb, args, &self.volumes),
             _ => Err(OpError::unknown(name)),
         }

@@ -158,11 +158,14 @@ test("globals are writable, configurable and not enumerable, and named as they a
 });
 test("interfaces have the length that Web IDL says", () => {
   const one = [
+    "CloseEvent",
     "CustomEvent",
+    "ErrorEvent",
     "Event",
     "MessageEvent",
     "Request",
     "URL",
+    "WebSocket",
     "queueMicrotask",
     "reportError",
     "setImmediate",

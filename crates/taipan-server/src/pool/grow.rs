@@ -162,7 +162,11 @@ impl Pool {
             }
         });
         let outside = Outside { console: self.console.clone(), pool: self.this.clone(), id };
-        HostOps::new(requests, events, Box::new(outside))
+        let ops = HostOps::new(requests, events, Box::new(outside));
+        match &self.scheduler.dialer {
+            Some(dialer) => ops.with_dialer(dialer.clone()),
+            None => ops,
+        }
     }
 
     /// Has the clock drop isolates that have been idle for long.

@@ -25,12 +25,14 @@ import { takeBody } from "./take-body";
 import * as timers from "./timers";
 import { URL } from "./url";
 import { URLSearchParams } from "./url-search-params";
+import { CloseEvent, ErrorEvent, WebSocket, WebSocketPair, connectSocket, socketAccess } from "./web-socket";
 
 export type { IncomingRequest } from "./request";
 export type { PullSource } from "./body";
 
 /** What the rest of the bundle uses of the modules here, and users cannot reach. */
 const internals = {
+  connectSocket,
   console,
   errorText,
   flattenHeaders,
@@ -39,6 +41,7 @@ const internals = {
   makeHeaders,
   makeIncomingRequest,
   reportError,
+  socketAccess,
   takeBody,
   timers: { nextDue: timers.nextDue, runDue: timers.runDue },
 };
@@ -66,8 +69,10 @@ export function installWeb(host: Host, global: object = globalThis): WebInternal
     AbortController,
     AbortSignal,
     Blob,
+    CloseEvent,
     Crypto,
     CustomEvent,
+    ErrorEvent,
     Event,
     EventTarget,
     File,
@@ -83,6 +88,8 @@ export function installWeb(host: Host, global: object = globalThis): WebInternal
     TextEncoder,
     URL,
     URLSearchParams,
+    WebSocket,
+    WebSocketPair,
     ...streamClasses,
     clearImmediate: timers.clearImmediate,
     clearInterval: timers.clearInterval,

@@ -4,6 +4,7 @@ import type { HeadersInit } from "./headers";
 import { Headers, copyHeaders, freezeHeaders, makeHeaders, setHeaderIfMissing } from "./headers";
 import { inspected } from "./inspect";
 import { parseHref } from "./url";
+import { WebSocket } from "./web-socket";
 import { byteString, describe, dictionary, need } from "./webidl";
 
 export interface ResponseInit {
@@ -11,6 +12,7 @@ export interface ResponseInit {
   statusText?: string;
   headers?: HeadersInit;
   cf?: unknown;
+  webSocket?: WebSocket | null;
 }
 
 const NULL_BODY = [101, 103, 204, 205, 304];
@@ -33,6 +35,7 @@ export class Response {
   #body: Body;
   #type = "default";
   #cf: unknown;
+  #webSocket: WebSocket | null = null;
 
   static {
     bodyOf = (response) => response.#body;
@@ -40,8 +43,12 @@ export class Response {
 
   constructor(body: unknown = undefined, init: ResponseInit | null = {}) {
     const given = dictionary(init, "The response's init");
-    this.#status = given.status === undefined ? 200 : Number(given.status) & 0xffff;
-    if (this.#status < 200 || this.#status > 599) {
+    const socket = given.webSocket ?? null;
+    if (socket !== null && !(socket instanceof WebSocket)) throw new TypeError("The response's webSocket is not a WebSocket");
+    this.#webSocket = socket;
+    this.#status = given.status === undefined ? (socket ? 101 : 200) : Number(given.status) & 0xffff;
+    if (socket && this.#status !== 101) throw new RangeError(`A response with a WebSocket has status 101: ${this.#status}`);
+    if (!socket && (this.#status < 200 || this.#status > 599)) {
       throw new RangeError(`A response's status is from 200 to 599: ${String(given.status)}`);
     }
     this.#statusText = given.statusText === undefined ? "" : reasonPhrase(given.statusText);
@@ -110,8 +117,12 @@ export class Response {
   get cf(): unknown {
     return this.#cf;
   }
+  get webSocket(): WebSocket | null {
+    return this.#webSocket;
+  }
 
   clone(): Response {
+    if (this.#webSocket) throw new TypeError("A response with a WebSocket cannot be cloned");
     const body = this.#body.clone();
     const copy = new Response(null, { status: this.#status || 200, statusText: this.#statusText, cf: this.#cf });
     copy.#status = this.#status;

@@ -91,6 +91,8 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
     H.opNumber(`http.${verb}`)
   ) as [number, number, number, number, number, number, number];
 
+  const UPGRADE = H.opNumber("ws.upgrade");
+
   // Taken before any code of the Worker can change the globals.
   const Controller: new () => AbortController = (globalThis as any).AbortController;
   const entries = new Map<number, Entry>();
@@ -148,6 +150,11 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
 
   function respondJs(entry: Entry, response: Response): void {
     const headers = web.flattenHeaders(response.headers);
+    if (response.webSocket) {
+      web.socketAccess.bind(response.webSocket, () => H.opSync(UPGRADE, entry.id, ...headers)[0] as number);
+      entry.isAnswered = true;
+      return;
+    }
     const body = web.takeBody(response);
     const { status, statusText } = response;
     const send = (bytes: FieldIn) => {
