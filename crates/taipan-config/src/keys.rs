@@ -147,7 +147,8 @@ pub(crate) const DEV_KEYS: &[&str] = &[
 pub(crate) const LIMITS_KEYS: &[&str] = &["cpu_ms", "subrequests"];
 
 /// The keys of `taipan`.
-pub(crate) const TAIPAN_KEYS: &[&str] = &["isolates", "memory_mib", "secrets_at_import", "startup_cpu_ms"];
+pub(crate) const TAIPAN_KEYS: &[&str] =
+    &["isolates", "memory_mib", "request_body_mib", "secrets_at_import", "startup_cpu_ms"];
 
 /// The keys of `taipan.isolates`.
 pub(crate) const ISOLATES_KEYS: &[&str] = &["min", "max", "idle_seconds"];

@@ -8,6 +8,8 @@
 //!   "isolates": { "min": 0, "max": 64, "idle_seconds": 60 },
 //!   // Memory of an isolate, Python's own included.
 //!   "memory_mib": 128,
+//!   // The largest body of a request; without it there is no limit.
+//!   "request_body_mib": 100,
 //!   // CPU time of a start.
 //!   "startup_cpu_ms": 60000
 //! }
@@ -36,6 +38,8 @@ pub struct Taipan {
     pub isolates: Isolates,
     /// The largest memory of an isolate, in MiB.
     pub memory_mib: Option<u64>,
+    /// The largest body of a request, in MiB.
+    pub request_body_mib: Option<u64>,
     /// CPU time that a start may take, in milliseconds; at least 1.
     pub startup_cpu_ms: Option<u64>,
 }
@@ -75,6 +79,7 @@ impl Taipan {
             secrets_at_import: SecretsAtImport::read(section, secrets, warnings)?,
             isolates: isolates.unwrap_or_default(),
             memory_mib: section.integer("memory_mib", *MEMORY_MIB.start(), *MEMORY_MIB.end())?,
+            request_body_mib: section.integer("request_body_mib", 1, u64::MAX >> 20)?,
             startup_cpu_ms: section.integer("startup_cpu_ms", 1, u64::MAX)?,
         })
     }

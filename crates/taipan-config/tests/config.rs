@@ -398,13 +398,19 @@ fn settings_of_our_own() {
     let isolates = r#""isolates": { "min": 2, "max": 8, "idle_seconds": 30 }"#;
     let json = format!(
         r#"{{ "main": "entry.py", "compatibility_date": "2026-09-08", "taipan": {{
-            "secrets_at_import": ["KEY"], {isolates}, "memory_mib": 256, "startup_cpu_ms": 900 }} }}"#
+            "secrets_at_import": ["KEY"], {isolates}, "memory_mib": 256, "request_body_mib": 5, "startup_cpu_ms": 900 }} }}"#
     );
     let folder = folder(&[("wrangler.jsonc", &json), ("entry.py", ""), (".dev.vars", "KEY=1")]);
     let config = load(&folder, None);
     let isolates = Isolates { min: Some(2), max: Some(8), idle_seconds: Some(30) };
     let secrets_at_import = SecretsAtImport::Named(vec!["KEY".into()]);
-    let expected = Taipan { secrets_at_import, isolates, memory_mib: Some(256), startup_cpu_ms: Some(900) };
+    let expected = Taipan {
+        secrets_at_import,
+        isolates,
+        memory_mib: Some(256),
+        request_body_mib: Some(5),
+        startup_cpu_ms: Some(900),
+    };
     assert_eq!((config.taipan, config.warnings), (expected, vec![]));
 
     let with = |taipan: &str| {

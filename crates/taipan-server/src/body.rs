@@ -1,22 +1,32 @@
 //! Bodies between hyper and the bindings.
 
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use hyper::StatusCode;
 use hyper::body::{Frame, Incoming, SizeHint};
 use taipan_bindings::{Aborted, Pull, ResponseStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
+use crate::conduct::{Flight, Progress};
 use crate::worker::Presence;
 
+/// What is given to hyper at a time: it keeps all of it until the client takes it.
+const SLICE: usize = 64 << 10;
+
 /// A response's body on its way to the client.
-pub(crate) enum Body {
-    Full(Bytes),
-    Stream(Stream),
+pub(crate) struct Body {
+    /// What is there already.
+    rest: Bytes,
+    /// What follows.
+    stream: Option<Stream>,
+    flight: Option<Flight>,
+    progress: Option<Progress>,
 }
 
 /// Chunks that the handler writes. Dropped early, it tells the guest that its client is gone.
@@ -32,7 +42,7 @@ impl Stream {
         Self { chunks, presence: Some(presence), broken: false }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
         let chunk = ready!(self.chunks.poll_chunk(cx));
         if matches!(chunk, Some(Err(_))) && !std::mem::replace(&mut self.broken, true) {
             // An error makes hyper drop the connection with everything that it has not sent yet; while a body is
@@ -45,7 +55,53 @@ impl Stream {
         {
             presence.served();
         }
-        Poll::Ready(chunk.map(|c| c.map(Frame::data)))
+        Poll::Ready(chunk)
+    }
+}
+
+impl Body {
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        Self { rest: bytes, stream: None, flight: None, progress: None }
+    }
+
+    pub(crate) fn stream(stream: Stream) -> Self {
+        Self { rest: Bytes::new(), stream: Some(stream), flight: None, progress: None }
+    }
+
+    /// The body of this request's response. With a limit, the client may not stand still for longer.
+    pub(crate) fn of(mut self, flight: Flight, stall: Option<Duration>) -> Self {
+        let is_small = self.stream.is_none() && self.rest.len() <= SLICE;
+        self.progress = stall.filter(|_| !is_small).map(|limit| flight.watch(limit));
+        self.flight = Some(flight);
+        self
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+        if self.rest.is_empty()
+            && let Some(stream) = &mut self.stream
+        {
+            match ready!(stream.poll(cx)) {
+                Some(Ok(chunk)) => self.rest = chunk,
+                Some(Err(aborted)) => return Poll::Ready(Some(Err(aborted))),
+                None => self.stream = None,
+            }
+        }
+        if self.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        let slice = self.rest.split_to(self.rest.len().min(SLICE));
+        Poll::Ready(Some(Ok(slice)))
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Some(flight) = self.flight.take()
+            && self.rest.is_empty()
+            && self.stream.is_none()
+        {
+            flight.answered();
+        }
     }
 }
 
@@ -57,24 +113,59 @@ impl hyper::body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
-        match &mut *self {
-            Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Stream(stream) => stream.poll(cx),
+        let polled = self.poll(cx);
+        if let Some(progress) = &self.progress {
+            progress.note(polled.is_ready());
         }
+        polled.map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
         // Not for a stream: its end has to be polled for, or the client would pass for gone.
-        matches!(self, Self::Full(bytes) if bytes.is_empty())
+        self.stream.is_none() && self.rest.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(_) => SizeHint::default(),
+        match self.stream {
+            None => SizeHint::with_exact(self.rest.len() as u64),
+            Some(_) => SizeHint::default(),
         }
     }
+}
+
+/// Why a request's body did not arrive whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyFault {
+    TooLarge,
+    TooSlow,
+    Malformed,
+}
+
+impl BodyFault {
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Malformed => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    pub(crate) fn message(self) -> &'static str {
+        match self {
+            Self::TooLarge => "the request body is too large\n",
+            Self::TooSlow => "the request body does not arrive\n",
+            Self::Malformed => "the request body broke off\n",
+        }
+    }
+}
+
+/// What a request's body may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyLimits {
+    /// In bytes.
+    pub(crate) size: Option<u64>,
+    /// Without a single byte, while the handler waits for one.
+    pub(crate) silence: Duration,
 }
 
 /// So much of a body that the handler did not read is read and thrown away, so that the connection can go on. A client
@@ -84,13 +175,33 @@ const UNREAD_LIMIT: usize = 4 << 20;
 /// The time that a client has for it.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Reads the request's body, a chunk for each pull and never ahead of them.
-pub(crate) async fn pump(mut body: Incoming, mut pulls: UnboundedReceiver<Pull>) {
+/// Reads the request's body, a chunk for each pull and never ahead of them. What is wrong with it is left in `fault`.
+pub(crate) async fn pump(
+    mut body: Incoming,
+    mut pulls: UnboundedReceiver<Pull>,
+    limits: BodyLimits,
+    fault: Arc<OnceLock<BodyFault>>,
+) {
+    let mut read = 0;
     while let Some(pull) = pulls.recv().await {
-        match next_chunk(&mut body).await {
-            Ok(chunk) => pull.chunk(chunk),
-            Err(error) => pull.fail(format!("the request body broke off: {error}")),
-        }
+        let (found, message) = match timeout(limits.silence, next_chunk(&mut body)).await {
+            Ok(Ok(chunk)) => {
+                read += chunk.as_ref().map_or(0, Bytes::len) as u64;
+                if limits.size.is_none_or(|limit| read <= limit) {
+                    pull.chunk(chunk);
+                    continue;
+                }
+                (BodyFault::TooLarge, "the request body is too large".to_owned())
+            }
+            Ok(Err(error)) => (BodyFault::Malformed, format!("the request body broke off: {error}")),
+            Err(_) => (BodyFault::TooSlow, "the request body does not arrive".to_owned()),
+        };
+        // The first is the cause of the others.
+        fault.get_or_init(|| found);
+        pull.fail(message);
+    }
+    if fault.get().is_some() {
+        return;
     }
     let drain = async {
         let mut unread = 0;

@@ -1,32 +1,38 @@
 //! One HTTP request: to the Worker and back.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::http::request::Parts;
+use hyper::http::uri::{Authority, PathAndQuery};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use serde_json::json;
 use taipan_bindings::{RequestBody, ResponseBody};
 use taipan_guest::protocol::Field;
 use tokio::sync::watch;
 use url::Url;
 
-use crate::body::{Body, Stream, pump};
+use crate::body::{Body, BodyFault, BodyLimits, Stream, pump};
+use crate::conduct::Conduct;
 use crate::page;
 use crate::problem::Problem;
 use crate::web_socket::Upgrade;
 use crate::worker::Presence;
 use crate::{Console, RequestLog, Slot};
 
-/// The two ends of a connection.
+/// The two ends of a connection, and how they speak.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
     pub(crate) remote: SocketAddr,
     pub(crate) local: SocketAddr,
+    /// Version and cipher suite.
+    pub(crate) tls: Option<(&'static str, &'static str)>,
+    pub(crate) is_http2: bool,
 }
 
 /// The request as the handler and an error page see it.
@@ -42,10 +48,16 @@ pub(crate) struct Service {
     pub(crate) console: Arc<dyn Console>,
     /// Becomes true when the process is about to end.
     pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) conduct: Arc<Conduct>,
+    /// How long a client may stand still in the middle of a body.
+    pub(crate) stall_timeout: Duration,
+    /// Of a request's body, in bytes.
+    pub(crate) body_limit: Option<u64>,
 }
 
 pub(crate) async fn handle(request: Request<Incoming>, peer: Peer, service: &Service) -> Response<Body> {
     let begun = Instant::now();
+    let flight = service.conduct.begin();
     let method = request.method().clone();
     let shown = request.uri().path_and_query().map_or_else(|| request.uri().to_string(), |p| p.to_string());
     let response = answer(request, peer, service).await;
@@ -59,7 +71,8 @@ pub(crate) async fn handle(request: Request<Incoming>, peer: Peer, service: &Ser
         reason: reason.as_deref().or(status.canonical_reason()).unwrap_or_default(),
         took: begun.elapsed(),
     });
-    response
+    // What HTTP/1.1 writes fails when nobody reads it; streams of HTTP/2 wait.
+    response.map(|body| body.of(flight, peer.is_http2.then_some(service.stall_timeout)))
 }
 
 async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -> Response<Body> {
@@ -76,20 +89,26 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
         }
     };
     let (parts, incoming) = request.into_parts();
-    let Some(url) = absolute_url(&parts.uri, &parts.headers, peer.local) else {
-        return plain(StatusCode::BAD_REQUEST, "the Host header is not a host\n");
+    let url = match absolute_url(&parts, peer) {
+        Ok(url) => url,
+        Err(message) => return plain(StatusCode::BAD_REQUEST, message),
     };
     let length = match incoming.size_hint().exact() {
         _ if incoming.is_end_stream() => None,
         Some(n) => Some(n as f64),
         None => Some(-1.0),
     };
+    let limits = BodyLimits { size: service.body_limit, silence: service.stall_timeout };
+    if length.zip(limits.size).is_some_and(|(length, limit)| length > limit as f64) {
+        return refuse(BodyFault::TooLarge);
+    }
+    let fault = Arc::new(OnceLock::new());
     let body = length.map(|_| {
         let (body, pulls) = RequestBody::channel();
-        tokio::spawn(pump(incoming, pulls));
+        tokio::spawn(pump(incoming, pulls, limits, fault.clone()));
         body
     });
-    let head = head(&parts.method, &url, length, &parts.headers, peer.remote);
+    let head = head(&parts.method, &url, length, &parts.headers, peer);
     let target = Target { method: parts.method, url };
 
     let worker = service.slot.current();
@@ -100,9 +119,13 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
             open_socket(response, upgrade, service)
         }
         Ok(response) => respond(response, &target.method, presence),
-        Err(fault) => {
+        Err(failed) => {
             presence.served();
-            Err(Box::new(Problem::from(&fault)))
+            // The handler could not read the body: that is the client's doing.
+            if let Some(fault) = fault.get() {
+                return refuse(*fault);
+            }
+            Err(Box::new(Problem::from(&failed)))
         }
     };
     answered.unwrap_or_else(|problem| {
@@ -115,18 +138,12 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
 }
 
 /// What the handler is given, as [`taipan_engine::Event::Fetch`] says.
-fn head(
-    method: &Method,
-    url: &Url,
-    length: Option<f64>,
-    headers: &HeaderMap,
-    remote: SocketAddr,
-) -> Vec<Field> {
+fn head(method: &Method, url: &Url, length: Option<f64>, headers: &HeaderMap, peer: Peer) -> Vec<Field> {
     let mut head: Vec<Field> = vec![
         method.as_str().into(),
         url.as_str().into(),
         length.map_or(Field::Null, Field::Num),
-        local_cf().into(),
+        local_cf(peer).into(),
     ];
     const CLIENT: &str = "cf-connecting-ip";
     for (name, value) in headers {
@@ -137,7 +154,7 @@ fn head(
         }
     }
     head.push(CLIENT.into());
-    head.push(remote.ip().to_string().into());
+    head.push(peer.remote.ip().to_string().into());
     head
 }
 
@@ -148,29 +165,44 @@ fn header_text(value: &HeaderValue) -> String {
 }
 
 /// `request.cf` of a machine that is not at Cloudflare's edge.
-fn local_cf() -> String {
+fn local_cf(peer: Peer) -> String {
+    let (version, cipher) = peer.tls.unzip();
     json!({
         "colo": "LOCAL", "country": null, "city": null, "region": null, "continent": null, "timezone": null,
         "latitude": null, "longitude": null, "asn": null, "asOrganization": null,
-        "httpProtocol": "HTTP/1.1", "requestPriority": null, "tlsVersion": null, "tlsCipher": null,
+        "httpProtocol": if peer.is_http2 { "HTTP/2" } else { "HTTP/1.1" }, "requestPriority": null,
+        // As Cloudflare writes it: TLSv1.3, and AEAD-AES128-GCM-SHA256 without the protocol's name.
+        "tlsVersion": version.map(|v| v.replace('_', ".")),
+        "tlsCipher": cipher.map(|c| c.trim_start_matches("TLS13_")),
     })
     .to_string()
 }
 
-fn absolute_url(uri: &hyper::Uri, headers: &HeaderMap, local: SocketAddr) -> Option<Url> {
-    if uri.scheme().is_some() {
-        return Url::parse(&uri.to_string()).ok();
-    }
-    let host = match headers.get(header::HOST) {
-        Some(host) => host.to_str().ok()?.to_owned(),
-        // HTTP/1.0 has no Host.
-        None => local.to_string(),
+/// The URL that the request is for. There must be no doubt about the host: whoever stands in front of us may have decided by it.
+fn absolute_url(parts: &Parts, peer: Peer) -> Result<Url, &'static str> {
+    const NOT_A_HOST: &str = "the Host header is not a host\n";
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return Err("there is more than one Host header\n"),
+        (Some(host), None) => Some(host.to_str().map_err(|_| NOT_A_HOST)?),
+        (None, None) => None,
     };
-    let path = uri.path_and_query().map_or("/", |p| p.as_str());
-    let slash = if path.starts_with('/') { "" } else { "/" };
-    let url = Url::parse(&format!("http://{host}{slash}{path}")).ok()?;
+    let host = match (parts.uri.authority().map(Authority::as_str), host) {
+        (Some(authority), Some(host)) if peer.is_http2 && !host.eq_ignore_ascii_case(authority) => {
+            return Err("the Host header is not the request's authority\n");
+        }
+        (Some(host), _) | (None, Some(host)) => host.to_owned(),
+        (None, None) if parts.version == Version::HTTP_10 => peer.local.to_string(),
+        (None, None) => return Err("there is no Host header\n"),
+    };
     // A host with a path, a query or a user in it is none.
-    (!host.contains(['/', '?', '#', '@', '\\'])).then_some(url)
+    if host.is_empty() || host.contains(['/', '?', '#', '@', '\\']) {
+        return Err(NOT_A_HOST);
+    }
+    let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let scheme = if peer.tls.is_some() { "https" } else { "http" };
+    Url::parse(&format!("{scheme}://{host}{slash}{path}")).map_err(|_| NOT_A_HOST)
 }
 
 /// Answers the request with the handler's WebSocket.
@@ -187,7 +219,7 @@ fn open_socket(
     if let ResponseBody::WebSocket(socket) = response.body {
         upgrade.grant(&mut headers, socket, service.stopping.clone());
     }
-    let mut out = Response::new(Body::Full(Bytes::new()));
+    let mut out = Response::new(Body::full(Bytes::new()));
     *out.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *out.headers_mut() = headers;
     Ok(out)
@@ -223,22 +255,22 @@ fn respond(
     let without_body =
         method == Method::HEAD || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
     let body = match response.body {
-        ResponseBody::Stream(stream) if !without_body => Body::Stream(Stream::new(stream, presence)),
+        ResponseBody::Stream(stream) if !without_body => Body::stream(Stream::new(stream, presence)),
         other => {
             presence.served();
             match other {
                 ResponseBody::Full(bytes) if !without_body => {
                     headers.remove(header::CONTENT_LENGTH);
-                    Body::Full(bytes)
+                    Body::full(bytes)
                 }
                 ResponseBody::Full(bytes) => {
                     if method == Method::HEAD {
                         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
                     }
-                    Body::Full(Bytes::new())
+                    Body::full(Bytes::new())
                 }
                 ResponseBody::Empty | ResponseBody::Stream(_) | ResponseBody::WebSocket(_) => {
-                    Body::Full(Bytes::new())
+                    Body::full(Bytes::new())
                 }
             }
         }
@@ -254,8 +286,15 @@ fn respond(
     Ok(out)
 }
 
+/// The answer to a body that does not come whole; the rest of it is not waited for.
+fn refuse(fault: BodyFault) -> Response<Body> {
+    let mut response = plain(fault.status(), fault.message());
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::Full(Bytes::from_static(text.as_bytes())));
+    let mut response = Response::new(Body::full(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
     response
         .headers_mut()

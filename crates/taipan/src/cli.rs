@@ -105,6 +105,15 @@ pub(crate) struct DevArgs {
     /// The address to listen on [default: 127.0.0.1, or the configuration's dev.ip].
     #[arg(long)]
     pub(crate) ip: Option<IpAddr>,
+    /// Serve by http or by https, which includes HTTP/2 for browsers.
+    #[arg(long, value_enum, default_value_t = Protocol::Http)]
+    pub(crate) local_protocol: Protocol,
+    /// The certificate for https, in PEM format [default: one that is made for localhost and signed by itself].
+    #[arg(long, value_name = "FILE", requires = "https_key_path")]
+    pub(crate) https_cert_path: Option<PathBuf>,
+    /// The certificate's private key.
+    #[arg(long, value_name = "FILE", requires = "https_cert_path")]
+    pub(crate) https_key_path: Option<PathBuf>,
     /// The environment of the configuration to use.
     #[arg(short, long, value_name = "NAME")]
     pub(crate) env: Option<String>,
@@ -212,6 +221,13 @@ pub(crate) struct PythonArgs {
     /// Options of python, and what to run with which arguments.
     #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<String>,
+}
+
+/// What a Worker is served by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Protocol {
+    Http,
+    Https,
 }
 
 /// The least serious line that is shown.

@@ -8,7 +8,7 @@ use taipan_packages::pyodide::{Cache, ObtainError, RELEASES, Release, Source};
 use taipan_packages::python::Index;
 use taipan_server::IsolateCap;
 
-use crate::cli::{DevArgs, LogLevel, PackageArgs, ProjectArgs, PythonArgs};
+use crate::cli::{DevArgs, LogLevel, PackageArgs, ProjectArgs, Protocol, PythonArgs};
 use crate::report::hinted;
 
 /// Everything that `taipan dev` goes by, except what the Worker's own configuration says.
@@ -24,6 +24,8 @@ pub(crate) struct DevSettings {
     pub(crate) vars: Vec<(String, String)>,
     pub(crate) port: Option<u16>,
     pub(crate) ip: Option<IpAddr>,
+    /// Without TLS when there is none.
+    pub(crate) certificate: Option<Certificate>,
     /// Where a Pyodide release comes from that the cache does not have.
     pub(crate) pyodide: Source,
     pub(crate) cache: Cache,
@@ -32,6 +34,13 @@ pub(crate) struct DevSettings {
     /// Memory of an isolate over that of the configuration, in MiB.
     pub(crate) memory_mib: Option<u16>,
     pub(crate) isolates: IsolateCap,
+}
+
+/// What TLS shows to clients.
+#[derive(Clone, Debug)]
+pub(crate) enum Certificate {
+    SelfSigned,
+    Files { chain: PathBuf, key: PathBuf },
 }
 
 impl DevSettings {
@@ -45,6 +54,10 @@ impl DevSettings {
             vars: args.vars,
             port: args.port,
             ip: args.ip,
+            certificate: match (args.https_cert_path, args.https_key_path) {
+                (Some(chain), Some(key)) => Some(Certificate::Files { chain, key }),
+                _ => (args.local_protocol == Protocol::Https).then_some(Certificate::SelfSigned),
+            },
             pyodide,
             cache,
             packages: PackageSettings::new(args.packages),

@@ -26,7 +26,7 @@ pub(crate) fn response(
     } else {
         ("text/plain; charset=utf-8", problem.text())
     };
-    let mut response = Response::new(Body::Full(Bytes::from(page)));
+    let mut response = Response::new(Body::full(Bytes::from(page)));
     *response.status_mut() =
         if problem.stopping { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
     let headers = response.headers_mut();

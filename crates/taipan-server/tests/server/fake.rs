@@ -11,7 +11,8 @@ use taipan_engine::{BootError, Event, IsolateError, OpReply, Ops, Source, Turn};
 use taipan_guest::ops;
 use taipan_guest::protocol::{Field, Message, encode};
 use taipan_server::{
-    Boot, Console, Guest, Ingress, IsolateCap, Level, PoolOptions, RequestLog, Scheduler, Slot, Worker,
+    Boot, Console, Guest, Ingress, IngressOptions, IsolateCap, Level, PoolOptions, RequestLog, Scheduler,
+    Slot, Worker,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -201,6 +202,10 @@ impl Fake {
                 body.extend(bytes);
                 self.start("http.read", &[request.into()], Pending::Echo(request, body));
             }
+            (Pending::Echo(request, _), None) if result.is_err() => {
+                self.sync("http.fail", &[request.into(), r#"{"type":"OSError"}"#.into()]);
+                self.sync("http.done", &[request.into()]);
+            }
             (Pending::Echo(request, body), None) => self.finish(request, 200, &body, &[]),
             (Pending::PipeRead(request), Some(bytes)) => {
                 self.start("http.write", &[request.into(), Field::Bytes(bytes)], Pending::PipeWrite(request));
@@ -311,7 +316,18 @@ impl Server {
     }
 
     pub(crate) async fn serve(seen: Arc<Seen>, worker: Arc<Worker>) -> Self {
-        let ingress = Ingress::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        Self::serve_with(seen, worker, IngressOptions::default()).await
+    }
+
+    /// With an ingress of its own.
+    pub(crate) async fn guarded(options: IngressOptions) -> Self {
+        let seen = Arc::new(Seen::default());
+        let worker = worker(&seen, boot(&seen));
+        Self::serve_with(seen, worker, options).await
+    }
+
+    async fn serve_with(seen: Arc<Seen>, worker: Arc<Worker>, options: IngressOptions) -> Self {
+        let ingress = Ingress::bind(([127, 0, 0, 1], 0).into(), options).await.unwrap();
         let address = ingress.address();
         let slot = Slot::new(worker);
         let (stop, stopped) = oneshot::channel::<()>();

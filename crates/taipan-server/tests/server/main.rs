@@ -4,6 +4,10 @@
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod pool;
 
 use std::sync::Arc;

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use taipan_engine::Spares;
 use taipan_packages::pyodide::{self, ObtainError};
-use taipan_server::{Builder, Ingress, Problem, Scheduler, Slot, Started, Worker, boot_isolate};
+use taipan_server::{
+    Builder, Ingress, IngressOptions, Problem, Scheduler, Slot, Started, Tls, TlsError, Worker, boot_isolate,
+};
 use tokio::sync::oneshot;
 use tokio::task::{block_in_place, spawn_blocking};
 
@@ -20,7 +22,7 @@ use crate::dev::project::Project;
 use crate::dev::watch::Watcher;
 use crate::report::{self, hint, hinted};
 use crate::runtime;
-use crate::settings::DevSettings;
+use crate::settings::{Certificate, DevSettings};
 
 const DEFAULT_PORT: u16 = 8787;
 
@@ -108,7 +110,7 @@ async fn develop(
     if let Started::Failed(fault) = slot.current().started().await {
         terminal.problem(&Problem::from(&fault));
     }
-    terminal.note(&format!("Ready on {}", shown(address)));
+    terminal.note(&format!("Ready on {}", shown(address, settings.certificate.is_some())));
     // The next save needs it.
     let builder = ground.builder.clone();
     drop(spawn_blocking(move || builder.prepare()));
@@ -172,7 +174,9 @@ async fn bind(settings: &DevSettings, project: &Project) -> Result<Ingress> {
     let ip = settings.ip.or(project.ip).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let port = settings.port.or(project.port).unwrap_or(DEFAULT_PORT);
     let address = SocketAddr::new(ip, port);
-    Ingress::bind(address).await.map_err(|error| match error.kind() {
+    let tls = settings.certificate.as_ref().map(|certificate| tls(certificate, ip)).transpose()?;
+    let options = IngressOptions { body_limit: project.body_limit, tls, ..IngressOptions::default() };
+    Ingress::bind(address, options).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => hint(
             anyhow!("the port is in use: {port}"),
             "end the program that listens there, or choose another port with --port",
@@ -186,6 +190,13 @@ async fn bind(settings: &DevSettings, project: &Project) -> Result<Ingress> {
             "choose an address of this machine with --ip",
         ),
     })
+}
+
+fn tls(certificate: &Certificate, ip: IpAddr) -> Result<Tls, TlsError> {
+    match certificate {
+        Certificate::SelfSigned => Tls::self_signed(&["localhost", "127.0.0.1", "::1", &ip.to_string()]),
+        Certificate::Files { chain, key } => Tls::from_files(chain, key),
+    }
 }
 
 /// Isolates that are kept ready: one for the next save, one for a burst of requests.
@@ -211,12 +222,13 @@ async fn prepare(settings: DevSettings, release: &'static str) -> Result<Ground>
     .await?
 }
 
-fn shown(address: SocketAddr) -> String {
+fn shown(address: SocketAddr, is_secure: bool) -> String {
+    let scheme = if is_secure { "https" } else { "http" };
     let ip = address.ip();
     if ip.is_loopback() && ip.is_ipv4() || ip.is_unspecified() {
-        format!("http://localhost:{}", address.port())
+        format!("{scheme}://localhost:{}", address.port())
     } else {
-        format!("http://{address}")
+        format!("{scheme}://{address}")
     }
 }
 

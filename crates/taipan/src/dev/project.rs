@@ -33,6 +33,8 @@ pub(crate) struct Project {
     pub(crate) release: &'static str,
     pub(crate) port: Option<u16>,
     pub(crate) ip: Option<IpAddr>,
+    /// The largest body of a request, in bytes.
+    pub(crate) body_limit: Option<u64>,
     /// The folder of the main module.
     pub(crate) folder: PathBuf,
     /// The folder of the configuration and of `.dev.vars`.
@@ -97,6 +99,7 @@ impl Project {
             release: config.release.version,
             port: config.dev.port,
             ip: config.dev.ip,
+            body_limit: taipan.request_body_mib.map(|mib| mib << 20),
             folder: config.main_dir,
             config_folder: config.root,
             warnings,

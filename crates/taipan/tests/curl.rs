@@ -1,0 +1,67 @@
+//! What curl says about us, by each protocol.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "clippy knows only functions marked as tests, not those that they share"
+)]
+
+use std::path::Path;
+use std::process::Command;
+
+use taipan_testkit::server::{Server, ServerOptions};
+
+fn start(args: &[&str]) -> Server {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    Server::start(&ServerOptions {
+        binary: env!("CARGO_BIN_EXE_taipan").into(),
+        folder: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/echo"),
+        port: 0,
+        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
+    })
+    .unwrap()
+}
+
+fn end(mut server: Server) {
+    server.interrupt().unwrap();
+    server.expect_clean_end().unwrap();
+}
+
+/// The version of HTTP, the status and the body.
+fn curl(args: &[&str], url: &str) -> String {
+    let mut command = Command::new("curl");
+    command.args([
+        "--silent",
+        "--show-error",
+        "--max-time",
+        "60",
+        "--write-out",
+        " %{http_version} %{http_code}",
+    ]);
+    let output = command.args(args).arg(url).output().expect("curl is installed");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn in_the_open() {
+    let server = start(&[]);
+    let url = format!("http://localhost:{}/x", server.port());
+    assert_eq!(curl(&["--http1.1", "--data", "one"], &url), "one 1.1 200");
+    assert_eq!(curl(&["--http1.0", "--data", "zero"], &url), "zero 1 200");
+    assert_eq!(curl(&["--http2-prior-knowledge", "--data", "two"], &url), "two 2 200");
+    // An offer to go on with HTTP/2, which nobody has to take.
+    assert_eq!(curl(&["--http2", "--data", "either"], &url), "either 1.1 200");
+    end(server);
+}
+
+#[test]
+fn by_tls() {
+    let server = start(&["--local-protocol", "https"]);
+    let url = format!("https://localhost:{}/x", server.port());
+    assert_eq!(curl(&["--insecure", "--http2", "--data", "two"], &url), "two 2 200");
+    assert_eq!(curl(&["--insecure", "--http1.1", "--data", "one"], &url), "one 1.1 200");
+    assert!(server.log.text(taipan_testkit::server::Stream::Stdout).contains("Ready on https://localhost:"));
+    end(server);
+}
