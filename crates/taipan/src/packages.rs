@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use fs_err as fs;
-use taipan_packages::pyodide::{Cache, Progress as _, Release, Source};
+use taipan_packages::pyodide::{Cache, Progress as _, RELEASES, Release, Source};
 use taipan_packages::python::{
     Index, Lock, Manifest, PackageError, PackageTree, Resolution, Resolver, Store, StoredWheel, Target, Uv,
 };
@@ -38,9 +38,13 @@ pub(crate) fn advised(error: PackageError) -> anyhow::Error {
     hinted(error, PackageError::hint)
 }
 
+fn target_of(release: &Release) -> Target {
+    Target { python: release.python.to_owned(), platform: release.platform_tag.to_owned() }
+}
+
 impl Packages<'_> {
     pub(crate) fn target(&self) -> Target {
-        Target { python: self.release.python.to_owned(), platform: self.release.platform_tag.to_owned() }
+        target_of(self.release)
     }
 
     pub(crate) fn manifest(&self) -> Result<Option<Manifest>> {
@@ -93,7 +97,10 @@ impl Packages<'_> {
         let target = self.target();
         let progress = Progress::new();
         progress.start("Resolving packages", None);
-        let resolver = Resolver { uv: &uv, interpreter: &interpreter, target: &target, index };
+        let store = Store::new(self.cache.folder());
+        let others: Vec<Target> = RELEASES.iter().map(target_of).filter(|other| *other != target).collect();
+        let (interpreter, store, others) = (&interpreter, &store, &*others);
+        let resolver = Resolver { uv: &uv, interpreter, target: &target, index, store, others };
         let Resolution { lock, notes } =
             resolver.resolve(self.folder, manifest, previous).map_err(advised)?;
         drop(progress);

@@ -33,8 +33,16 @@ pub enum PackageError {
         python: String,
         /// The platform's tag.
         platform: String,
-        /// Why the index for this platform did not help, if it was asked.
-        index: Option<String>,
+        /// What else is known: which Python or version has one, and why other ways did not help.
+        notes: Vec<String>,
+    },
+    /// No wheel could be built of a package's source.
+    #[error("no wheel can be built of the source of {package}: {reason}")]
+    Unbuildable {
+        /// The package.
+        package: String,
+        /// uv's own words.
+        reason: String,
     },
     /// uv could not obtain a wheel.
     #[error("packages cannot be obtained: {reason}")]
@@ -99,12 +107,15 @@ impl PackageError {
                 "make it runnable, or install it anew: python3 -m pip install --upgrade uv".into()
             }
             Self::Unsatisfiable { .. } => "relax a requirement, or remove one".into(),
-            Self::NoBuild { index, .. } => {
-                let why = index.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            Self::NoBuild { notes, .. } => {
+                let why = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
                 format!(
                     "require a version that has one, or name an index or a folder of wheels that has it with \
                      --package-index{why}"
                 )
+            }
+            Self::Unbuildable { .. } => {
+                "name a folder of wheels that has it with --package-index; sources with native code cannot be built".into()
             }
             Self::Download { .. } => {
                 "check the network and uv's settings, then try again: what has arrived is kept".into()

@@ -35,12 +35,19 @@ pub struct LockedPackage {
     /// The canonical names of the locked packages that it needs.
     pub dependencies: Vec<String>,
     pub(super) wheel: Wheel,
+    /// Whether `wheel` is the source instead, of which a wheel is built.
+    pub(super) is_source: bool,
 }
 
 impl LockedPackage {
     /// Size of the wheel as it is published, in bytes, when the index says it.
     pub fn wheel_size(&self) -> Option<u64> {
         self.wheel.size
+    }
+
+    /// The name of its file, as it is published.
+    pub fn file_name(&self) -> &str {
+        self.wheel.file_name()
     }
 }
 
@@ -63,6 +70,42 @@ impl Wheel {
         let place = self.name.as_deref().or(self.path.as_deref()).or(self.url.as_deref()).unwrap_or_default();
         let place = place.split(['?', '#']).next().unwrap_or_default();
         place.rsplit(['/', '\\']).next().unwrap_or_default()
+    }
+
+    /// As an entry of a lock file that lies elsewhere than in `folder`.
+    fn located(&self, folder: &Path) -> InlineTable {
+        let path = self.path.as_ref().map(|path| {
+            let path = folder.join(path);
+            std::path::absolute(&path).unwrap_or(path).to_string_lossy().into_owned()
+        });
+        Self { path, ..self.clone() }.entry()
+    }
+
+    /// As an entry of a lock file in `folder`. A path of this machine would be of no use on others.
+    fn portable(&self, folder: &Path) -> InlineTable {
+        let local = self.url.as_deref().and_then(|url| url.strip_prefix("file://"));
+        let relative = local.and_then(|path| Path::new(path).strip_prefix(folder).ok()?.to_str());
+        match relative {
+            Some(path) => Self { url: None, path: Some(path.to_owned()), ..self.clone() }.entry(),
+            None => self.entry(),
+        }
+    }
+
+    fn entry(&self) -> InlineTable {
+        let mut entry = InlineTable::new();
+        entry.insert("name", self.file_name().into());
+        match (&self.path, &self.url) {
+            (Some(path), _) => drop(entry.insert("path", path.as_str().into())),
+            (None, Some(url)) => drop(entry.insert("url", url.as_str().into())),
+            (None, None) => {}
+        }
+        if let Some(size) = self.size.and_then(|size| i64::try_from(size).ok()) {
+            entry.insert("size", size.into());
+        }
+        let sha256 = self.sha256().unwrap_or_default();
+        let hashes = InlineTable::from_iter([("sha256", sha256)]);
+        entry.insert("hashes", Value::InlineTable(hashes));
+        entry
     }
 
     /// The digest, which is to be in lower-case hexadecimal because it names a folder.
@@ -105,6 +148,7 @@ struct Package {
     dependencies: Vec<Named>,
     #[serde(default)]
     wheels: Vec<Wheel>,
+    sdist: Option<Wheel>,
 }
 
 #[derive(Deserialize)]
@@ -113,7 +157,26 @@ struct Named {
 }
 
 /// What of a resolution has no wheel for the target.
-pub(super) struct Unusable(pub(super) Vec<String>);
+#[derive(Debug)]
+pub(super) struct Unusable(pub(super) Vec<Misfit>);
+
+/// A package without a wheel for the target.
+#[derive(Clone, Debug)]
+pub(super) struct Misfit {
+    pub(super) name: String,
+    pub(super) version: String,
+    /// The wheels that it has.
+    pub(super) wheels: Vec<String>,
+    /// Its source, of which a wheel may be built.
+    pub(super) source: Option<LockedPackage>,
+}
+
+impl Unusable {
+    /// Names with versions.
+    pub(super) fn list(&self) -> Vec<String> {
+        self.0.iter().map(|misfit| format!("{} {}", misfit.name, misfit.version)).collect()
+    }
+}
 
 impl Lock {
     /// The lock file of the project in `folder`, if there is one.
@@ -128,8 +191,22 @@ impl Lock {
             Err(source) => return Err(PackageError::Io { path, source }),
         };
         let (lock, unusable) =
-            Self::parse(text, target).map_err(|reason| PackageError::Lock { path, reason })?;
-        if unusable.0.is_empty() { Ok(Some(lock)) } else { Err(target.no_build(unusable.0, None)) }
+            Self::parse_whole(text, target).map_err(|reason| PackageError::Lock { path, reason })?;
+        if unusable.0.is_empty() { Ok(Some(lock)) } else { Err(target.no_build(unusable.list(), vec![])) }
+    }
+
+    /// Reads a lock file's text, for each package the wheel that fits best, or else its source.
+    fn parse_whole(text: String, target: &Target) -> Result<(Self, Unusable), String> {
+        let (mut lock, unusable) = Self::parse(text, target)?;
+        let mut left = vec![];
+        for misfit in unusable.0 {
+            match misfit.source {
+                Some(source) => lock.packages.push(source),
+                None => left.push(misfit),
+            }
+        }
+        lock.packages.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok((lock, Unusable(left)))
     }
 
     /// Reads a lock file's text, for each package the wheel that fits best.
@@ -142,25 +219,31 @@ impl Lock {
         let mut unusable = vec![];
         for package in document.packages {
             let version = package.version.unwrap_or_default();
-            let ranked = package.wheels.into_iter().filter_map(|wheel| {
+            let ranked = package.wheels.iter().filter_map(|wheel| {
                 Some((rank(wheel.file_name(), target.python_minor(), &target.platform)?, wheel))
             });
-            let Some((_, wheel)) = ranked.min_by_key(|(rank, _)| *rank) else {
-                // What is needed on other platforms only need not have a wheel for this one.
-                if package.marker.is_none() {
-                    unusable.push(format!("{} {version}", package.name));
-                }
-                continue;
-            };
-            if wheel.sha256().is_none() {
-                return Err(format!("a wheel has no SHA-256 digest: {}", wheel.file_name()));
-            }
-            packages.push(LockedPackage {
+            let fitting = ranked.min_by_key(|(rank, _)| *rank).map(|(_, wheel)| wheel.clone());
+            let locked = |wheel: Wheel, is_source| LockedPackage {
                 name: canonical(&package.name),
-                version,
+                version: version.clone(),
                 dependencies: package.dependencies.iter().map(|d| canonical(&d.name)).collect(),
                 wheel,
-            });
+                is_source,
+            };
+            if let Some(file) = fitting.iter().chain(&package.sdist).find(|file| file.sha256().is_none()) {
+                return Err(format!("a file has no SHA-256 digest: {}", file.file_name()));
+            }
+            match fitting {
+                Some(wheel) => packages.push(locked(wheel, false)),
+                // What is needed on other platforms only need not have a wheel for this one.
+                None if package.marker.is_some() => {}
+                None => unusable.push(Misfit {
+                    source: package.sdist.clone().map(|source| locked(source, true)),
+                    wheels: package.wheels.iter().map(|wheel| wheel.file_name().to_owned()).collect(),
+                    name: package.name,
+                    version,
+                }),
+            }
         }
         Ok((Self { text, packages, made_from: document.tool.taipan }, Unusable(unusable)))
     }
@@ -193,11 +276,12 @@ impl Lock {
     }
 
     /// The same with what each package needs (`needs` gives pairs of a package and one that needs it), without wheels that are
-    /// not used, and with what it was made from.
+    /// not used, with `sources` in place of wheels that were built of them, and with what it was made from.
     pub(super) fn completed(
         self,
         folder: &Path,
         needs: &[(String, String)],
+        sources: &[LockedPackage],
         requirements: &[String],
         target: &Target,
     ) -> Result<Self, String> {
@@ -208,10 +292,11 @@ impl Lock {
         for table in list.into_iter().flat_map(|list| list.iter_mut()) {
             let name = canonical(table.get("name").and_then(Item::as_str).unwrap_or_default());
             let Some(package) = self.packages.iter().find(|package| package.name == name) else { continue };
-            complete(table, package, folder, needs);
+            let source = sources.iter().find(|s| s.name == name && s.version == package.version);
+            complete(table, package, folder, needs, source);
         }
         record(&mut document, requirements, target);
-        Ok(Self::parse(document.to_string(), target)?.0)
+        Ok(Self::parse_whole(document.to_string(), target)?.0)
     }
 
     /// The same, made from the requirements as they are written now.
@@ -223,7 +308,7 @@ impl Lock {
         let document = self.text.parse::<DocumentMut>();
         let mut document = document.map_err(|e| broken(e.message().to_owned()))?;
         record(&mut document, manifest.requirements(), target);
-        Ok(Self::parse(document.to_string(), target).map_err(broken)?.0)
+        Ok(Self::parse_whole(document.to_string(), target).map_err(broken)?.0)
     }
 
     /// Writes it to `folder`, unless it is there already.
@@ -248,18 +333,12 @@ impl Lock {
             let mut table = Table::new();
             table.insert("name", package.name.as_str().into());
             table.insert("version", package.version.as_str().into());
-            let mut wheel = InlineTable::new();
-            wheel.insert("name", package.wheel.file_name().into());
-            if let Some(path) = &package.wheel.path {
-                let path = std::path::absolute(folder.join(path)).unwrap_or_else(|_| folder.join(path));
-                wheel.insert("path", path.to_string_lossy().into_owned().into());
-            } else if let Some(url) = &package.wheel.url {
-                wheel.insert("url", url.as_str().into());
+            let file = Value::InlineTable(package.wheel.located(folder));
+            if package.is_source {
+                table.insert("sdist", file.into());
+            } else {
+                table.insert("wheels", Array::from_iter([file]).into());
             }
-            let mut hashes = InlineTable::new();
-            hashes.insert("sha256", package.wheel.sha256().unwrap_or_default().into());
-            wheel.insert("hashes", Value::InlineTable(hashes));
-            table.insert("wheels", Array::from_iter([Value::InlineTable(wheel)]).into());
             list.push(table);
         }
         document.insert("packages", Item::ArrayOfTables(list));
@@ -280,7 +359,13 @@ fn record(document: &mut DocumentMut, requirements: &[String], target: &Target) 
 }
 
 /// Brings a package's table into our form.
-fn complete(table: &mut Table, package: &LockedPackage, folder: &Path, needs: &[(String, String)]) {
+fn complete(
+    table: &mut Table,
+    package: &LockedPackage,
+    folder: &Path,
+    needs: &[(String, String)],
+    source: Option<&LockedPackage>,
+) {
     let mut dependencies: Vec<&str> =
         needs.iter().filter(|(_, by)| *by == package.name).map(|(name, _)| name.as_str()).collect();
     dependencies.sort_unstable();
@@ -290,35 +375,13 @@ fn complete(table: &mut Table, package: &LockedPackage, folder: &Path, needs: &[
         table.insert("dependencies", dependencies.into_iter().map(named).collect::<Array>().into());
     }
     table.remove("sdist");
-    let Some(wheels) = table.get_mut("wheels").and_then(Item::as_array_mut) else { return };
-    wheels.retain(|wheel| {
-        let hash = wheel.get_hashes();
-        hash.as_deref() == package.wheel.sha256()
-    });
-    for wheel in wheels.iter_mut() {
-        wheel.decor_mut().clear();
-        let Some(wheel) = wheel.as_inline_table_mut() else { continue };
-        // A path of this machine would be of no use on others.
-        let local = wheel.get("url").and_then(Value::as_str).and_then(|url| url.strip_prefix("file://"));
-        let relative =
-            local.and_then(|path| Path::new(path).strip_prefix(folder).ok()).and_then(Path::to_str);
-        if let Some(relative) = relative.map(str::to_owned) {
-            wheel.remove("url");
-            wheel.insert("path", relative.into());
-        }
-    }
-    wheels.set_trailing("");
-    wheels.set_trailing_comma(false);
-}
-
-trait Hashed {
-    fn get_hashes(&self) -> Option<String>;
-}
-
-impl Hashed for Value {
-    fn get_hashes(&self) -> Option<String> {
-        let hashes = self.as_inline_table()?.get("hashes")?.as_inline_table()?;
-        hashes.get("sha256")?.as_str().map(str::to_owned)
+    table.remove("wheels");
+    let file = source.unwrap_or(package);
+    let entry = Value::InlineTable(file.wheel.portable(folder));
+    if file.is_source {
+        table.insert("sdist", entry.into());
+    } else {
+        table.insert("wheels", Array::from_iter([entry]).into());
     }
 }
 
@@ -353,7 +416,7 @@ mod tests {
         let (lock, unusable) = Lock::parse(text(), &target()).unwrap();
         assert!(unusable.0.is_empty() && lock.packages().len() == 1);
         let needs = [("a-b".to_owned(), "z".to_owned()), ("z".to_owned(), "a-b".to_owned())];
-        let lock = lock.completed(Path::new("/p"), &needs, &["a-b".to_owned()], &target()).unwrap();
+        let lock = lock.completed(Path::new("/p"), &needs, &[], &["a-b".to_owned()], &target()).unwrap();
         let [package] = lock.packages() else { unreachable!() };
         assert_eq!(package.dependencies, ["z"]);
         assert_eq!(package.wheel.sha256(), Some(&*digest('c')));
@@ -380,7 +443,7 @@ mod tests {
         let (foreign, _) = Lock::parse(text(), &target()).unwrap();
         assert!(foreign.is_current(&manifest("a.b>=1\n"), &target()));
         assert!(!foreign.is_current(&manifest("a.b\nd\n"), &target()));
-        let own = foreign.completed(Path::new("/p"), &[], &["a-b".to_owned()], &target()).unwrap();
+        let own = foreign.completed(Path::new("/p"), &[], &[], &["a-b".to_owned()], &target()).unwrap();
         assert!(own.is_current(&manifest("a-b\n"), &target()));
         assert!(!own.is_current(&manifest("a-b>=1\n"), &target()));
         own.write(folder.path()).unwrap();

@@ -9,7 +9,9 @@
 mod error;
 mod lock;
 mod manifest;
+mod pip;
 mod resolve;
+mod stand_in;
 mod store;
 mod tags;
 mod tree;

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::lock::{self, Unusable};
-use super::tags::canonical;
-use super::{Lock, LockedPackage, Manifest, PackageError, Uv};
+use super::lock::{self, Misfit, Unusable};
+use super::tags::{canonical, rank};
+use super::{Lock, LockedPackage, Manifest, PackageError, Store, Uv, stand_in};
 
 /// What packages are resolved for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +23,9 @@ impl Target {
         self.python.rsplit_once('.').map_or(&*self.python, |(minor, _)| minor)
     }
 
-    pub(super) fn no_build(&self, packages: Vec<String>, index: Option<String>) -> PackageError {
+    pub(super) fn no_build(&self, packages: Vec<String>, notes: Vec<String>) -> PackageError {
         let (python, platform) = (self.python.clone(), self.platform.clone());
-        PackageError::NoBuild { packages, python, platform, index }
+        PackageError::NoBuild { packages, python, platform, notes }
     }
 }
 
@@ -52,6 +52,10 @@ pub struct Resolver<'a> {
     pub target: &'a Target,
     /// Where to look as well.
     pub index: &'a Index,
+    /// Where wheels are kept that had to be built to learn what they need.
+    pub store: &'a Store,
+    /// What the same packages could be resolved for instead.
+    pub others: &'a [Target],
 }
 
 /// What requirements come to.
@@ -59,7 +63,7 @@ pub struct Resolver<'a> {
 pub struct Resolution {
     /// The versions.
     pub lock: Lock,
-    /// Newer versions that are not used because they have no build.
+    /// Newer versions that are not used because they have no build, and packages that were built.
     pub notes: Vec<String>,
 }
 
@@ -87,16 +91,80 @@ impl Resolver<'_> {
             // What the usual indexes lack, this one does not say better.
             outcome = second.or_else(|failure| outcome.map_err(|first| first.asked(url, &failure)));
         }
-        let (lock, notes) = match outcome {
+        if outcome.is_err() {
+            let links = Links::new(self.store)?;
+            let built = self.build(&question, &links)?;
+            if !built.sources.is_empty() {
+                indexes = self.usual();
+                indexes.extend(["--find-links".into(), links.0.to_string_lossy().into_owned()]);
+                let third = self.attempt(&question, &indexes)?;
+                outcome = third.or_else(|failure| {
+                    outcome.map_err(|first| if first.missing.is_empty() { failure } else { first })
+                });
+            }
+            // While the stand-ins are there.
+            return self.finish(&question, manifest, outcome, &indexes, &built);
+        }
+        self.finish(&question, manifest, outcome, &indexes, &Built::default())
+    }
+
+    fn finish(
+        &self,
+        question: &Question<'_>,
+        manifest: &Manifest,
+        outcome: Result<(Lock, Vec<String>), Failure>,
+        indexes: &[String],
+        built: &Built,
+    ) -> Result<Resolution, PackageError> {
+        let folder = question.folder;
+        let (lock, mut notes) = match outcome {
             Ok(found) => found,
-            Err(failure) => return Err(self.explain(failure)),
+            Err(failure) => return Err(self.explain(question, failure, built)),
         };
-        let needs = self.needs(&question, &lock, &indexes)?;
+        let needs = self.needs(question, &lock, indexes)?;
         let path = folder.join(lock::NAME);
         let lock = lock
-            .completed(folder, &needs, manifest.requirements(), self.target)
+            .completed(folder, &needs, &built.sources, manifest.requirements(), self.target)
             .map_err(|reason| PackageError::Lock { path, reason })?;
+        let sources = lock.packages().iter().filter(|package| package.is_source);
+        notes.extend(sources.map(|package| {
+            format!("{} {} is built of its source, without native code", package.name, package.version)
+        }));
         Ok(Resolution { lock, notes })
+    }
+
+    /// Builds wheels of what the requirements come to and has none that fits, and writes stand-ins for them into `links`. Not
+    /// everything that has a source can be built, and not everything is needed.
+    fn build(&self, question: &Question<'_>, links: &Links) -> Result<Built, PackageError> {
+        let fixed = ["pip", "compile", "-", "--quiet", "--no-header", "--universal", "--python", "3"];
+        let mut arguments: Vec<String> = fixed.iter().map(|a| (*a).to_owned()).collect();
+        arguments.extend(["--python-version".into(), self.target.python_minor().to_owned()]);
+        arguments.extend(self.usual());
+        let builds = self.store.builds();
+        let run =
+            |arguments: Vec<String>| self.uv.build(question.folder, arguments, &question.input, &builds);
+        let mut built = Built::default();
+        let Ok(text) = question.answer(arguments, run)? else { return Ok(built) };
+        let path = question.folder.join(lock::NAME);
+        let (_, misfits) =
+            Lock::parse(text, self.target).map_err(|reason| PackageError::Lock { path, reason })?;
+        for misfit in misfits.0 {
+            let Some(source) = misfit.source else { continue };
+            let packages = [source.clone()];
+            match self.store.obtain_all(&packages, question.folder, self.uv, self.interpreter) {
+                Ok(stored) => {
+                    for wheel in stored {
+                        stand_in::write(&wheel, &links.0)?;
+                    }
+                    built.sources.push(source);
+                }
+                Err(PackageError::Unbuildable { package, .. } | PackageError::Refused { package, .. }) => {
+                    built.failed.push(package);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(built)
     }
 
     fn usual(&self) -> Vec<String> {
@@ -117,32 +185,35 @@ impl Resolver<'_> {
         let all = self.compile(question, &["--universal"], &self.usual())?;
         let all = all.ok().and_then(|text| Lock::parse(text, self.target).ok());
         let missing = all.as_ref().map_or(&[][..], |(_, Unusable(missing))| missing);
+        let failure = |complaint, notes| Failure { complaint, missing: missing.to_vec(), notes };
         let text = match answer {
             Ok(text) => text,
-            Err(complaint) => return Ok(Err(Failure { complaint, missing: missing.to_vec(), index: None })),
+            Err(complaint) => return Ok(Err(failure(complaint, vec![]))),
         };
         let path = question.folder.join(lock::NAME);
         let broken = |reason| PackageError::Lock { path, reason };
-        let (lock, Unusable(unusable)) = Lock::parse(text, self.target).map_err(broken)?;
-        if !unusable.is_empty() {
-            return Err(self.target.no_build(unusable, None));
+        let (lock, unusable) = Lock::parse(text, self.target).map_err(broken)?;
+        if !unusable.0.is_empty() {
+            return Err(self.target.no_build(unusable.list(), vec![]));
         }
         let is_other_series = |(name, version): (&str, &str)| {
             lock.package(name).is_some_and(|known| series(&known.version) != series(version))
         };
-        let split = |entry: &String| entry.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
-        let newest: Vec<(String, String)> = missing.iter().filter_map(split).collect();
         let usable = all.as_ref().map_or(&[][..], |(lock, _)| lock.packages());
         let usable = usable.iter().map(|package| (&*package.name, &*package.version));
-        let wanted = usable.chain(newest.iter().map(|(name, version)| (&**name, &**version)));
+        let wanted = usable.chain(missing.iter().map(|misfit| (&*misfit.name, &*misfit.version)));
         if !missing.is_empty() && wanted.into_iter().any(is_other_series) {
-            return Ok(Err(Failure { complaint: String::new(), missing: missing.to_vec(), index: None }));
+            let newest = |misfit: &Misfit| {
+                let known = lock.package(&misfit.name)?;
+                Some(format!("the newest version of {} that has one is {}", known.name, known.version))
+            };
+            return Ok(Err(failure(String::new(), missing.iter().filter_map(newest).collect())));
         }
-        let note = |(name, version): &(String, String)| {
+        let note = |Misfit { name, version, .. }: &Misfit| {
             let used = &lock.package(name).filter(|known| known.version != *version)?.version;
             Some(format!("{name} {used} is used, because {version} has no build for this Python"))
         };
-        let notes = newest.iter().filter_map(note).collect();
+        let notes = missing.iter().filter_map(note).collect();
         Ok(Ok((lock, notes)))
     }
 
@@ -153,17 +224,8 @@ impl Resolver<'_> {
         more: &[&str],
         indexes: &[String],
     ) -> Result<Result<String, String>, PackageError> {
-        // uv takes paths in the file as relative to it, and keeps to the versions that it finds in it.
-        let file = Scratch::new(question.folder, ".toml");
-        if let Some(previous) = question.previous {
-            file.write(previous.text())?;
-        }
-        let mut arguments = self.arguments(more, indexes);
-        arguments.extend(["--format=pylock.toml".into(), "--output-file".into(), file.text()]);
-        Ok(match self.uv.run(question.folder, arguments, &question.input)? {
-            Ok(_) => Ok(fs::read_to_string(&file.0).map_err(PackageError::io(&file.0))?),
-            Err(complaint) => Err(complaint),
-        })
+        let run = |arguments: Vec<String>| self.uv.run(question.folder, arguments, &question.input);
+        question.answer(self.arguments(more, indexes), run)
     }
 
     fn arguments(&self, more: &[&str], indexes: &[String]) -> Vec<String> {
@@ -175,11 +237,48 @@ impl Resolver<'_> {
         all
     }
 
-    fn explain(&self, failure: Failure) -> PackageError {
-        if failure.missing.is_empty() {
-            return PackageError::Unsatisfiable { reason: failure.complaint };
+    fn explain(&self, question: &Question<'_>, failure: Failure, built: &Built) -> PackageError {
+        let Failure { complaint, missing, mut notes } = failure;
+        // What could be built is not what is missing.
+        let is_built = |misfit: &Misfit| {
+            let name = canonical(&misfit.name);
+            built.sources.iter().any(|source| source.name == name)
+        };
+        let missing: Vec<Misfit> = missing.into_iter().filter(|misfit| !is_built(misfit)).collect();
+        if missing.is_empty() {
+            return PackageError::Unsatisfiable { reason: complaint };
         }
-        self.target.no_build(failure.missing, failure.index)
+        for misfit in &missing {
+            notes.extend(self.elsewhere(question, misfit));
+            if built.failed.contains(&canonical(&misfit.name)) {
+                notes.push(format!("the source of {} cannot be built without a compiler", misfit.name));
+            }
+        }
+        self.target.no_build(Unusable(missing).list(), notes)
+    }
+
+    /// Which other Python has a build of a package.
+    fn elsewhere(&self, question: &Question<'_>, misfit: &Misfit) -> Option<String> {
+        let question = Question {
+            folder: question.folder,
+            input: format!("{}=={}\n", misfit.name, misfit.version),
+            previous: None,
+        };
+        // Of wheels for older versions of Python, uv says nothing unless it is asked for one.
+        let files = |other: &Target| {
+            let more = ["--universal", "--no-deps", "--python-version", other.python_minor()];
+            let text = self.compile(&question, &more, &self.usual()).ok()?.ok()?;
+            let (lock, misfits) = Lock::parse(text, other).ok()?;
+            let fitting = lock.packages().iter().map(|package| package.file_name().to_owned());
+            Some(fitting.chain(misfits.0.into_iter().flat_map(|m| m.wheels)).collect::<Vec<_>>())
+        };
+        let has = |other: &&Target| {
+            let fits = |file: &String| rank(file, other.python_minor(), &other.platform).is_some();
+            files(other).is_some_and(|files| files.iter().any(fits))
+        };
+        let found: Vec<&str> = self.others.iter().filter(has).map(Target::python_minor).collect();
+        let name = format!("{} {}", misfit.name, misfit.version);
+        (!found.is_empty()).then(|| format!("{name} has one for Python {}", found.join(" and ")))
     }
 
     /// Which package of the lock is needed by which.
@@ -208,23 +307,72 @@ struct Question<'a> {
     previous: Option<&'a Lock>,
 }
 
+impl Question<'_> {
+    /// The text of the lock file that uv makes when it runs, or what it has to say.
+    fn answer(
+        &self,
+        mut arguments: Vec<String>,
+        run: impl FnOnce(Vec<String>) -> Result<Result<String, String>, PackageError>,
+    ) -> Result<Result<String, String>, PackageError> {
+        // uv takes paths in the file as relative to it, and keeps to the versions that it finds in it.
+        let file = Scratch::new(self.folder, ".toml");
+        if let Some(previous) = self.previous {
+            file.write(previous.text())?;
+        }
+        arguments.extend(["--format=pylock.toml".into(), "--output-file".into(), file.text()]);
+        Ok(match run(arguments)? {
+            Ok(_) => Ok(fs::read_to_string(&file.0).map_err(PackageError::io(&file.0))?),
+            Err(complaint) => Err(complaint),
+        })
+    }
+}
+
 /// Why there is no lock.
 struct Failure {
     /// uv's own words; empty when it is what it found that will not do.
     complaint: String,
     /// Packages at the versions that would be used if they had a build.
-    missing: Vec<String>,
-    /// What came of asking the other index.
-    index: Option<String>,
+    missing: Vec<Misfit>,
+    /// What else is known.
+    notes: Vec<String>,
 }
 
 impl Failure {
     /// After another index was asked as well.
     fn asked(mut self, url: &str, second: &Self) -> Self {
         let is_unreachable = second.complaint.contains(url.trim_end_matches('/'));
-        self.index =
-            Some(if is_unreachable { format!("{url} cannot be reached") } else { format!("{url} has none") });
+        self.notes.push(if is_unreachable {
+            format!("{url} cannot be reached")
+        } else {
+            format!("{url} has none")
+        });
         self
+    }
+}
+
+/// What came of building.
+#[derive(Default)]
+struct Built {
+    sources: Vec<LockedPackage>,
+    /// Names of packages that cannot be built.
+    failed: Vec<String>,
+}
+
+/// A folder of stand-ins, for as long as they are needed.
+struct Links(PathBuf);
+
+impl Links {
+    fn new(store: &Store) -> Result<Self, PackageError> {
+        let folder = store.folder().join(format!(".links-{}", std::process::id()));
+        fs::create_dir_all(&folder).map_err(PackageError::io(&folder))?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        // It is made anew when it is needed.
+        drop(fs::remove_dir_all(&self.0));
     }
 }
 

@@ -5,9 +5,11 @@
 //! <cache>/packages/<SHA-256 of the wheel>/files/…      as they lie on the module search path
 //! <cache>/packages/.lock                               held while wheels come in
 //! <cache>/packages/.partial/                           work in progress; belongs to the holder of the lock
+//! <cache>/packages/.builds/                            uv's cache for what it builds of sources
 //! ```
 //! uv downloads wheels, compares their digests with those in the lock, and unpacks them. Then each file is compared with the digest
-//! that its wheel says it has, and moved to its place; folders get their final names whole.
+//! that its wheel says it has, and moved to its place; folders get their final names whole. Of a package that has only a source, uv
+//! builds the wheel first; its folder is named by the SHA-256 of the source.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -28,6 +30,9 @@ const INDEX: &str = "index.json";
 /// What installers add.
 const ADDED: &[&str] =
     &["INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json", "uv_build.json"];
+
+/// Ends of names of files with native code.
+const NATIVE: &[&str] = &[".so", ".pyd", ".dylib", ".dll"];
 
 /// The store of a cache folder.
 #[derive(Clone, Debug)]
@@ -118,12 +123,23 @@ impl Store {
         uv: &Uv,
         interpreter: &Path,
     ) -> Result<Vec<StoredWheel>, PackageError> {
-        if let Some(all) = self.open(lock) {
+        self.obtain_all(lock.packages(), folder, uv, interpreter)
+    }
+
+    pub(super) fn obtain_all(
+        &self,
+        packages: &[LockedPackage],
+        folder: &Path,
+        uv: &Uv,
+        interpreter: &Path,
+    ) -> Result<Vec<StoredWheel>, PackageError> {
+        let open = || packages.iter().map(|package| self.stored(package)).collect::<Option<_>>();
+        if let Some(all) = open() {
             return Ok(all);
         }
         fs::create_dir_all(&self.folder).map_err(PackageError::io(&self.folder))?;
         let _guard = self.lock()?;
-        let missing: Vec<_> = lock.packages().iter().filter(|p| self.stored(p).is_none()).collect();
+        let missing: Vec<_> = packages.iter().filter(|p| self.stored(p).is_none()).collect();
         if !missing.is_empty() {
             let partial = self.folder.join(".partial");
             // What an interrupted process has left.
@@ -132,7 +148,16 @@ impl Store {
             remove(&partial)?;
             done?;
         }
-        self.open(lock).ok_or_else(|| PackageError::Download { reason: "not every package arrived".into() })
+        open().ok_or_else(|| PackageError::Download { reason: "not every package arrived".into() })
+    }
+
+    /// A folder for uv's cache of what it builds.
+    pub(super) fn builds(&self) -> PathBuf {
+        self.folder.join(".builds")
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn fill(
@@ -143,18 +168,46 @@ impl Store {
         interpreter: &Path,
         partial: &Path,
     ) -> Result<(), PackageError> {
+        let (sources, wheels): (Vec<&LockedPackage>, Vec<_>) = missing.iter().partition(|p| p.is_source);
+        if !wheels.is_empty() {
+            let more = [Path::new("--no-build"), Path::new("--python"), interpreter];
+            self.install(&wheels, folder, partial, &more, |all| uv.run(folder, all, ""))?;
+        }
+        // Any Python of this machine will do.
+        let more = ["--no-deps", "--python", "3"].map(Path::new);
+        for source in sources {
+            let build = |all: &[&Path]| uv.build(folder, all, "", &self.builds());
+            self.install(&[source], folder, partial, &more, build).map_err(|error| match error {
+                PackageError::Download { reason } => {
+                    PackageError::Unbuildable { package: source.name.clone(), reason }
+                }
+                error => error,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Has uv unpack packages into a folder, and adopts them from there.
+    fn install(
+        &self,
+        packages: &[&LockedPackage],
+        folder: &Path,
+        partial: &Path,
+        more: &[&Path],
+        run: impl FnOnce(&[&Path]) -> Result<Result<String, String>, PackageError>,
+    ) -> Result<(), PackageError> {
         let tree = partial.join("tree");
+        remove(&tree)?;
         fs::create_dir_all(&tree).map_err(PackageError::io(&tree))?;
         let excerpt = partial.join("pylock.toml");
-        fs::write(&excerpt, Lock::excerpt(missing, folder)).map_err(PackageError::io(&excerpt))?;
-        let arguments = ["pip", "install", "--quiet", "--no-build", "--python"].map(Path::new);
+        fs::write(&excerpt, Lock::excerpt(packages, folder)).map_err(PackageError::io(&excerpt))?;
+        let arguments = ["pip", "install", "--quiet"].map(Path::new);
         let paths = [Path::new("--target"), &tree, Path::new("--requirements"), &excerpt];
-        let arguments = arguments.into_iter().chain([interpreter]).chain(paths);
-        if let Err(reason) = uv.run(folder, arguments, "")? {
+        if let Err(reason) = run(&[&arguments[..], &paths[..], more].concat())? {
             return Err(PackageError::Download { reason });
         }
         let records = records(&tree)?;
-        for package in missing {
+        for package in packages {
             let lost = || PackageError::Download { reason: format!("{} did not arrive", package.name) };
             let (_, info) = records.iter().find(|(name, _)| *name == package.name).ok_or_else(lost)?;
             self.adopt(package, &tree, info, partial)?;
@@ -202,6 +255,11 @@ impl Store {
             sum = sum.saturating_add(data.len());
             if sum > MOST {
                 return Err(refused(format!("unpacked it is larger than {} MiB", MOST >> 20)));
+            }
+            if package.is_source && NATIVE.iter().any(|end| path.ends_with(end)) {
+                return Err(refused(format!(
+                    "built of its source it has native code for this machine: {path}"
+                )));
             }
             if !is_needed(&path) {
                 index.left_out += data.len();

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use super::PackageError;
+use super::{PackageError, pip};
 
 /// The program uv, which resolves and downloads.
 #[derive(Clone, Debug)]
@@ -36,6 +36,31 @@ impl Uv {
         arguments: impl IntoIterator<Item = A>,
         input: &str,
     ) -> Result<Result<String, String>, PackageError> {
+        self.run_with(folder, arguments, input, &[])
+    }
+
+    /// A command that may build wheels of sources, with a Python of this machine, and without any compiler: what comes of it has no native code.
+    /// `cache` is for such builds alone, because uv would use one with native code again.
+    pub(super) fn build<A: AsRef<OsStr>>(
+        &self,
+        folder: &Path,
+        arguments: impl IntoIterator<Item = A>,
+        input: &str,
+        cache: &Path,
+    ) -> Result<Result<String, String>, PackageError> {
+        let no = |name| (name, OsStr::new("false"));
+        let mut variables: Vec<_> = ["CC", "CXX", "LD", "CARGO", "RUSTC"].map(no).into();
+        variables.push(("UV_CACHE_DIR", cache.as_os_str()));
+        self.run_with(folder, arguments, input, &variables)
+    }
+
+    fn run_with<A: AsRef<OsStr>>(
+        &self,
+        folder: &Path,
+        arguments: impl IntoIterator<Item = A>,
+        input: &str,
+        variables: &[(&str, &OsStr)],
+    ) -> Result<Result<String, String>, PackageError> {
         let unusable = |source| PackageError::UvUnusable { program: self.program.clone(), source };
         let child = Command::new(&self.program)
             .args(arguments)
@@ -44,6 +69,8 @@ impl Uv {
             // Of an environment that has nothing to do with Workers.
             .env_remove("VIRTUAL_ENV")
             .env("UV_PYTHON_DOWNLOADS", "never")
+            .envs(pip::variables())
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -142,6 +142,28 @@ fn what_cannot_be_had_is_named_and_changes_nothing() {
 }
 
 #[test]
+fn what_has_only_a_source_is_built_without_native_code() {
+    let cache = cache_without_packages();
+    let project = Project::new();
+    // The one has native wheels for other platforms, the other no wheel at all.
+    fs_err::write(project.path("requirements.txt"), "markupsafe==3.0.4\ndocopt==0.6.2\n").unwrap();
+    let locked = wait(project.start(&["lock"], cache.path()));
+    assert_eq!(locked.code, Some(0), "{}", locked.stderr);
+    assert!(
+        locked.stderr.contains("note: markupsafe 3.0.4 is built of its source, without native code"),
+        "{}",
+        locked.stderr
+    );
+    let lock = project.read("pylock.toml");
+    assert!(lock.contains("docopt-0.6.2.tar.gz") && !lock.contains(".whl"), "{lock}");
+    // On another machine, the lock is all there is.
+    fs_err::remove_dir_all(cache.path().join("packages")).unwrap();
+    let synced = wait(project.start(&["sync"], cache.path()));
+    assert!(synced.code == Some(0) && synced.stdout.starts_with("2 packages"), "{}", synced.stderr);
+    assert_eq!(project.read("pylock.toml"), lock);
+}
+
+#[test]
 fn a_wheel_is_what_was_locked() {
     let cache = cache_without_packages();
     let project = Project::new();
