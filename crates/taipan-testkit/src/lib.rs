@@ -12,6 +12,7 @@ pub mod behaviour;
 pub mod case;
 pub mod check;
 pub mod http;
+pub mod index;
 pub mod process;
 pub mod server;
 pub mod stats;

@@ -6,6 +6,7 @@ use fs_err as fs;
 
 use super::lock::{self, Misfit, Unusable};
 use super::tags::{canonical, rank};
+use super::uv::Answer;
 use super::{Lock, LockedPackage, Manifest, PackageError, Store, Uv, stand_in};
 
 /// What packages are resolved for.
@@ -144,7 +145,7 @@ impl Resolver<'_> {
         let run =
             |arguments: Vec<String>| self.uv.build(question.folder, arguments, &question.input, &builds);
         let mut built = Built::default();
-        let Ok(text) = question.answer(arguments, run)? else { return Ok(built) };
+        let Ok(Answer { text, .. }) = question.answer(arguments, run)? else { return Ok(built) };
         let path = question.folder.join(lock::NAME);
         let (_, misfits) =
             Lock::parse(text, self.target).map_err(|reason| PackageError::Lock { path, reason })?;
@@ -183,11 +184,11 @@ impl Resolver<'_> {
         let answer = self.compile(question, &[], indexes)?;
         // The same for all platforms at once, wheels for which may not be ours.
         let all = self.compile(question, &["--universal"], &self.usual())?;
-        let all = all.ok().and_then(|text| Lock::parse(text, self.target).ok());
+        let all = all.ok().and_then(|all| Lock::parse(all.text, self.target).ok());
         let missing = all.as_ref().map_or(&[][..], |(_, Unusable(missing))| missing);
         let failure = |complaint, notes| Failure { complaint, missing: missing.to_vec(), notes };
-        let text = match answer {
-            Ok(text) => text,
+        let Answer { text, warnings } = match answer {
+            Ok(answer) => answer,
             Err(complaint) => return Ok(Err(failure(complaint, vec![]))),
         };
         let path = question.folder.join(lock::NAME);
@@ -213,23 +214,24 @@ impl Resolver<'_> {
             let used = &lock.package(name).filter(|known| known.version != *version)?.version;
             Some(format!("{name} {used} is used, because {version} has no build for this Python"))
         };
-        let notes = missing.iter().filter_map(note).collect();
+        let yanked = warnings.into_iter().filter(|warning| warning.contains("is yanked"));
+        let notes = missing.iter().filter_map(note).chain(yanked).collect();
         Ok(Ok((lock, notes)))
     }
 
-    /// The text of a lock file, or what uv has to say.
+    /// A lock file, or what uv has to say.
     fn compile(
         &self,
         question: &Question<'_>,
         more: &[&str],
         indexes: &[String],
-    ) -> Result<Result<String, String>, PackageError> {
+    ) -> Result<Result<Answer, String>, PackageError> {
         let run = |arguments: Vec<String>| self.uv.run(question.folder, arguments, &question.input);
         question.answer(self.arguments(more, indexes), run)
     }
 
     fn arguments(&self, more: &[&str], indexes: &[String]) -> Vec<String> {
-        let fixed = ["pip", "compile", "-", "--quiet", "--no-header", "--no-build", "--python"];
+        let fixed = ["pip", "compile", "-", "--no-header", "--no-build", "--python"];
         let mut all: Vec<String> = fixed.iter().map(|a| (*a).to_owned()).collect();
         all.push(self.interpreter.to_string_lossy().into_owned());
         all.extend(more.iter().map(|a| (*a).to_owned()));
@@ -267,7 +269,7 @@ impl Resolver<'_> {
         // Of wheels for older versions of Python, uv says nothing unless it is asked for one.
         let files = |other: &Target| {
             let more = ["--universal", "--no-deps", "--python-version", other.python_minor()];
-            let text = self.compile(&question, &more, &self.usual()).ok()?.ok()?;
+            let Answer { text, .. } = self.compile(&question, &more, &self.usual()).ok()?.ok()?;
             let (lock, misfits) = Lock::parse(text, other).ok()?;
             let fitting = lock.packages().iter().map(|package| package.file_name().to_owned());
             Some(fitting.chain(misfits.0.into_iter().flat_map(|m| m.wheels)).collect::<Vec<_>>())
@@ -296,7 +298,7 @@ impl Resolver<'_> {
         arguments.extend(indexes.iter().cloned());
         let answer = self.uv.run(question.folder, arguments, &question.input)?;
         // Only `tree` and `why` need it.
-        Ok(answer.map_or_else(|_| vec![], |text| annotated(&text)))
+        Ok(answer.map_or_else(|_| vec![], |answer| annotated(&answer.text)))
     }
 }
 
@@ -308,22 +310,25 @@ struct Question<'a> {
 }
 
 impl Question<'_> {
-    /// The text of the lock file that uv makes when it runs, or what it has to say.
+    /// The lock file that uv makes when it runs, or what it has to say.
     fn answer(
         &self,
         mut arguments: Vec<String>,
-        run: impl FnOnce(Vec<String>) -> Result<Result<String, String>, PackageError>,
-    ) -> Result<Result<String, String>, PackageError> {
+        run: impl FnOnce(Vec<String>) -> Result<Result<Answer, String>, PackageError>,
+    ) -> Result<Result<Answer, String>, PackageError> {
         // uv takes paths in the file as relative to it, and keeps to the versions that it finds in it.
         let file = Scratch::new(self.folder, ".toml");
         if let Some(previous) = self.previous {
             file.write(previous.text())?;
         }
         arguments.extend(["--format=pylock.toml".into(), "--output-file".into(), file.text()]);
-        Ok(match run(arguments)? {
-            Ok(_) => Ok(fs::read_to_string(&file.0).map_err(PackageError::io(&file.0))?),
-            Err(complaint) => Err(complaint),
-        })
+        match run(arguments)? {
+            Ok(Answer { warnings, .. }) => {
+                let text = fs::read_to_string(&file.0).map_err(PackageError::io(&file.0))?;
+                Ok(Ok(Answer { text, warnings }))
+            }
+            Err(complaint) => Ok(Err(complaint)),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::tags::canonical;
+use super::uv::Answer;
 use super::{Lock, LockedPackage, PackageError, Uv};
 
 /// The largest sum of the files of a wheel, in bytes.
@@ -194,7 +195,7 @@ impl Store {
         folder: &Path,
         partial: &Path,
         more: &[&Path],
-        run: impl FnOnce(&[&Path]) -> Result<Result<String, String>, PackageError>,
+        run: impl FnOnce(&[&Path]) -> Result<Result<Answer, String>, PackageError>,
     ) -> Result<(), PackageError> {
         let tree = partial.join("tree");
         remove(&tree)?;

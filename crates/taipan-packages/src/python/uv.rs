@@ -4,9 +4,19 @@ use std::env;
 use std::ffi::OsStr;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use super::{PackageError, pip};
+
+/// The largest file that uv may write, in bytes: an archive of some megabytes can be one of many gigabytes.
+const LARGEST_FILE: u64 = 512 << 20;
+
+/// What uv answers.
+pub(super) struct Answer {
+    pub(super) text: String,
+    /// What it said beside.
+    pub(super) warnings: Vec<String>,
+}
 
 /// The program uv, which resolves and downloads.
 #[derive(Clone, Debug)]
@@ -28,26 +38,25 @@ impl Uv {
         Ok(Self { program: given.or_else(on_path).ok_or(PackageError::UvMissing)? })
     }
 
-    /// A command of its in `folder`; `input` goes to its standard input. What it answers is the last of `Ok`, what it complains
-    /// about is the inner error.
+    /// A command of its in `folder`; `input` goes to its standard input. What it complains about is the inner error.
     pub(super) fn run<A: AsRef<OsStr>>(
         &self,
         folder: &Path,
         arguments: impl IntoIterator<Item = A>,
         input: &str,
-    ) -> Result<Result<String, String>, PackageError> {
+    ) -> Result<Result<Answer, String>, PackageError> {
         self.run_with(folder, arguments, input, &[])
     }
 
-    /// A command that may build wheels of sources, with a Python of this machine, and without any compiler: what comes of it has no native code.
-    /// `cache` is for such builds alone, because uv would use one with native code again.
+    /// A command that may build wheels of sources, with a Python of this machine, and without any compiler: what comes of it has no
+    /// native code. `cache` is for such builds alone, because uv would use one with native code again.
     pub(super) fn build<A: AsRef<OsStr>>(
         &self,
         folder: &Path,
         arguments: impl IntoIterator<Item = A>,
         input: &str,
         cache: &Path,
-    ) -> Result<Result<String, String>, PackageError> {
+    ) -> Result<Result<Answer, String>, PackageError> {
         let no = |name| (name, OsStr::new("false"));
         let mut variables: Vec<_> = ["CC", "CXX", "LD", "CARGO", "RUSTC"].map(no).into();
         variables.push(("UV_CACHE_DIR", cache.as_os_str()));
@@ -60,7 +69,7 @@ impl Uv {
         arguments: impl IntoIterator<Item = A>,
         input: &str,
         variables: &[(&str, &OsStr)],
-    ) -> Result<Result<String, String>, PackageError> {
+    ) -> Result<Result<Answer, String>, PackageError> {
         let unusable = |source| PackageError::UvUnusable { program: self.program.clone(), source };
         let child = Command::new(&self.program)
             .args(arguments)
@@ -79,13 +88,51 @@ impl Uv {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(PackageError::UvMissing),
             child => child.map_err(unusable)?,
         };
+        bound(&child);
         if let Some(mut stdin) = child.stdin.take() {
             // It says itself what it thinks of requirements that it did not read to the end.
             drop(stdin.write_all(input.as_bytes()));
         }
         let Output { status, stdout, stderr } = child.wait_with_output().map_err(unusable)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok(if status.success() { Ok(text(&stdout)) } else { Err(complaint(&text(&stderr))) })
+        let said = text(&stderr);
+        if status.success() {
+            let warnings = said.lines().filter_map(|line| line.strip_prefix("warning: "));
+            let warnings = warnings.map(str::to_owned).collect();
+            return Ok(Ok(Answer { text: text(&stdout), warnings }));
+        }
+        Ok(Err(if was_bounded(status) {
+            format!("a wheel has a file that is larger than {} MiB", LARGEST_FILE >> 20)
+        } else {
+            complaint(&said)
+        }))
+    }
+}
+
+/// Bounds what a process may write into one file.
+fn bound(child: &Child) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let limit = Rlimit { current: Some(LARGEST_FILE), maximum: Some(LARGEST_FILE) };
+        // A process that has ended already has no limits.
+        let _ = prlimit(Pid::from_raw(child.id().cast_signed()), Resource::Fsize, limit);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = child;
+}
+
+/// Whether a process has met that bound.
+fn was_bounded(status: ExitStatus) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::ExitStatusExt as _;
+        status.signal() == Some(rustix::process::Signal::XFSZ.as_raw())
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = status;
+        false
     }
 }
 

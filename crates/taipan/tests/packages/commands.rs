@@ -1,0 +1,119 @@
+//! What the commands do, with packages from the index that uv is configured for.
+
+use crate::project::{Project, cache_without_packages, wait};
+
+#[test]
+fn packages_come_and_go() {
+    let project = Project::new();
+    let added = project.run(&["add", "anyio"]);
+    assert_eq!(added.code, Some(0), "{}", added.stderr);
+    assert!(added.stdout.contains("+ anyio ") && added.stdout.contains("+ idna "), "{}", added.stdout);
+    assert!(project.read("pyproject.toml").contains("anyio>="));
+    let lock = project.read("pylock.toml");
+    assert!(lock.contains("name = \"idna\"") && lock.contains("sha256 = "), "{lock}");
+
+    let tree = project.run(&["tree"]).stdout;
+    assert!(tree.starts_with("anyio ") && tree.contains("\n  idna "), "{tree}");
+    assert_eq!(project.run(&["why", "idna"]).stdout, "anyio → idna\n");
+    let locked = project.run(&["lock"]);
+    assert_eq!((locked.code, &*locked.stdout), (Some(0), "pylock.toml is up to date\n"));
+    // What one process locks is what every other one has.
+    assert_eq!(project.run(&["lock", "--upgrade"]).code, Some(0));
+    assert_eq!(project.read("pylock.toml"), lock);
+
+    let program = "import anyio, idna; print(anyio.__name__, len(idna.encode('ä.de')))";
+    fs_err::write(project.path("program.py"), program).unwrap();
+    let synced = project.run(&["sync"]);
+    assert!(synced.code == Some(0) && synced.stdout.contains("packages, "), "{}", synced.stderr);
+
+    let removed = project.run(&["remove", "anyio"]);
+    assert!(removed.code == Some(0) && removed.stdout.contains("- idna "), "{}", removed.stdout);
+    assert!(!project.read("pyproject.toml").contains("anyio"));
+    let missing = project.run(&["remove", "anyio"]);
+    assert_eq!(missing.code, Some(1));
+    assert!(missing.stderr.contains("not a direct dependency in "), "{}", missing.stderr);
+}
+
+#[test]
+fn what_cannot_be_had_is_named_and_changes_nothing() {
+    let project = Project::new();
+    // A native package whose builds nobody has published for WebAssembly.
+    let none = project.run(&["add", "orjson"]);
+    assert_eq!(none.code, Some(1));
+    assert!(
+        none.stderr.contains("no build for Python 3.14") && none.stderr.contains("orjson"),
+        "{}",
+        none.stderr
+    );
+    let impossible = project.run(&["add", "idna>999"]);
+    assert_eq!(impossible.code, Some(1));
+    assert!(impossible.stderr.contains("hint: "), "{}", impossible.stderr);
+    let nonsense = project.run(&["add", "no such/thing"]);
+    assert!(nonsense.code == Some(1) && nonsense.stderr.contains("not a requirement"), "{}", nonsense.stderr);
+    assert!(!project.path("pyproject.toml").exists() && !project.path("pylock.toml").exists());
+}
+
+#[test]
+fn what_has_only_a_source_is_built_without_native_code() {
+    let cache = cache_without_packages();
+    let project = Project::new();
+    // The one has native wheels for other platforms, the other no wheel at all.
+    fs_err::write(project.path("requirements.txt"), "markupsafe==3.0.4\ndocopt==0.6.2\n").unwrap();
+    let locked = wait(project.start(&["lock"], cache.path()));
+    assert_eq!(locked.code, Some(0), "{}", locked.stderr);
+    assert!(
+        locked.stderr.contains("note: markupsafe 3.0.4 is built of its source, without native code"),
+        "{}",
+        locked.stderr
+    );
+    let lock = project.read("pylock.toml");
+    assert!(lock.contains("docopt-0.6.2.tar.gz") && !lock.contains(".whl"), "{lock}");
+    // On another machine, the lock is all there is.
+    fs_err::remove_dir_all(cache.path().join("packages")).unwrap();
+    let synced = wait(project.start(&["sync"], cache.path()));
+    assert!(synced.code == Some(0) && synced.stdout.starts_with("2 packages"), "{}", synced.stderr);
+    assert_eq!(project.read("pylock.toml"), lock);
+}
+
+#[test]
+fn a_wheel_is_what_was_locked() {
+    let cache = cache_without_packages();
+    let project = Project::new();
+    fs_err::write(project.path("requirements.txt"), "idna==3.10\n").unwrap();
+    let synced = wait(project.start(&["sync"], cache.path()));
+    assert_eq!(synced.code, Some(0), "{}", synced.stderr);
+
+    // Another wheel's digest.
+    let lock = project.read("pylock.toml");
+    let start = lock.find("sha256 = \"").unwrap() + 10;
+    let wrong = format!("{}{}{}", &lock[..start], "0".repeat(64), &lock[start + 64..]);
+    fs_err::write(project.path("pylock.toml"), wrong).unwrap();
+    let refused = wait(project.start(&["sync"], cache.path()));
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.to_lowercase().contains("hash"), "{}", refused.stderr);
+    let stored = fs_err::read_dir(cache.path().join("packages")).unwrap();
+    let names: Vec<_> = stored.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    assert!(!names.iter().any(|name| name == &"0".repeat(64) || name == ".partial"), "{names:?}");
+
+    fs_err::write(project.path("pylock.toml"), "lock-version = \"9.0\"\n").unwrap();
+    let unknown = wait(project.start(&["tree"], cache.path()));
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("pylock.toml"), "{}", unknown.stderr);
+}
+
+#[test]
+fn processes_that_sync_at_once_wait_for_each_other() {
+    let cache = cache_without_packages();
+    let project = Project::new();
+    fs_err::write(project.path("requirements.txt"), "idna==3.10\nsniffio==1.3.1\n").unwrap();
+    assert_eq!(wait(project.start(&["lock"], cache.path())).code, Some(0));
+    // What a process left that was killed while it unpacked.
+    let partial = cache.path().join("packages/.partial/tree/idna");
+    fs_err::create_dir_all(&partial).unwrap();
+    fs_err::write(partial.join("core.py"), "half of").unwrap();
+    let children: Vec<_> = (0..3).map(|_| project.start(&["sync"], cache.path())).collect();
+    for child in children {
+        let ended = wait(child);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+    assert!(!cache.path().join("packages/.partial").exists());
+}

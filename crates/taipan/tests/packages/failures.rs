@@ -1,0 +1,273 @@
+//! What goes wrong with packages: each time a clear word, a store that is whole, and a second try that goes on.
+//!
+//! The index is one of ours on loopback, to which uv is led as its users lead it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use taipan_testkit::index::{Entry, Fault, Index, Wheel};
+
+use crate::project::{Ended, Project, cache_without_packages, wait};
+
+struct Scene {
+    project: Project,
+    cache: tempfile::TempDir,
+    /// uv's cache, and an empty folder of wheels, so that no index of this machine's is asked.
+    own: tempfile::TempDir,
+    index: Index,
+}
+
+impl Scene {
+    fn new(requirements: &str) -> Self {
+        let scene = Self {
+            project: Project::new(),
+            cache: cache_without_packages(),
+            own: tempfile::tempdir().unwrap(),
+            index: Index::start().unwrap(),
+        };
+        fs_err::write(scene.project.path("requirements.txt"), requirements).unwrap();
+        scene
+    }
+
+    /// A command without settings of its own for where packages come from.
+    fn bare(&self, program: &Path) -> Command {
+        let mut command = self.project.command(program, self.cache.path());
+        for name in ["UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL", "PIP_FIND_LINKS"] {
+            command.env_remove(name);
+        }
+        command
+            .env("UV_CACHE_DIR", self.own.path().join("uv"))
+            .env("UV_HTTP_RETRIES", "0")
+            .env("TAIPAN_PACKAGE_INDEX", self.own.path());
+        command
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = self.bare(program);
+        command.env("UV_DEFAULT_INDEX", self.index.url());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        wait(self.command(Path::new(env!("CARGO_BIN_EXE_taipan"))).args(arguments).spawn().unwrap())
+    }
+
+    /// Runs it successfully.
+    fn succeed(&self, arguments: &[&str]) -> Ended {
+        let ended = self.run(arguments);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended
+    }
+
+    /// Runs it in vain: what it says.
+    fn fail(&self, arguments: &[&str]) -> String {
+        let ended = self.run(arguments);
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert!(ended.stderr.contains("\nhint: "), "{}", ended.stderr);
+        ended.stderr
+    }
+
+    /// Folders in the store, each of which must be whole.
+    fn stored(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs_err::read_dir(self.cache.path().join("packages")) else { return vec![] };
+        let folders = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+        let folders: Vec<_> = folders.filter(|path| !path.ends_with(".builds")).collect();
+        for folder in &folders {
+            assert!(folder.join("index.json").is_file(), "not whole: {}", folder.display());
+        }
+        folders
+    }
+}
+
+#[test]
+fn indexes_are_those_of_the_user() {
+    let scene = Scene::new("alpha\n");
+    scene.index.publish(Wheel::pure("alpha", "1.0"));
+    let own = scene.own.path();
+    let pip = own.join("pip.conf");
+    fs_err::write(&pip, format!("[global]\nindex-url = {}\n", scene.index.url())).unwrap();
+    let uv = own.join("uv.toml");
+    fs_err::write(&uv, format!("[[index]]\nurl = \"{}\"\ndefault = true\n", scene.index.url())).unwrap();
+    let nothing = own.join("nothing");
+    for (name, value) in [
+        ("PIP_CONFIG_FILE", &*pip.to_string_lossy()),
+        ("PIP_INDEX_URL", &scene.index.url()),
+        ("UV_CONFIG_FILE", &*uv.to_string_lossy()),
+    ] {
+        drop(fs_err::remove_file(scene.project.path("pylock.toml")));
+        let mut command = scene.bare(Path::new(env!("CARGO_BIN_EXE_taipan")));
+        command.env("PIP_CONFIG_FILE", &nothing).env(name, value).arg("lock");
+        let ended = wait(command.spawn().unwrap());
+        assert_eq!(ended.code, Some(0), "{name}: {}", ended.stderr);
+        assert!(
+            scene
+                .project
+                .read("pylock.toml")
+                .contains(&scene.index.url().replace("/simple", "/files/alpha-1.0"))
+        );
+    }
+}
+
+#[test]
+fn what_was_taken_back_is_used_only_on_request_and_said() {
+    let scene = Scene::new("alpha\n");
+    scene.index.publish(Wheel::pure("alpha", "1.0"));
+    scene.index.publish(Wheel { yanked: Some("breaks everything"), ..Wheel::pure("alpha", "1.1") });
+    scene.succeed(&["lock"]);
+    assert!(scene.project.read("pylock.toml").contains("version = \"1.0\""));
+    fs_err::write(scene.project.path("requirements.txt"), "alpha==1.1\n").unwrap();
+    let locked = scene.succeed(&["sync"]);
+    assert!(
+        locked.stderr.contains("yanked") && locked.stderr.contains("breaks everything"),
+        "{}",
+        locked.stderr
+    );
+    fs_err::write(scene.project.path("requirements.txt"), "alpha>1.0\n").unwrap();
+    fs_err::remove_file(scene.project.path("pylock.toml")).unwrap();
+    let said = scene.fail(&["lock"]);
+    assert!(said.contains("yanked"), "{said}");
+}
+
+#[test]
+fn versions_that_exclude_each_other_are_explained() {
+    let scene = Scene::new("alpha\nbeta\n");
+    scene.index.publish(Wheel { requires: &["gamma<2"], ..Wheel::pure("alpha", "1.0") });
+    scene.index.publish(Wheel { requires: &["gamma>=2"], ..Wheel::pure("beta", "1.0") });
+    scene.index.publish(Wheel::pure("gamma", "1.0"));
+    scene.index.publish(Wheel::pure("gamma", "2.0"));
+    let said = scene.fail(&["sync"]);
+    assert!(said.contains("the requirements cannot be met"), "{said}");
+    assert!(said.contains("alpha") && said.contains("gamma>=2"), "{said}");
+    assert!(!scene.project.path("pylock.toml").exists());
+}
+
+#[test]
+fn a_package_without_a_build_is_never_replaced_by_an_ancient_one() {
+    let scene = Scene::new("alpha\n");
+    // As pydantic-core had it before it was written in Rust.
+    scene.index.publish(Wheel::pure("alpha", "0.0.1"));
+    scene.index.publish(Wheel { tags: "cp314-cp314-manylinux_2_17_x86_64", ..Wheel::pure("alpha", "2.0") });
+    let said = scene.fail(&["lock"]);
+    assert!(said.contains("no build for Python 3.14.2") && said.contains("alpha 2.0"), "{said}");
+    assert!(said.contains("the newest version of alpha that has one is 0.0.1"), "{said}");
+    // Who means it says so.
+    fs_err::write(scene.project.path("requirements.txt"), "alpha<1\n").unwrap();
+    scene.succeed(&["lock"]);
+
+    // A lock with a wheel for another platform, as another tool may write it.
+    let lock = scene
+        .project
+        .read("pylock.toml")
+        .replace("alpha-0.0.1-py3-none-any", "alpha-0.0.1-cp314-cp314-win_amd64");
+    let lock = lock.split("[tool.taipan]").next().unwrap().to_owned();
+    fs_err::write(scene.project.path("pylock.toml"), lock).unwrap();
+    let said = scene.fail(&["sync"]);
+    assert!(said.contains("no build for Python 3.14.2") && said.contains("alpha 0.0.1"), "{said}");
+    assert!(scene.stored().is_empty());
+}
+
+#[test]
+fn a_download_that_breaks_goes_on_next_time() {
+    for fault in [Fault::CutOff, Fault::OtherContent] {
+        let scene = Scene::new("alpha\nbeta\n");
+        scene.index.publish(Wheel::pure("alpha", "1.0"));
+        scene.index.publish(Wheel { fault: Some(fault), ..Wheel::pure("beta", "1.0") });
+        let said = scene.fail(&["sync"]);
+        assert!(said.contains("packages cannot be obtained") && said.contains("beta"), "{said}");
+        assert!(fault == Fault::CutOff || said.to_lowercase().contains("hash mismatch"), "{said}");
+        scene.stored();
+        scene.index.publish(Wheel::pure("beta", "1.0"));
+        // A digest that was wrong is in no lock.
+        assert!(!scene.project.path("pylock.toml").exists());
+        scene.succeed(&["sync"]);
+        assert_eq!(scene.stored().len(), 2);
+    }
+}
+
+#[test]
+fn archives_do_not_reach_out_of_their_folder() {
+    let outside = tempfile::tempdir().unwrap();
+    let absolute = outside.path().join("absolute.py").to_string_lossy().into_owned();
+    for entry in [
+        Entry::new("../above.py", "X = 1\n"),
+        Entry::new("alpha/../../above.py", "X = 1\n"),
+        Entry::new(&absolute, "X = 1\n"),
+        Entry::link("alpha_link.py", "/etc/passwd"),
+        Entry::link("alpha_link", "../.."),
+    ] {
+        let scene = Scene::new("alpha\n");
+        let path = entry.path.clone();
+        scene.index.publish(Wheel { files: vec![entry], ..Wheel::pure("alpha", "1.0") });
+        let ended = scene.run(&["sync"]);
+        for folder in scene.stored() {
+            for file in walk(&folder) {
+                let data = fs_err::symlink_metadata(&file).unwrap();
+                assert!(data.is_file() && !data.is_symlink(), "{path}: {}", file.display());
+            }
+        }
+        let packages = scene.cache.path().join("packages");
+        for place in
+            [packages.join("above.py"), scene.cache.path().join("above.py"), PathBuf::from(&absolute)]
+        {
+            assert!(!place.exists(), "{path}: {}", place.display());
+        }
+        if ended.code != Some(0) {
+            assert!(ended.stderr.contains("alpha") && ended.stderr.contains("hint: "), "{}", ended.stderr);
+        }
+        // The next version is fine.
+        scene.index.publish(Wheel::pure("alpha", "1.1"));
+        scene.succeed(&["lock", "--upgrade"]);
+        scene.succeed(&["sync"]);
+    }
+}
+
+/// All that is in a folder, but folders.
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![];
+    for entry in fs_err::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if fs_err::symlink_metadata(&path).unwrap().is_dir() {
+            found.extend(walk(&path))
+        } else {
+            found.push(path)
+        }
+    }
+    found
+}
+
+#[test]
+fn a_full_disk_is_said_and_leaves_the_store_whole() {
+    let scene = Scene::new("alpha\nbeta\n");
+    scene.index.publish(Wheel::pure("alpha", "1.0"));
+    // Noise, which is as large in the archive.
+    let mut state = 1_u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    let noise: Vec<u8> = (0..600_000).map(|_| noise()).collect();
+    scene.index.publish(Wheel { files: vec![Entry::new("beta_data", noise)], ..Wheel::pure("beta", "1.0") });
+    scene.succeed(&["lock"]);
+    let packages = scene.cache.path().join("packages");
+    fs_err::create_dir_all(&packages).unwrap();
+    // A disk of its own for the store, which only the command sees.
+    let script = "mount -t tmpfs -o size=400k none \"$1\" && \"$2\" sync; code=$?; ls -A \"$1\"; exit $code";
+    let mut command = scene.command(Path::new("unshare"));
+    command.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]);
+    let ended = wait(command.arg(&packages).arg(env!("CARGO_BIN_EXE_taipan")).spawn().unwrap());
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("No space left on device"), "{}", ended.stderr);
+    assert!(!ended.stdout.contains(".partial"), "{}", ended.stdout);
+    scene.succeed(&["sync"]);
+    assert_eq!(scene.stored().len(), 2);
+}
+
+#[test]
+fn an_archive_of_nearly_nothing_does_not_fill_the_disk() {
+    let scene = Scene::new("alpha\n");
+    let zeros = Entry::new("alpha_data", vec![0; 513 << 20]);
+    scene.index.publish(Wheel { files: vec![zeros], ..Wheel::pure("alpha", "1.0") });
+    let said = scene.fail(&["sync"]);
+    assert!(said.contains("a wheel has a file that is larger than 512 MiB"), "{said}");
+    assert!(scene.stored().is_empty());
+}
