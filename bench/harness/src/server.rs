@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use taipan_engine::{IsolateError, Runtime, Source, Spares};
 use taipan_packages::python::PackageTree;
 use taipan_server::{
-    Console, Ingress, IsolateCap, Level, PoolOptions, RequestLog, Scheduler, Slot, Started, boot_isolate,
+    Console, Ingress, IngressOptions, IsolateCap, Level, PoolOptions, RequestLog, Scheduler, Slot, Started,
+    boot_isolate,
 };
 use taipan_testkit::http::{Client, Request};
 
@@ -97,7 +98,8 @@ impl Served {
             return Ok(());
         }
         let slot = Slot::new(worker);
-        let ingress = self.executor.block_on(Ingress::bind(([127, 0, 0, 1], 0).into()))?;
+        let ingress =
+            self.executor.block_on(Ingress::bind(([127, 0, 0, 1], 0).into(), IngressOptions::default()))?;
         self.client = Some(Client::new(ingress.address().port(), Duration::from_secs(60)));
         self.executor.spawn(ingress.serve(
             slot.clone(),
