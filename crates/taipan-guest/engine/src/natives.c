@@ -42,7 +42,7 @@ static JSValue no_value = JS_UNDEFINED, on_error = JS_UNDEFINED, prototypes[2] =
 static JSValue handler = JS_UNDEFINED, throw_python = JS_UNDEFINED, on_result = JS_UNDEFINED, on_fatal = JS_UNDEFINED;
 static JSValue empty_array = JS_UNDEFINED;
 static JSValue map_class = JS_UNDEFINED, object_prototype = JS_UNDEFINED;
-static JSAtom then, get, set, delete_, next, has, includes, length, size, name, message, stack, constructor;
+static JSAtom then, get, set, delete_, push, next, has, includes, length, size, name, message, stack, constructor;
 static JSAtom tag_, iterator, async_iterator, dispose, async_dispose;
 static JSAtom attrs, shared, props, ptr, capture_this, is_bound;
 
@@ -176,12 +176,15 @@ static int array_length(JSValueConst v) {
 int native_JsvArray_Push(int array, int v) {
   JSValueConst target = handle_peek(array);
   int length = array_length(target);
-  if (length < 0) return LEAVE2(JsvArray_Push, array, v);
-  if (JS_SetPropertyInt64(ctx, target, length, JS_DupValue(ctx, handle_peek(v))) < 0) {
-    JS_FreeValue(ctx, JS_GetException(ctx));
-    return LEAVE2(JsvArray_Push, array, v);
-  }
-  return length + 1;
+  if (length < 0 && !enabled) return LEAVE2(JsvArray_Push, array, v);
+  /* The glue's would let the exception through C, which ends the interpreter: `append` to a frozen array did. */
+  JSValueConst item = handle_peek(v);
+  JSValue r = JS_EXCEPTION;
+  if (length < 0) r = JS_Invoke(ctx, target, push, 1, &item);
+  else if (JS_SetPropertyInt64(ctx, target, length, JS_DupValue(ctx, item)) >= 0) r = JS_NewInt32(ctx, length + 1);
+  if (!JS_IsException(r)) return to_int(r);
+  raise_in_python();
+  return -1;
 }
 
 int native_JsvArray_Get(int array, int index) {
@@ -808,7 +811,7 @@ int natives_init(JSValueConst h) {
     JSAtom *atom;
     const char *text;
   } texts[] = {
-      {&then, "then"}, {&get, "get"}, {&set, "set"}, {&delete_, "delete"}, {&next, "next"}, {&has, "has"},
+      {&then, "then"}, {&get, "get"}, {&set, "set"}, {&delete_, "delete"}, {&push, "push"}, {&next, "next"}, {&has, "has"},
       {&includes, "includes"}, {&length, "length"}, {&size, "size"}, {&name, "name"}, {&message, "message"},
       {&stack, "stack"}, {&constructor, "constructor"}, {&shared, "shared"}, {&props, "props"}, {&ptr, "ptr"},
       {&capture_this, "captureThis"}, {&is_bound, "isBound"},

@@ -153,6 +153,14 @@ static JSValue from_wasm(char type, uint64_t v) {
  */
 enum { DEPTH_FOR_CALLS = 128, DEPTH_MAX = 256 };
 static int depth;
+/* The frames of JavaScript that these calls came from. */
+static void *callers[DEPTH_MAX];
+
+bool taipan_is_border(const void *frame) {
+  for (int i = depth; i-- > 0;)
+    if (callers[i] == frame) return true;
+  return false;
+}
 
 static JSValue too_deep(JSContext *c) { return JS_ThrowRangeError(c, "Maximum call stack size exceeded"); }
 bool calls_too_deep(void) { return depth >= DEPTH_FOR_CALLS; }
@@ -172,8 +180,9 @@ int wasm_call(JSValueConst function, uint64_t *values) {
     pending_exception = JS_GetException(ctx);
     return CALL_JS_EXCEPTION;
   }
-  int before = depth++;
   void **frame = taipan_frame(rt), *innermost = *frame;
+  int before = depth++;
+  callers[before] = innermost;
   int answer = host_call(function_handle(function), values);
   /* An exception may have unwound frames of ours. */
   depth = before;
@@ -183,7 +192,7 @@ int wasm_call(JSValueConst function, uint64_t *values) {
 
 bool calls_enter(void) {
   if (depth >= DEPTH_MAX) return false;
-  depth++;
+  callers[depth++] = *taipan_frame(rt);
   return true;
 }
 void calls_leave(void) { depth--; }

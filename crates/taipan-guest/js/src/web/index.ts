@@ -99,6 +99,7 @@ export function installWeb(host: Host, global: object = globalThis): WebInternal
     performance: new Performance(),
     queueMicrotask: timers.queueMicrotask,
     reportError,
+    self: global,
     setImmediate: timers.setImmediate,
     setInterval: timers.setInterval,
     setTimeout: timers.setTimeout,
