@@ -1,0 +1,30 @@
+//! The data of bindings on disk: key-value namespaces and databases.
+//!
+//! This crate knows files and SQLite. It must never know isolates, HTTP or JavaScript: what a store is asked comes as plain
+//! values and a function that is called with the answer, on a thread of the store's.
+//!
+//! ```text
+//!  FOLDER/                        .wrangler/state, or what --persist-to names
+//!    taipan-v1/
+//!      lock                       held by the one process that uses the folder: its number and its command
+//!      kv/ID.sqlite               a namespace: see [`kv`]
+//!      d1/ID.sqlite               a database, which is the Worker's own: see [`d1`]
+//! ```
+//! `ID` is what the configuration says, with every byte but letters, digits, `-` and `_` as `%` and two hexadecimal digits. Beside
+//! each file are SQLite's `-wal` and `-shm`, and what was set aside because it was damaged (`ID.damaged-SECONDS.sqlite`).
+//! `PRAGMA user_version` of a file is the version of its layout; a newer one than this build knows is refused.
+//!
+//! **Durability.** A write is answered when it has been synced to disk: write-ahead log, `synchronous=FULL`. Each file has one
+//! thread that writes, and what waits for it while it syncs goes to disk together with the next sync.
+#![forbid(unsafe_code)]
+
+mod clock;
+pub mod d1;
+mod error;
+mod folder;
+pub mod kv;
+mod sqlite;
+
+pub use clock::{Clock, SystemClock};
+pub use error::StorageError;
+pub use folder::StateFolder;
