@@ -40,6 +40,8 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     // Our own; wrangler passes over it with a warning.
     ("taipan", Inherited, Read),
     ("vars", PerEnvironment, Read),
+    ("d1_databases", PerEnvironment, Read),
+    ("kv_namespaces", PerEnvironment, Read),
     ("dev", TopLevel, Read),
     ("env", TopLevel, Read),
     // About building, which a Worker in Python does not need.
@@ -91,7 +93,6 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("cloudchamber", PerEnvironment, NotYet),
     ("connect", PerEnvironment, NotYet),
     ("containers", PerEnvironment, NotYet),
-    ("d1_databases", PerEnvironment, NotYet),
     ("data_blobs", TopLevel, NotYet),
     ("dispatch_namespaces", PerEnvironment, NotYet),
     ("durable_objects", PerEnvironment, NotYet),
@@ -99,7 +100,6 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("flagship", PerEnvironment, NotYet),
     ("hyperdrive", PerEnvironment, NotYet),
     ("images", PerEnvironment, NotYet),
-    ("kv_namespaces", PerEnvironment, NotYet),
     ("media", PerEnvironment, NotYet),
     ("migrations", Inherited, NotYet),
     ("mtls_certificates", PerEnvironment, NotYet),
@@ -155,3 +155,20 @@ pub(crate) const ISOLATES_KEYS: &[&str] = &["min", "max", "idle_seconds"];
 
 /// The keys of each of the `rules`.
 pub(crate) const RULE_KEYS: &[&str] = &["type", "globs", "fallthrough"];
+
+/// The keys of each of the `kv_namespaces`.
+pub(crate) const KV_KEYS: &[&str] = &["binding", "id", "preview_id", "remote", "experimental_remote"];
+
+/// The keys of each of the `d1_databases`.
+pub(crate) const D1_KEYS: &[&str] = &[
+    "binding",
+    "database_id",
+    "database_internal_env",
+    "database_name",
+    "experimental_remote",
+    "migrations_dir",
+    "migrations_pattern",
+    "migrations_table",
+    "preview_database_id",
+    "remote",
+];

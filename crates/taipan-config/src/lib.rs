@@ -15,6 +15,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod bindings;
 pub mod compat;
 mod decode;
 mod dev_vars;
@@ -28,6 +29,7 @@ mod taipan;
 mod tree;
 mod worker;
 
+pub use bindings::{Bindings, D1Database, KvNamespace};
 pub use error::{ConfigError, Place};
 pub use secret::Secret;
 pub use sections::{Dev, Limits, ModuleType, Rule};

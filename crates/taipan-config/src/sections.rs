@@ -106,7 +106,7 @@ impl Rule {
     }
 }
 
-fn required<T>(section: &Section<'_>, value: Option<T>, key: &str) -> Result<T, ConfigError> {
+pub(crate) fn required<T>(section: &Section<'_>, value: Option<T>, key: &str) -> Result<T, ConfigError> {
     value.ok_or_else(|| {
         let at = section.entries().first().map_or(0, |entry| entry.at);
         section.source.error(at, format!("missing key: `{}`", section.path_of(key)))

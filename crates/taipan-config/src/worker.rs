@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use crate::bindings::Bindings;
 use crate::compat::{self, Blame, CompatibilityDate, PyodideRelease};
 use crate::decode::Section;
 use crate::dev_vars;
@@ -43,6 +44,8 @@ pub struct WorkerConfig {
     pub vars: BTreeMap<String, serde_json::Value>,
     /// Secrets, from `.dev.vars`. They win over `vars`.
     pub secrets: BTreeMap<String, Secret>,
+    /// What it reaches beside variables and secrets.
+    pub bindings: Bindings,
     /// What one request may use.
     pub limits: Limits,
     /// Which files are modules of which type.
@@ -77,6 +80,7 @@ impl WorkerConfig {
         let main = main_module(&layers, &root)?;
         let (compatibility_date, flags, compatibility) = compatibility(&layers, &mut warnings)?;
         let vars = vars(&layers, &mut warnings)?;
+        let bindings = bindings(&layers, &vars, &mut warnings)?;
         let limits = layers.get("limits").child("limits")?.map(|section| Limits::read(&section));
         let dev = top.child("dev")?.map(|section| Dev::read(&section));
         let rules =
@@ -95,6 +99,7 @@ impl WorkerConfig {
             release: compatibility.release,
             global_handlers: compatibility.global_handlers,
             vars,
+            bindings,
             secrets: dev_vars.secrets,
             limits: limits.transpose()?.unwrap_or_default(),
             rules,
@@ -202,6 +207,18 @@ impl<'a> Layers<'a> {
     /// The section that decides about a key that is not inherited.
     fn own(&self) -> &Section<'a> {
         self.env.as_ref().map_or(self.top, |(_, section)| section)
+    }
+
+    /// Says that an environment goes without a key that the top level has.
+    fn warn_not_taken_over(&self, key: &str, warnings: &mut Vec<String>) {
+        if let (Some((env, own)), Some(entry)) = (&self.env, self.top.get(key))
+            && own.get(key).is_none()
+        {
+            warnings.push(format!(
+                "{}: `{key}` is not taken over by environments; write `env.{env}.{key}` too",
+                self.top.source.link(entry.at)
+            ));
+        }
     }
 
     fn name(&self) -> Result<String, ConfigError> {
@@ -326,15 +343,19 @@ fn vars(
     layers: &Layers<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<BTreeMap<String, serde_json::Value>, ConfigError> {
-    if let (Some((env, own)), Some(entry)) = (&layers.env, layers.top.get("vars"))
-        && own.get("vars").is_none()
-    {
-        warnings.push(format!(
-            "{}: `vars` is not taken over by environments; write `env.{env}.vars` too",
-            layers.top.source.link(entry.at)
-        ));
-    }
+    layers.warn_not_taken_over("vars", warnings);
     let section = layers.own().child("vars")?;
     let entries = section.iter().flat_map(Section::entries);
     Ok(entries.map(|entry| (entry.key.clone(), entry.node.to_json())).collect())
+}
+
+fn bindings(
+    layers: &Layers<'_>,
+    vars: &BTreeMap<String, serde_json::Value>,
+    warnings: &mut Vec<String>,
+) -> Result<Bindings, ConfigError> {
+    for key in Bindings::KEYS {
+        layers.warn_not_taken_over(key, warnings);
+    }
+    Bindings::read(layers.own(), vars.keys())
 }

@@ -99,7 +99,7 @@ fn toml_means_the_same() {
         compatibility_flags = [
           "python_workers", # on
         ]
-        kv_namespaces = [{ binding = "KV", id = "x" }]
+        vectorize = [{ binding = "V", index_name = "x" }]
 
         [vars]
         GREETING = "hello"
@@ -119,7 +119,7 @@ fn toml_means_the_same() {
     );
     assert_eq!(config.limits.cpu_ms, Some(50));
     assert_eq!(config.main_dir, folder.path());
-    assert_eq!(config.unused_keys, ["kv_namespaces"]);
+    assert_eq!(config.unused_keys, ["vectorize"]);
     assert!(config.global_handlers);
     // A file can be named too.
     assert_eq!(WorkerConfig::load(&folder.path().join("wrangler.toml"), None).unwrap().name, "hello");
@@ -145,9 +145,9 @@ fn an_environment_takes_over_what_wrangler_lets_it() {
             "wrangler.jsonc",
             r#"{
               "name": "hello", "main": "entry.py", "compatibility_date": "2026-09-08", "limits": { "cpu_ms": 50 },
-              "vars": { "STAGE": "none" }, "assets": { "directory": "public" }, "kv_namespaces": [],
+              "vars": { "STAGE": "none" }, "assets": { "directory": "public" }, "vectorize": [],
               "env": {
-                "staging": { "vars": { "STAGE": "staging" }, "limits": { "cpu_ms": 10 }, "d1_databases": [] },
+                "staging": { "vars": { "STAGE": "staging" }, "limits": { "cpu_ms": 10 }, "vectorize": [] },
                 "production": { "name": "prod", "main": "other.py" }
               }
             }"#,
@@ -162,7 +162,7 @@ fn an_environment_takes_over_what_wrangler_lets_it() {
     assert_eq!(config.main, Path::new("entry.py"));
     assert_eq!(config.limits.cpu_ms, Some(10));
     assert_eq!(env_of(&config), json!({ "STAGE": "staging", "KEY": "staging" }));
-    assert_eq!(config.unused_keys, ["assets", "env.staging.d1_databases"]);
+    assert_eq!(config.unused_keys, ["assets", "env.staging.vectorize"]);
 
     let config = load(&folder, Some("production"));
     assert_eq!((config.name.as_str(), config.limits.cpu_ms), ("prod", Some(50)));
@@ -432,4 +432,57 @@ fn settings_of_our_own() {
         let refused = refused(&with(taipan), None);
         assert!(refused.starts_with("wrangler.jsonc:1:"), "{taipan}: {refused}");
     }
+}
+
+#[test]
+fn bindings_and_their_defaults() {
+    let folder = worker(
+        r#"{
+          "main": "entry.py", "compatibility_date": "2026-09-08",
+          "kv_namespaces": [{ "binding": "CACHE", "id": "abc" }, { "binding": "OTHER" }],
+          "d1_databases": [
+            { "binding": "DB", "database_name": "shop", "database_id": "1", "preview_database_id": "2", "migrations_dir": "db" },
+            { "binding": "LOGS" }
+          ],
+          "env": { "staging": {}, "live": { "kv_namespaces": [{ "binding": "CACHE", "id": "live" }] } }
+        }"#,
+    );
+    let config = load(&folder, None);
+    assert!(config.warnings.is_empty() && config.unused_keys.is_empty(), "{config:?}");
+    let kv: Vec<_> =
+        config.bindings.kv_namespaces.iter().map(|kv| (kv.binding.as_str(), kv.id.as_str())).collect();
+    assert_eq!(kv, [("CACHE", "abc"), ("OTHER", "OTHER")]);
+    let [db, logs] = config.bindings.d1_databases.as_slice() else { panic!() };
+    assert_eq!(
+        (db.id.as_str(), db.name.as_deref(), db.migrations_dir.as_path()),
+        ("2", Some("shop"), Path::new("db"))
+    );
+    assert_eq!((logs.id.as_str(), logs.migrations_table.as_str()), ("LOGS", "d1_migrations"));
+    let staging = load(&folder, Some("staging"));
+    assert!(staging.bindings.is_empty());
+    let said = "`kv_namespaces` is not taken over by environments; write `env.staging.kv_namespaces` too";
+    assert!(staging.warnings.iter().any(|w| w.contains(said)), "{:?}", staging.warnings);
+    assert_eq!(load(&folder, Some("live")).bindings.kv_namespaces[0].id, "live");
+}
+
+#[test]
+fn wrong_bindings() {
+    let wrong = |keys: &str| {
+        let config = format!(r#"{{ "main": "entry.py", "compatibility_date": "2026-09-08", {keys} }}"#);
+        refused(&worker(&config), None).replace("wrangler.jsonc:1:", "")
+    };
+    assert!(wrong(r#""kv_namespaces": {}"#).contains("expected a list of objects"));
+    assert!(wrong(r#""kv_namespaces": [{ "id": "x" }]"#).contains("missing key: `kv_namespaces[0].binding`"));
+    assert!(
+        wrong(r#""kv_namespaces": [{ "binding": "A", "idd": "x" }]"#)
+            .contains("did you mean `kv_namespaces[0].id`?")
+    );
+    assert!(wrong(r#""kv_namespaces": [{ "binding": "a-b" }]"#).contains("`a-b` is not a name"));
+    assert!(
+        wrong(r#""vars": { "A": 1 }, "kv_namespaces": [{ "binding": "A" }]"#)
+            .contains("`env.A` is there twice")
+    );
+    let twice = r#""d1_databases": [{ "binding": "A" }], "kv_namespaces": [{ "binding": "A" }]"#;
+    assert!(wrong(twice).contains("`env.A` is there twice: `d1_databases[0].binding`"));
+    assert!(wrong(r#""d1_databases": [{ "binding": "A", "database_id": "" }]"#).contains("it is empty"));
 }

@@ -1,0 +1,119 @@
+//! What a Worker reaches through `env`, beside variables.
+//!
+//! None of it is taken over by environments: a Worker under test that wrote to the data of the one in production because a key was
+//! forgotten would be the worst of surprises. So an environment says all that it has.
+
+use std::path::PathBuf;
+
+use crate::decode::Section;
+use crate::error::ConfigError;
+use crate::keys::{D1_KEYS, KV_KEYS};
+use crate::sections::required;
+
+/// The bindings of a Worker.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bindings {
+    /// `kv_namespaces`.
+    pub kv_namespaces: Vec<KvNamespace>,
+    /// `d1_databases`.
+    pub d1_databases: Vec<D1Database>,
+}
+
+/// One of the `kv_namespaces`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KvNamespace {
+    /// Its name in `env`.
+    pub binding: String,
+    /// Which namespace it is; its name in `env` when the configuration does not say.
+    pub id: String,
+}
+
+/// One of the `d1_databases`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct D1Database {
+    /// Its name in `env`.
+    pub binding: String,
+    /// Which database it is; its name in `env` when the configuration does not say.
+    pub id: String,
+    /// Its name on the command line.
+    pub name: Option<String>,
+    /// The folder of its migrations, relative to the configuration's.
+    pub migrations_dir: PathBuf,
+    /// The table that says which of them have been applied.
+    pub migrations_table: String,
+}
+
+impl Bindings {
+    /// Reads them from the section of the environment, or the top level when there is none. `taken` are names in `env`.
+    pub(crate) fn read<'a>(
+        own: &Section<'_>,
+        taken: impl Iterator<Item = &'a String>,
+    ) -> Result<Self, ConfigError> {
+        let mut names = Names(taken.cloned().collect());
+        let mut found = Self::default();
+        for section in own.children("kv_namespaces")? {
+            section.only(KV_KEYS)?;
+            let binding = names.add(&section, "binding")?;
+            let id = text(&section, "id")?.unwrap_or_else(|| binding.clone());
+            found.kv_namespaces.push(KvNamespace { binding, id });
+        }
+        for section in own.children("d1_databases")? {
+            section.only(D1_KEYS)?;
+            let binding = names.add(&section, "binding")?;
+            let id = text(&section, "preview_database_id")?.or(text(&section, "database_id")?);
+            found.d1_databases.push(D1Database {
+                id: id.unwrap_or_else(|| binding.clone()),
+                binding,
+                name: text(&section, "database_name")?,
+                migrations_dir: text(&section, "migrations_dir")?
+                    .unwrap_or_else(|| "migrations".into())
+                    .into(),
+                migrations_table: text(&section, "migrations_table")?
+                    .unwrap_or_else(|| "d1_migrations".into()),
+            });
+        }
+        Ok(found)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Keys under which an environment could have bindings.
+    pub(crate) const KEYS: [&str; 2] = ["kv_namespaces", "d1_databases"];
+}
+
+/// A text that is not empty.
+fn text(section: &Section<'_>, key: &str) -> Result<Option<String>, ConfigError> {
+    match section.string(key)? {
+        Some(("", at)) => {
+            let message = format!("wrong value of `{}`: it is empty", section.path_of(key));
+            Err(section.source.error(at, message).with_hint("write it, or remove the key"))
+        }
+        found => Ok(found.map(|(text, _)| text.to_owned())),
+    }
+}
+
+/// The names that `env` has so far.
+struct Names(Vec<String>);
+
+impl Names {
+    fn add(&mut self, section: &Section<'_>, key: &str) -> Result<String, ConfigError> {
+        let (name, at) = required(section, section.string(key)?, key)?;
+        let error = |message: String| section.source.error(at, message);
+        let mut characters = name.chars();
+        let is_identifier = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+            && characters.all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !is_identifier {
+            let message = format!("wrong value of `{}`: `{name}` is not a name", section.path_of(key));
+            return Err(error(message).with_hint("use letters, digits and `_`, as in `env.NAME`"));
+        }
+        if self.0.iter().any(|taken| taken == name) {
+            let message = format!("`env.{name}` is there twice: `{}`", section.path_of(key));
+            return Err(error(message).with_hint("give the binding or the variable another name"));
+        }
+        self.0.push(name.to_owned());
+        Ok(name.to_owned())
+    }
+}
