@@ -132,6 +132,7 @@ impl Engine {
             withheld: vec![],
             global_handlers: false,
             has_packages,
+            bindings: vec![],
         };
         isolate.load(code).map_err(refused)?;
         layers.push((path("worker"), isolate.freeze(&path("worker"))?));

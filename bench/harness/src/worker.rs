@@ -61,6 +61,8 @@ pub(crate) fn spec(sources: Vec<Source>, packages: Arc<PackageTree>) -> WorkerSp
         secrets: [].into(),
         secrets_at_import: SecretsAtImport::None,
         global_handlers: false,
+        bindings: vec![],
+        data: Arc::default(),
         packages,
         memory_limit: MEMORY_LIMIT,
         request_cpu: CPU,

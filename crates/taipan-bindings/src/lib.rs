@@ -7,6 +7,8 @@
 
 #![forbid(unsafe_code)]
 
+mod blobs;
+mod data;
 mod events;
 mod folder;
 mod ops;
@@ -14,6 +16,7 @@ mod requests;
 mod streams;
 mod web_sockets;
 
+pub use data::{BindingTable, Stores};
 pub use events::EventSender;
 pub use folder::Folder;
 pub use ops::{Embedder, FileStat, HostOps, Process, Volume};

@@ -128,6 +128,7 @@ fn rehearse(isolate: &mut Isolate, times: u32) -> Result<(), SnapshotError> {
             withheld: vec![],
             global_handlers: false,
             has_packages: false,
+            bindings: vec![],
         };
         match isolate.load(worker) {
             Ok(()) => {}

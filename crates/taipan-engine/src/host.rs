@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use taipan_guest::protocol::{Field, Message};
 
 /// The answer to an operation.
@@ -104,6 +104,15 @@ pub struct Source {
     pub content: Arc<[u8]>,
 }
 
+/// Something that `env` has beside variables.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Binding {
+    /// Its name in `env`.
+    pub name: String,
+    /// What it is; the guest knows the kinds.
+    pub kind: String,
+}
+
 /// A Worker's code and settings.
 pub struct WorkerCode {
     /// The Worker's files, the main module among them.
@@ -119,6 +128,8 @@ pub struct WorkerCode {
     pub global_handlers: bool,
     /// Whether the host's volume 0 holds packages.
     pub has_packages: bool,
+    /// What `env` has beside variables. No secret, and kept in snapshots.
+    pub bindings: Vec<Binding>,
 }
 
 /// What a [`Program`] runs.

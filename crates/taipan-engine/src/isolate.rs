@@ -18,8 +18,8 @@ use crate::snapshot::{self, Image, Snapshot};
 use crate::state::{Guest, State, count};
 use crate::stop::explain;
 use crate::{
-    BootError, Event, IsolateError, IsolateOptions, Ops, Program, Runtime, SnapshotError, Source, Turn,
-    WorkerCode,
+    Binding, BootError, Event, IsolateError, IsolateOptions, Ops, Program, Runtime, SnapshotError, Source,
+    Turn, WorkerCode,
 };
 
 /// The stack that a thread must have to call the functions of [`Isolate`]; guest calls nest on it. Only
@@ -56,6 +56,7 @@ struct Load<'a> {
     withheld: &'a [String],
     global_handlers: bool,
     has_packages: bool,
+    bindings: &'a [Binding],
 }
 
 /// And of the packages that it will import.
@@ -102,6 +103,7 @@ impl Isolate {
             withheld: &worker.withheld,
             global_handlers: worker.global_handlers,
             has_packages: worker.has_packages,
+            bindings: &worker.bindings,
         };
         self.ask_to_load(event::LOAD, &load, worker.sources.clone())
     }

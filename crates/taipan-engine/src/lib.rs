@@ -33,7 +33,7 @@ mod view;
 
 pub use error::{BootError, IsolateError, RuntimeError};
 pub use host::{
-    CompileStep, Event, FolderOf, IsolateOptions, OpReply, Ops, Program, ProgramKind, RuntimeFiles,
+    Binding, CompileStep, Event, FolderOf, IsolateOptions, OpReply, Ops, Program, ProgramKind, RuntimeFiles,
     RuntimeOptions, Source, Turn, WorkerCode,
 };
 pub use isolate::{Isolate, STACK_SIZE};

@@ -33,12 +33,16 @@ import workers._snapshots
 from _taipan_code import compact
 from workers import Context, DurableObject, Request, Response, WorkerEntrypoint, WorkflowEntrypoint, env
 from workers._body import js_kind
+from workers._d1 import D1Database
+from workers._kv import KVNamespace
 
 #: The folder of the packages that were vendored with the Worker.
 _PACKAGES = "python_modules"
 
 _EVENTS = ("fetch", "alarm", "scheduled", "trace", "queue", "pubsub")
 _BRIDGE = ("body", "cf", "complete", "headers", "hold", "read", "release", "request")
+#: The class for each kind of binding (`js/src/bindings/index.ts`).
+_BINDINGS: dict[str, Callable[[str, Any], Any]] = {"kv": KVNamespace, "d1": D1Database}
 _BASES = (WorkerEntrypoint, DurableObject, WorkflowEntrypoint)
 
 #: Makes what a handler is called with from the number, method and URL of a request and its context.
@@ -361,6 +365,7 @@ def load(
     early_js_env: Any,
     js_env: Any,
     bridge: Any,
+    bindings: Any,
 ) -> Any:
     """Runs the main module. Gives what handles events, or a report as JSON."""
     main = os.path.normpath(main)
@@ -368,6 +373,7 @@ def load(
     # Looked up once: each look at a JavaScript object is a trip over the border.
     workers._runtime.bridge = SimpleNamespace(**{name: getattr(bridge, name) for name in _BRIDGE})
     workers._runtime.js_env = early_js_env
+    workers._env.bind({name: _BINDINGS[kind](name, api) for name, kind, api in bindings})
     workers._env.attach(env_json, json.loads(withheld_json))
     _set_up_logging()
     loop = asyncio.get_running_loop()
@@ -412,6 +418,7 @@ def unload(root: str) -> None:
         for name in folders:
             os.rmdir(os.path.join(folder, name))
     workers._runtime.js_env = None
+    workers._env.bind({})
     workers._env.attach("{}")
     costs.forget()
 

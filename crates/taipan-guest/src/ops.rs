@@ -68,6 +68,32 @@ pub const OPS: &[OpDecl] = &[
     sync("ws.buffered"),
     // socket, code or null, reason → nothing; begins the closing handshake
     sync("ws.close"),
+    // binding, key, "text" | "bytes" → value (string | bytes), metadata as JSON or null; nothing when the key is not there
+    later("kv.get"),
+    // binding, key → blob, its length, metadata as JSON or null; nothing when the key is not there
+    later("kv.open"),
+    // binding, key, … → for each: value as text or null, metadata as JSON or null
+    later("kv.many"),
+    // binding, key, value (string | bytes | number of a blob), metadata as JSON or null, "at" | "after" | null, seconds → nothing
+    later("kv.put"),
+    // binding, key, … → nothing
+    later("kv.delete"),
+    // binding, prefix, limit or null, cursor or null → cursor or null, then key, end in seconds or null, metadata or null, …
+    later("kv.list"),
+    // binding, JSON list of [SQL, parameters] → JSON list of what each gave (see `taipan-bindings/src/ops/d1.rs`)
+    later("d1.run"),
+    // binding, SQL → count of statements, milliseconds
+    later("d1.script"),
+    // binding → bookmark
+    sync("d1.bookmark"),
+    // nothing → blob: bytes that the guest writes piece by piece and does not keep
+    sync("blob.new"),
+    // blob, bytes → nothing, once there is room for more
+    later("blob.write"),
+    // blob → bytes, or nothing at its end
+    later("blob.read"),
+    // blob → nothing; it is not needed any more
+    sync("blob.drop"),
 ];
 
 /// The number of the operation called `name`.

@@ -16,11 +16,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use taipan_bindings::{Failure, HostOps};
+use taipan_bindings::{BindingTable, Failure, HostOps};
 use taipan_config::{Secret, SecretsAtImport};
 use taipan_engine::{
-    BootError, Event, Isolate, IsolateError, IsolateOptions, Snapshot, SnapshotError, Source, Spares, Turn,
-    WorkerCode,
+    Binding, BootError, Event, Isolate, IsolateError, IsolateOptions, Snapshot, SnapshotError, Source,
+    Spares, Turn, WorkerCode,
 };
 use taipan_packages::python::PackageTree;
 
@@ -49,6 +49,10 @@ pub struct WorkerSpec {
     pub secrets_at_import: SecretsAtImport,
     /// Whether `on_fetch`-style global handlers are accepted.
     pub global_handlers: bool,
+    /// What `env` has beside variables and secrets.
+    pub bindings: Vec<Binding>,
+    /// What the bindings reach. Not for those who make snapshots.
+    pub data: Arc<BindingTable>,
     /// The packages that its project has locked.
     pub packages: Arc<PackageTree>,
     /// The largest linear memory, in bytes; a multiple of 64 KiB.
@@ -92,6 +96,7 @@ impl WorkerSpec {
             withheld: self.withheld(),
             global_handlers: self.global_handlers,
             has_packages: !self.packages.is_empty(),
+            bindings: self.bindings.clone(),
         }
     }
 
@@ -114,6 +119,10 @@ impl WorkerSpec {
         add(&self.memory_limit.to_le_bytes());
         for name in self.withheld() {
             add(name.as_bytes());
+        }
+        for binding in &self.bindings {
+            add(binding.name.as_bytes());
+            add(binding.kind.as_bytes());
         }
         for source in self.sources.iter() {
             add(source.path.as_bytes());
@@ -331,7 +340,9 @@ impl Image {
     }
 
     fn options(&self, ops: HostOps) -> IsolateOptions {
-        let ops = ops.with_volumes(vec![Arc::new(PackageVolume(self.spec.packages.clone()))]);
+        let ops = ops
+            .with_volumes(vec![Arc::new(PackageVolume(self.spec.packages.clone()))])
+            .with_bindings(self.spec.data.clone());
         IsolateOptions {
             memory_limit: self.spec.memory_limit,
             request_cpu: self.spec.request_cpu,

@@ -1,5 +1,7 @@
 //! What can be typed.
 
+pub(crate) mod data;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -33,6 +35,10 @@ pub(crate) enum Command {
     Why(WhyArgs),
     /// Run Python in the sandbox: a script, `-c`, `-m` or standard input, as the python command does.
     Python(PythonArgs),
+    /// Look into key-value namespaces, or change them.
+    Kv(data::KvArgs),
+    /// Run SQL on databases, apply migrations, export and import.
+    D1(data::D1Args),
     /// Look into snapshots.
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
@@ -123,6 +129,9 @@ pub(crate) struct DevArgs {
     /// A variable for the Worker's env, over those of the configuration; repeatable.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) vars: Vec<(String, String)>,
+    /// Folder for the data of bindings [default: .wrangler/state beside the configuration].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) persist_to: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) packages: PackageArgs,
     /// A folder with an unpacked Pyodide release, or the URL of a mirror.

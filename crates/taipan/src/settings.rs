@@ -29,6 +29,8 @@ pub(crate) struct DevSettings {
     /// Where a Pyodide release comes from that the cache does not have.
     pub(crate) pyodide: Source,
     pub(crate) cache: Cache,
+    /// The folder for data, when it is not the one beside the configuration.
+    pub(crate) persist_to: Option<PathBuf>,
     pub(crate) packages: PackageSettings,
     pub(crate) log_level: LogLevel,
     /// Memory of an isolate over that of the configuration, in MiB.
@@ -60,6 +62,7 @@ impl DevSettings {
             },
             pyodide,
             cache,
+            persist_to: args.persist_to,
             packages: PackageSettings::new(args.packages),
             log_level: args.log_level,
             memory_mib: args.memory_mib,

@@ -1,7 +1,10 @@
 //! From an operation's number to the function that performs it.
 
+mod d1;
+mod data;
 mod files;
 mod http;
+mod kv;
 mod program;
 mod text;
 mod url;
@@ -17,8 +20,9 @@ use taipan_guest::protocol::{Field, MalformedMessage, Message};
 pub use files::{FileStat, Volume};
 pub use program::Process;
 
+use crate::blobs::Blobs;
 use crate::web_sockets::WebSockets;
-use crate::{EventSender, Requests, WebSocketDialer};
+use crate::{BindingTable, EventSender, Requests, WebSocketDialer};
 
 /// What an isolate's owner does for it.
 pub trait Embedder: Send {
@@ -38,13 +42,25 @@ pub struct HostOps {
     embedder: Box<dyn Embedder>,
     volumes: Vec<Arc<dyn Volume>>,
     process: Option<Box<dyn Process>>,
+    bindings: Option<Arc<BindingTable>>,
+    blobs: Blobs,
 }
 
 impl HostOps {
     /// Operations on `requests`, whose completions come as events.
     pub fn new(requests: Requests, events: EventSender, embedder: Box<dyn Embedder>) -> Self {
         let sockets = WebSockets::default();
-        Self { requests, sockets, dialer: None, events, embedder, volumes: vec![], process: None }
+        Self {
+            requests,
+            sockets,
+            dialer: None,
+            events,
+            embedder,
+            volumes: vec![],
+            process: None,
+            bindings: None,
+            blobs: Blobs::default(),
+        }
     }
 
     /// With folders that the guest can read, by their numbers.
@@ -58,6 +74,13 @@ impl HostOps {
     #[must_use]
     pub fn with_dialer(mut self, dialer: Arc<dyn WebSocketDialer>) -> Self {
         self.dialer = Some(dialer);
+        self
+    }
+
+    /// With the stores that the guest reaches.
+    #[must_use]
+    pub fn with_bindings(mut self, bindings: Arc<BindingTable>) -> Self {
+        self.bindings = Some(bindings);
         self
     }
 
@@ -77,6 +100,10 @@ impl HostOps {
         }
     }
 
+    fn data(&self) -> data::Parts<'_> {
+        data::Parts { table: self.bindings.as_deref(), blobs: &self.blobs, events: &self.events }
+    }
+
     fn dispatch(&mut self, name: &str, id: u32, args: &Message<'_>) -> Result<OpReply, OpError> {
         let (module, verb) = name.split_once('.').unwrap_or((name, ""));
         if module == "program"
@@ -89,6 +116,9 @@ impl HostOps {
             "text" => text::call(verb, args).map(OpReply::Ready),
             "http" => http::call(verb, id, args, &self.requests, &self.events),
             "ws" => web_socket::call(verb, id, args, &self.parts()),
+            "kv" => kv::call(verb, id, args, &self.data()),
+            "d1" => d1::call(verb, id, args, &self.data()),
+            "blob" => data::blob(verb, args, &self.blobs),
             "files" => files::call(verb, args, &self.volumes),
             _ => Err(OpError::unknown(name)),
         }

@@ -245,6 +245,7 @@ impl Guest {
             withheld: vec![],
             global_handlers: false,
             has_packages: false,
+            bindings: vec![],
         });
         match loaded {
             Ok(()) => Ok(guest),

@@ -4,6 +4,7 @@
  * The glue chooses its ways of reading files by looking at global names. It is shown a "shell" (`read`, `readbuffer`,
  * `load`), which needs neither URLs nor `fetch`; the names are gone before any code of the Worker runs.
  */
+import type { Declared } from "./bindings/index";
 import type { Host } from "./host";
 import { enableNatives } from "./wasm/natives";
 import { installSuspending } from "./wasm/suspend";
@@ -24,6 +25,8 @@ export interface WorkerOptions {
   globalHandlers: boolean;
   /** Whether the host has packages. */
   hasPackages: boolean;
+  /** What `env` has beside variables. */
+  bindings: Declared[];
 }
 
 export interface PackageOptions {

@@ -5,12 +5,15 @@ from typing import Any, TypedDict
 
 from pyodide.http import FetchResponse
 
-from ._body import Blob, BlobEnding, BlobValue, File, FormData, FormDataValue
+from ._bindings import BindingError
+from ._body import Blob, BlobEnding, BlobValue, ByteStream, File, FormData, FormDataValue
 from ._context import Context, wait_until
+from ._d1 import D1Database, D1DatabaseSession, D1PreparedStatement, D1Result
 from ._entrypoints import DurableObject, WorkerEntrypoint, WorkflowEntrypoint, handler
 from ._env import env, patch_env
 from ._fetch import fetch, import_from_javascript
 from ._headers import Headers
+from ._kv import KVNamespace
 from ._request import Request
 from ._response import Response
 from ._rpc import python_from_rpc, python_to_rpc
@@ -36,11 +39,17 @@ class FetchKwargs(TypedDict, total=False):
 
 
 __all__ = [
+    "BindingError",
     "Blob",
     "BlobEnding",
     "BlobValue",
     "Body",
+    "ByteStream",
     "Context",
+    "D1Database",
+    "D1DatabaseSession",
+    "D1PreparedStatement",
+    "D1Result",
     "DurableObject",
     "FetchKwargs",
     "FetchResponse",
@@ -49,6 +58,7 @@ __all__ = [
     "FormDataValue",
     "Headers",
     "JSBody",
+    "KVNamespace",
     "Request",
     "RequestInitCfProperties",
     "Response",

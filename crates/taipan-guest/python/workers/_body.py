@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, MutableMapping
 from enum import StrEnum
 from typing import Any
 
 import js
 from pyodide.ffi import JsException, JsProxy, to_js
 
-from ._runtime import jsnull
+from ._runtime import jsnull, wait
 
 
 class BlobEnding(StrEnum):
@@ -259,6 +259,44 @@ JS_BUFFERS = frozenset(
 JS_BODIES = JS_BUFFERS | {"Blob", "File", "FormData", "ReadableStream", "URLSearchParams"}
 
 
+class ByteStream:
+    """Bytes that come in pieces: `async for chunk in stream`, `await stream.read()`, or as the body of a response."""
+
+    def __init__(self, js_object: Any) -> None:
+        #: The JavaScript ReadableStream.
+        self.js_object = js_object
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        reader = self.js_object.getReader()
+        is_over = False
+        try:
+            while True:
+                piece = await reader.read()
+                if piece.done:
+                    is_over = True
+                    return
+                yield piece.value.to_bytes()
+        finally:
+            if not is_over:
+                await reader.cancel()
+
+    async def read(self) -> bytes:
+        """All that is left."""
+        return b"".join([chunk async for chunk in self])
+
+    def __iter__(self) -> Iterator[bytes]:
+        """As `async for`, for code that cannot await."""
+        chunks = self.__aiter__()
+        while True:
+            try:
+                yield wait(anext(chunks))
+            except StopAsyncIteration:
+                return
+
+    def __repr__(self) -> str:
+        return "<ByteStream>"
+
+
 def js_body(body: Any, where: str) -> Any:
     """The body as a JavaScript function takes it."""
     if body is None or body is jsnull:
@@ -267,7 +305,7 @@ def js_body(body: Any, where: str) -> Any:
         return body
     if isinstance(body, (bytes, bytearray, memoryview)):
         return to_js(body)
-    if isinstance(body, (Blob, FormData)):
+    if isinstance(body, (Blob, ByteStream, FormData)):
         return body.js_object
     if isinstance(body, JsProxy):
         kind = js_kind(body)

@@ -54,7 +54,7 @@ class Env:
         # Without `name=` Python adds no guess of its own to the message.
         raise AttributeError(
             f"env has no variable or binding {name!r}: {advice}; variables are defined in the configuration's "
-            '"vars" or in .dev.vars'
+            '"vars" or in .dev.vars, bindings under keys such as "kv_namespaces"'
         )
 
     def __getitem__(self, name: str) -> Any:
@@ -95,9 +95,19 @@ def _too_early(name: str) -> RuntimeError:
     )
 
 
+#: What `env` has beside variables; kept in snapshots, for it is no secret and has no state.
+_bindings: dict[str, Any] = {}
+
+
+def bind(bindings: Mapping[str, Any]) -> None:
+    """Says what `env` will have beside variables."""
+    _bindings.clear()
+    _bindings.update(bindings)
+
+
 def attach(env_json: str, withheld: Iterable[str] = ()) -> None:
     """Fills `env`. What is withheld can be read once it was released, if there is a value for it."""
-    values = json.loads(env_json, object_hook=JsDict)
+    values = {**json.loads(env_json, object_hook=JsDict), **_bindings}
     secrets = {name: values.pop(name, _UNKNOWN) for name in withheld}
     for mine, new in (env._values, values), (env._withheld, secrets):
         mine.clear()

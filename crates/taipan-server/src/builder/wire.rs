@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use taipan_config::{Secret, SecretsAtImport};
-use taipan_engine::{BootError, IsolateError, Source};
+use taipan_engine::{Binding, BootError, IsolateError, Source};
 use taipan_packages::python::PackageTree;
 
 use crate::boot::WorkerSpec;
@@ -26,6 +26,7 @@ pub(super) struct Job {
     /// Otherwise it has a snapshot of its packages alone, because it reads secrets at import.
     has_snapshot: bool,
     global_handlers: bool,
+    bindings: Vec<Binding>,
     packages: Arc<PackageTree>,
     memory_limit: usize,
     request_cpu: Duration,
@@ -49,6 +50,7 @@ impl Job {
             secrets: spec.secrets.keys().cloned().collect(),
             has_snapshot: spec.secrets_at_import == SecretsAtImport::None,
             global_handlers: spec.global_handlers,
+            bindings: spec.bindings.clone(),
             packages: spec.packages.clone(),
             memory_limit: spec.memory_limit,
             request_cpu: spec.request_cpu,
@@ -67,6 +69,8 @@ impl Job {
             secrets: self.secrets.into_iter().map(nothing).collect::<BTreeMap<_, _>>(),
             secrets_at_import: if self.has_snapshot { SecretsAtImport::None } else { SecretsAtImport::All },
             global_handlers: self.global_handlers,
+            bindings: self.bindings,
+            data: Arc::default(),
             packages: self.packages,
             memory_limit: self.memory_limit,
             request_cpu: self.request_cpu,

@@ -18,6 +18,7 @@ use tokio::task::{block_in_place, spawn_blocking};
 
 use crate::commands::builder;
 use crate::dev::console::Terminal;
+use crate::dev::data::Data;
 use crate::dev::project::Project;
 use crate::dev::watch::Watcher;
 use crate::report::{self, hint, hinted};
@@ -42,12 +43,14 @@ pub(super) fn run(settings: DevSettings) -> Result<ExitCode> {
 
 async fn dev(settings: DevSettings) -> Result<ExitCode> {
     let terminal = Arc::new(Terminal::new(settings.log_level));
-    let project = Project::load(&settings, &|line| terminal.note(line))?;
+    let mut project = Project::load(&settings, &|line| terminal.note(line))?;
     project.warnings.iter().for_each(|w| terminal.warn(w));
 
     // First of all, because what comes next may take a minute, and a port in use would waste it.
     let ingress = bind(&settings, &project).await?;
     let address = ingress.address();
+    let mut data = Data::default();
+    project.spec.data = data.bind(&project, settings.persist_to.as_ref())?;
     let ground = prepare(settings.clone(), project.release).await?;
 
     let mut interrupts = Interrupts::new().context("cannot wait for signals")?;
@@ -57,7 +60,7 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
     let stopped = async { drop(stopped.await) };
     let serving = tokio::spawn(ingress.serve(slot.clone(), terminal.clone(), stopped, GRACE));
 
-    let stage = Stage { scheduler, slot: slot.clone(), terminal: terminal.clone() };
+    let stage = Stage { scheduler, data, slot: slot.clone(), terminal: terminal.clone() };
     let developing = develop(settings, project, ground, stage, address);
     tokio::select! {
         () = interrupts.next() => {}
@@ -89,6 +92,7 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
 /// What versions of the Worker come and go on.
 struct Stage {
     scheduler: Arc<Scheduler>,
+    data: Data,
     slot: Arc<Slot>,
     terminal: Arc<Terminal>,
 }
@@ -98,10 +102,10 @@ async fn develop(
     settings: DevSettings,
     mut project: Project,
     mut ground: Ground,
-    stage: Stage,
+    mut stage: Stage,
     address: SocketAddr,
 ) -> anyhow::Error {
-    let (slot, terminal) = (&stage.slot, &stage.terminal);
+    let (slot, terminal) = (stage.slot.clone(), stage.terminal.clone());
     let mut watcher = match Watcher::new() {
         Ok(watcher) => watcher,
         Err(error) => return anyhow::Error::from(error).context("cannot watch the Worker's files"),
@@ -118,7 +122,7 @@ async fn develop(
         watcher.changed().await;
         let begun = Instant::now();
         // It may have to wait for downloads.
-        let next = match block_in_place(|| Project::load(&settings, &|line| terminal.note(line))) {
+        let mut next = match block_in_place(|| Project::load(&settings, &|line| terminal.note(line))) {
             Ok(next) => next,
             Err(error) => {
                 report::print(&error);
@@ -132,7 +136,7 @@ async fn develop(
         }
         terminal.note("Reloading…");
         next.warnings.iter().filter(|w| !project.warnings.contains(w)).for_each(|w| terminal.warn(w));
-        match reload(&settings, &project, &next, &mut ground, &stage).await {
+        match reload(&settings, &project, &mut next, &mut ground, &mut stage).await {
             Ok(Started::Failed(fault)) => terminal.problem(&Problem::from(&fault)),
             Ok(_) => terminal.note(&format!("Reloaded in {} ms", begun.elapsed().as_millis())),
             Err(error) => {
@@ -147,10 +151,11 @@ async fn develop(
 async fn reload(
     settings: &DevSettings,
     before: &Project,
-    next: &Project,
+    next: &mut Project,
     ground: &mut Ground,
-    stage: &Stage,
+    stage: &mut Stage,
 ) -> Result<Started> {
+    next.spec.data = block_in_place(|| stage.data.bind(next, settings.persist_to.as_ref()))?;
     if next.release != before.release {
         *ground = prepare(settings.clone(), next.release).await?;
     }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod cache;
+mod data;
 mod dev;
 mod packages;
 mod python;
@@ -25,6 +26,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Tree(args) => packages::tree(&ProjectSettings::new(args)?),
         Command::Why(args) => packages::why(&ProjectSettings::new(args.project)?, &args.name),
         Command::Python(args) => python::run(PythonSettings::new(args)?),
+        Command::Kv(args) => data::kv(args),
+        Command::D1(args) => data::d1(args),
         Command::Snapshot(SnapshotCommand::Inspect(args)) => snapshot::inspect(args),
         Command::Cache(args) => cache::run(args),
         Command::BuildSnapshots(args) => builder::run(args),

@@ -1,6 +1,7 @@
 //! The parts of `taipan dev`.
 
 pub(crate) mod console;
+pub(crate) mod data;
 pub(crate) mod project;
 pub(crate) mod sources;
 pub(crate) mod watch;

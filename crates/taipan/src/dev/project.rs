@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use taipan_config::{ConfigError, WorkerConfig};
+use taipan_config::{Bindings, ConfigError, WorkerConfig};
+use taipan_engine::Binding;
 use taipan_packages::pyodide::{self, ObtainError};
 use taipan_server::{PoolOptions, WorkerSpec};
 
@@ -27,6 +29,8 @@ const MEMORY_MIB: usize = 128;
 pub(crate) struct Project {
     /// What isolates are made from.
     pub(crate) spec: WorkerSpec,
+    /// What it reaches.
+    pub(crate) bindings: Bindings,
     /// How many there are.
     pub(crate) pool: PoolOptions,
     /// The Pyodide release to run on.
@@ -89,12 +93,15 @@ impl Project {
             secrets,
             secrets_at_import: taipan.secrets_at_import,
             global_handlers: config.global_handlers,
+            bindings: declared(&config.bindings),
+            data: Arc::default(),
             memory_limit: memory_mib.unwrap_or(MEMORY_MIB) << 20,
             request_cpu: config.limits.cpu_ms.map_or(REQUEST_CPU, Duration::from_millis),
             boot_cpu: taipan.startup_cpu_ms.map_or(BOOT_CPU, Duration::from_millis),
         };
         Ok(Self {
             spec,
+            bindings: config.bindings,
             pool,
             release: config.release.version,
             port: config.dev.port,
@@ -112,6 +119,7 @@ impl Project {
         self.release == other.release
             && a.main == b.main
             && self.pool == other.pool
+            && self.bindings == other.bindings
             && a.vars == b.vars
             && a.secrets == b.secrets
             && a.secrets_at_import == b.secrets_at_import
@@ -123,4 +131,12 @@ impl Project {
             && a.sources.len() == b.sources.len()
             && a.sources.iter().zip(&*b.sources).all(|(a, b)| a.path == b.path && a.content == b.content)
     }
+}
+
+/// The bindings as the guest sees them.
+fn declared(bindings: &Bindings) -> Vec<Binding> {
+    let of = |name: &String, kind: &str| Binding { name: name.clone(), kind: kind.to_owned() };
+    let kv = bindings.kv_namespaces.iter().map(|kv| of(&kv.binding, "kv"));
+    let d1 = bindings.d1_databases.iter().map(|d1| of(&d1.binding, "d1"));
+    kv.chain(d1).collect()
 }

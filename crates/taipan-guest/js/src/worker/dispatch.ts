@@ -9,6 +9,7 @@ import type { FieldIn, FieldOut, Host } from "../host";
 import type { AbortController } from "../web/abort";
 import type { Request, Response, WebInternals } from "../web/index";
 import type { ReadableStream } from "../web/streams";
+import { type Declared, makeBindings, setImporting } from "../bindings/index";
 import { failureReport } from "./report";
 
 /** Kinds of events; the host's numbers. */
@@ -26,6 +27,8 @@ export interface LoadOptions {
   withheld: string[];
   /** Whether `on_fetch` and its like are handlers. */
   globalHandlers: boolean;
+  /** What `env` has beside variables. */
+  bindings?: Declared[];
 }
 
 export interface WorkerRuntime {
@@ -103,6 +106,8 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
   /** Our Python module. */
   let module: any;
   let streams: any[] = [];
+  /** What the JavaScript `env` has beside variables. */
+  let bound: Record<string, object> = {};
 
   function finishIfDone(entry: Entry): void {
     if (!entry.isAnswered || entry.isSending || entry.isHeld) return;
@@ -314,12 +319,21 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       blocking.enter = module.enter_blocking;
       blocking.leave = module.leave_blocking;
     },
-    async load(py, { main, root, envJson, withheld, globalHandlers }) {
+    async load(py, { main, root, envJson, withheld, globalHandlers, bindings }) {
       isPromising = Boolean(py._module.jspiSupported) && !module.can_block();
       streams = [1, 2].map(fd => py.FS.getStream(fd)).filter(stream => stream?.stream_ops?.fsync);
-      const jsEnv = JSON.parse(envJson);
+      const made = makeBindings(H, web, bindings ?? []);
+      bound = made.objects;
+      const jsEnv = { ...JSON.parse(envJson), ...bound };
       const early = withhold(jsEnv, withheld);
-      const loaded = module.load(main, root, globalHandlers, envJson, JSON.stringify(withheld), early, jsEnv, bridge);
+      const names = JSON.stringify(withheld);
+      setImporting(true);
+      let loaded;
+      try {
+        loaded = module.load(main, root, globalHandlers, envJson, names, early, jsEnv, bridge, made.python);
+      } finally {
+        setImporting(false);
+      }
       for (const stream of streams) stream.stream_ops.fsync(stream);
       if (typeof loaded === "string") return loaded;
       python = loaded;
@@ -338,6 +352,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       fetch?.destroy();
       python?.destroy();
       fetch = python = undefined;
+      bound = {};
       module.unload(root);
     },
     onEvent(kind, id, fields) {
@@ -358,7 +373,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
     },
     pending: () => (entries.size ? null : (python?.pending() ?? null)),
     thaw(envJson) {
-      if (python) python.thaw(envJson, JSON.parse(envJson));
+      if (python) python.thaw(envJson, { ...JSON.parse(envJson), ...bound });
       else module?.refresh();
     },
     pendingRequests: () => [...entries.values()].filter(entry => !entry.isAnswered).map(entry => entry.id),

@@ -1,0 +1,96 @@
+//! What the operations of all stores have in common.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::Arc;
+
+use taipan_engine::{Event, OpReply};
+use taipan_guest::protocol::{Field, Message};
+use taipan_storage::StorageError;
+
+use super::OpError;
+use crate::EventSender;
+use crate::blobs::Blobs;
+use crate::data::BindingTable;
+
+pub(super) struct Parts<'a> {
+    pub(super) table: Option<&'a BindingTable>,
+    pub(super) blobs: &'a Blobs,
+    pub(super) events: &'a EventSender,
+}
+
+impl Parts<'_> {
+    /// The store that the first field names.
+    pub(super) fn store<T>(
+        &self,
+        args: &Message<'_>,
+        of: impl Fn(&BindingTable) -> &HashMap<String, Arc<T>>,
+    ) -> Result<Arc<T>, OpError> {
+        let name = args.str(0)?;
+        let Some(table) = self.table else {
+            return Err(OpError { name: "Error", message: "there is no storage here".to_owned() });
+        };
+        let store = of(table).get(name).cloned();
+        store.ok_or_else(|| OpError::type_error(format!("the configuration has no such binding: {name}")))
+    }
+
+    /// Sends the guest what a store answers.
+    pub(super) fn answer<T>(
+        &self,
+        id: u32,
+        fields: impl FnOnce(T) -> Result<Vec<Field>, String> + Send + 'static,
+    ) -> impl FnOnce(Result<T, StorageError>) + Send + 'static {
+        let events = self.events.clone();
+        move |answer| {
+            let answer = answer.map_err(OpError::from);
+            let answer = answer.and_then(|value| fields(value).map_err(OpError::range_error));
+            events.send(match answer {
+                Ok(fields) => Event::Complete { id, fields },
+                Err(OpError { name, message }) => Event::Failed { id, name, message },
+            });
+        }
+    }
+}
+
+impl From<StorageError> for OpError {
+    fn from(error: StorageError) -> Self {
+        let mut message = error.to_string();
+        match error {
+            StorageError::Refused(_) => return Self::range_error(message),
+            StorageError::Statement { code, .. } => {
+                // As D1 has it: programs look for parts of it.
+                return Self { name: "Error", message: format!("D1_ERROR: {message}: {code}") };
+            }
+            _ => {}
+        }
+        let mut cause = error.source();
+        while let Some(source) = cause {
+            message = format!("{message}: {source}");
+            cause = source.source();
+        }
+        Self { name: "Error", message }
+    }
+}
+
+/// A blob may be as large as the largest value of a store.
+const LARGEST_BLOB: usize = taipan_storage::kv::LARGEST_VALUE;
+
+pub(super) fn blob(verb: &str, args: &Message<'_>, blobs: &Blobs) -> Result<OpReply, OpError> {
+    let answer = match verb {
+        "new" => vec![blobs.grow().map_err(OpError::range_error)?.into()],
+        "write" => {
+            blobs.write(args.u32(0)?, args.bytes(1)?, LARGEST_BLOB).map_err(OpError::range_error)?;
+            vec![]
+        }
+        "read" => {
+            let piece = blobs.read(args.u32(0)?).map_err(OpError::type_error)?;
+            piece.into_iter().map(Field::from).collect()
+        }
+        "drop" => {
+            blobs.forget(args.u32(0)?);
+            vec![]
+        }
+        _ => return Err(OpError::unknown(verb)),
+    };
+    Ok(OpReply::Ready(answer))
+}

@@ -1,0 +1,71 @@
+/** What the bindings have in common: the way to the host, and when it is open. */
+import type { FieldIn, FieldOut, Host } from "../host";
+
+/** A binding, as the configuration declares it. */
+export interface Declared {
+  name: string;
+  /** What it is; a key of `KINDS` in `index.ts`. */
+  kind: string;
+}
+
+/** One binding's way to the host. */
+export interface Access {
+  readonly name: string;
+  /** Asks for an operation on the binding. */
+  ask(op: string, ...fields: FieldIn[]): Promise<FieldOut[]>;
+  /** The same, on the spot. */
+  askNow(op: string, ...fields: FieldIn[]): FieldOut[];
+  /** The host's bytes that a stream's are. */
+  readonly blobs: Blobs;
+}
+
+/** Bytes that stay with the host (see `taipan-bindings/src/blobs.rs`), by number. */
+export interface Blobs {
+  begin(): number;
+  write(blob: number, bytes: Uint8Array): Promise<unknown>;
+  /** undefined at the end. */
+  read(blob: number): Promise<ArrayBuffer | undefined>;
+  drop(blob: number): void;
+}
+
+/** Module scope runs: what it computes is kept. */
+let isImporting = false;
+
+export function setImporting(value: boolean): void {
+  isImporting = value;
+}
+
+function check(name: string): void {
+  if (!isImporting) return;
+  throw new Error(
+    `env.${name} is a binding, which module scope cannot use: what it computes is kept in a snapshot, while data changes. ` +
+      "Use it in a handler",
+  );
+}
+
+export function makeAccess(H: Host): (name: string) => Access {
+  const numbers = new Map<string, number>();
+  const number = (op: string): number => {
+    let known = numbers.get(op);
+    if (known === undefined) numbers.set(op, (known = H.opNumber(op)));
+    return known;
+  };
+  const blobs: Blobs = {
+    begin: () => H.opSync(number("blob.new"))[0] as number,
+    write: (blob, bytes) => H.opAsync(number("blob.write"), blob, bytes),
+    read: async blob => (await H.opAsync(number("blob.read"), blob))[0] as ArrayBuffer | undefined,
+    drop: blob => void H.opSync(number("blob.drop"), blob),
+  };
+  return name => ({
+    name,
+    blobs,
+    async ask(op, ...fields) {
+      check(name);
+      return H.opAsync(number(op), name, ...fields);
+    },
+    askNow(op, ...fields) {
+      check(name);
+      return H.opSync(number(op), name, ...fields);
+    },
+  });
+}

@@ -1,0 +1,34 @@
+/** The objects of `env` that reach data. */
+import type { Host } from "../host";
+import type { WebInternals } from "../web/index";
+import { type Access, type Declared, makeAccess } from "./access";
+import { D1Database, d1ForPython } from "./d1";
+import { KVNamespace, kvForPython } from "./kv";
+
+export { setImporting } from "./access";
+export type { Declared } from "./access";
+
+/** Makes a kind's object for JavaScript, and the functions that its Python class stands on. */
+const KINDS: Record<string, [(access: Access, web: WebInternals) => object, (access: Access) => object]> = {
+  kv: [(access, web) => new KVNamespace(access, web), kvForPython],
+  d1: [access => new D1Database(access), d1ForPython],
+};
+
+export interface Bindings {
+  /** For the JavaScript `env`. */
+  objects: Record<string, object>;
+  /** For Python: name, kind, functions. */
+  python: [string, string, object][];
+}
+
+export function makeBindings(H: Host, web: WebInternals, declared: Declared[]): Bindings {
+  const access = makeAccess(H);
+  const made: Bindings = { objects: {}, python: [] };
+  for (const { name, kind } of declared) {
+    const known = KINDS[kind];
+    if (!known) throw new Error(`the host declares a binding of an unknown kind: ${kind}`);
+    made.objects[name] = known[0](access(name), web);
+    made.python.push([name, kind, known[1](access(name))]);
+  }
+  return made;
+}

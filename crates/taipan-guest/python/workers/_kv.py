@@ -1,0 +1,263 @@
+"""Key-value namespaces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, overload
+
+from pyodide.ffi import JsException, JsProxy, to_js
+
+from ._bindings import Sync, answered, blocking, exception, is_stream, upload
+from ._body import JS_BUFFERS, ByteStream, js_kind
+from ._env import JsDict
+from ._runtime import jsnull
+
+ValueType = Literal["text", "json", "bytes", "arrayBuffer", "stream"]
+
+#: What can be put: other dicts and lists are put as JSON.
+Value = (
+    str | bytes | bytearray | memoryview | Mapping[str, Any] | list[Any] | ByteStream | AsyncIterator[bytes] | Any
+)
+
+_TYPES = ("text", "json", "bytes", "arrayBuffer", "stream")
+
+
+def _type(type: Any, options: Mapping[str, Any]) -> str:
+    if isinstance(type, JsProxy):
+        type = type.to_py()
+    if isinstance(type, Mapping):
+        options = {**type, **options}
+        type = None
+    type = type or options.get("type") or "text"
+    if type not in _TYPES:
+        raise ValueError(f"The type of a value is one of {', '.join(_TYPES)}, not {type!r}")
+    return "bytes" if type == "arrayBuffer" else str(type)
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"A key is a str, not {_kind(key)}")
+    return key
+
+
+def _kind(value: Any) -> str:
+    return js_kind(value) if isinstance(value, JsProxy) else type(value).__name__
+
+
+def _none(value: Any) -> bool:
+    return value is None or value is jsnull
+
+
+def _load(text: str) -> Any:
+    return json.loads(text, object_hook=JsDict)
+
+
+class KVNamespace:
+    """A key-value namespace: `env.NAME` for one of the configuration's `kv_namespaces`."""
+
+    def __init__(self, name: str, api: Any) -> None:
+        self._name = name
+        self._api = api
+        # Looked up once: each look at a JavaScript object is a trip over the border.
+        self._text = api.text
+
+    @property
+    def sync(self) -> KVNamespaceSync:
+        """The same methods for code that cannot await."""
+        return KVNamespaceSync(self)
+
+    @overload
+    async def get(self, key: str, type: Literal["text"] | None = None, **options: Any) -> str | None: ...
+    @overload
+    async def get(self, key: str, type: Literal["bytes", "arrayBuffer"], **options: Any) -> bytes | None: ...
+    @overload
+    async def get(self, key: str, type: Literal["stream"], **options: Any) -> ByteStream | None: ...
+    @overload
+    async def get(self, key: str, type: Any = None, **options: Any) -> Any: ...
+    @overload
+    async def get(self, key: Sequence[str], type: Any = None, **options: Any) -> dict[str, Any]: ...
+    async def get(self, key: Any, type: Any = None, **options: Any) -> Any:
+        """The value of a key as text, or as `type` says; None when there is none. For a list of keys, a dict of their values."""
+        if type is None and not options and isinstance(key, str):
+            try:
+                value = await self._text(key)
+            except JsException as error:
+                raise exception(error, f"get({key!r})", self._name, key) from None
+            return None if _none(value) else value
+        kind = _type(type, options)
+        if isinstance(key, (list, tuple)):
+            return {name: None if found is None else found[0] for name, found in (await self._many(key, kind)).items()}
+        return await self._value(_key(key), kind)
+
+    async def getWithMetadata(self, key: Any, type: Any = None, **options: Any) -> Any:  # noqa: N802
+        """The value of a key and its metadata, as `value` and `metadata`. For a list of keys, a dict of these."""
+        kind = _type(type, options)
+        if isinstance(key, (list, tuple)):
+            return {
+                name: JsDict(value=None, metadata=None) if found is None else JsDict(value=found[0], metadata=found[1])
+                for name, found in (await self._many(key, kind)).items()
+            }
+        key = _key(key)
+        value: Any = None
+        metadata = ""
+        if kind in ("text", "json"):
+            found = await self._ask(self._api.textWith(key), "getWithMetadata", key)
+            if not _none(found):
+                metadata, value = found.split("\n", 1)
+                value = _load(value) if kind == "json" else value
+        else:
+            found = await self._ask(self._api.open(key), "getWithMetadata", key)
+            if not _none(found):
+                blob, metadata = found.split("\n", 1)
+                value = ByteStream(self._api.stream(int(blob)))
+                if kind == "bytes":
+                    value = await value.read()
+        return JsDict(value=value, metadata=_load(metadata) if metadata else None, cacheStatus=None)
+
+    get_with_metadata = getWithMetadata
+
+    async def put(
+        self,
+        key: str,
+        value: Value,
+        options: Any = None,
+        *,
+        expiration: int | datetime | None = None,
+        expiration_ttl: int | timedelta | None = None,
+        metadata: Any = None,
+        **more: Any,
+    ) -> None:
+        """Puts a value under a key, in place of what is there. It is on disk when this returns."""
+        key = _key(key)
+        if isinstance(options, JsProxy):
+            options = options.to_py()
+        given = {**(options or {}), **more}
+        ends = given.pop("expiration", expiration)
+        ttl = given.pop("expirationTtl", expiration_ttl)
+        metadata = given.pop("metadata", metadata)
+        if given:
+            raise TypeError(f"put() has no option {next(iter(given))!r}")
+        end: str | None = None
+        seconds: float | None = None
+        if not _none(ttl):
+            end, seconds = "after", ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+        elif not _none(ends):
+            end, seconds = "at", _timestamp(ends) if isinstance(ends, datetime) else ends
+        if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float))):
+            raise TypeError(f"A time is a number of seconds, not {_kind(seconds)}")
+        if seconds is not None:
+            seconds = int(seconds)
+        meta = None if _none(metadata) else json.dumps(metadata, separators=(",", ":"), ensure_ascii=False)
+        sent = await self._sent(value, key)
+        await self._ask(self._api.put(key, sent, meta, end, seconds), "put", key)
+
+    async def delete(self, key: str | Sequence[str]) -> None:
+        """Removes a key, or several; it does not matter whether they are there."""
+        keys = [_key(one) for one in key] if isinstance(key, (list, tuple)) else [_key(key)]
+        await self._ask(self._api.delete(json.dumps(keys)), "delete", keys[0] if len(keys) == 1 else None)
+
+    async def list(
+        self,
+        options: Any = None,
+        *,
+        prefix: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> JsDict:
+        """Keys in order: `keys` with `name`, `expiration` and `metadata` each; `cursor` unless `list_complete`."""
+        if isinstance(options, JsProxy):
+            options = options.to_py()
+        given = {"prefix": prefix, "limit": limit, "cursor": cursor, **(options or {})}
+        answer = self._api.list(given["prefix"] or "", given["limit"], given["cursor"])
+        fields = json.loads(await self._ask(answer, "list"))
+        keys = []
+        for i in range(1, len(fields), 3):
+            key = JsDict(name=fields[i])
+            if fields[i + 1] is not None:
+                key["expiration"] = fields[i + 1]
+            if fields[i + 2] is not None:
+                key["metadata"] = _load(fields[i + 2])
+            keys.append(key)
+        found = JsDict(keys=keys, list_complete=fields[0] is None, cacheStatus=None)
+        if fields[0] is not None:
+            found["cursor"] = fields[0]
+        return found
+
+    async def keys(self, prefix: str = "") -> AsyncIterator[str]:
+        """All keys that begin with a prefix, however many there are."""
+        cursor = None
+        while True:
+            page = await self.list(prefix=prefix, cursor=cursor)
+            for key in page["keys"]:
+                yield key["name"]
+            cursor = page.get("cursor")
+            if cursor is None:
+                return
+
+    async def _value(self, key: str, kind: str) -> Any:
+        if kind == "stream":
+            found = await self._ask(self._api.open(key), "get", key)
+            return None if _none(found) else ByteStream(self._api.stream(int(found.split("\n", 1)[0])))
+        if kind == "bytes":
+            found = await self._ask(self._api.bytes(key), "get", key)
+            return None if _none(found) else found.to_bytes()
+        found = await self._ask(self._text(key), "get", key)
+        if _none(found):
+            return None
+        return _load(found) if kind == "json" else found
+
+    async def _many(self, keys: Sequence[str], kind: str) -> dict[str, tuple[Any, Any] | None]:
+        if kind not in ("text", "json"):
+            raise ValueError(f"Several keys can be read as text or json, not {kind}")
+        names = [_key(key) for key in keys]
+        fields = json.loads(await self._ask(self._api.many(json.dumps(names)), "get"))
+        found: dict[str, tuple[Any, Any] | None] = {}
+        for i, name in enumerate(names):
+            text, metadata = fields[2 * i], fields[2 * i + 1]
+            if text is None:
+                found[name] = None
+            else:
+                found[name] = (_load(text) if kind == "json" else text, None if metadata is None else _load(metadata))
+        return found
+
+    async def _sent(self, value: Any, key: str) -> Any:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return to_js(bytes(value))
+        if isinstance(value, (Mapping, list)):
+            return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        if is_stream(value):
+            try:
+                return await upload(self._api, value)
+            except JsException as error:
+                raise exception(error, f"put({key!r})", self._name, key) from None
+        if isinstance(value, JsProxy) and js_kind(value) in JS_BUFFERS:
+            return value
+        raise TypeError(
+            f"env.{self._name}.put({key!r}): a value is a str, bytes, a dict or list (put as JSON), a file or an "
+            f"asynchronous iterator of bytes, not {_kind(value)}"
+        )
+
+    async def _ask(self, answer: Any, method: str, key: str | None = None) -> Any:
+        return await answered(answer, f"{method}({'' if key is None else repr(key)})", self._name, key)
+
+    def __repr__(self) -> str:
+        return f"<KVNamespace env.{self._name}>"
+
+
+def _timestamp(moment: datetime) -> float:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+class KVNamespaceSync(Sync):
+    """The blocking view of a `KVNamespace`."""
+
+    get = blocking(KVNamespace.get)
+    getWithMetadata = blocking(KVNamespace.getWithMetadata)  # noqa: N815
+    get_with_metadata = getWithMetadata
+    put = blocking(KVNamespace.put)
+    delete = blocking(KVNamespace.delete)
+    list = blocking(KVNamespace.list)

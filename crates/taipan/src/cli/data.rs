@@ -1,0 +1,181 @@
+//! Commands that look into the data of bindings.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Where the data is.
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    /// The Worker's folder, with its wrangler.jsonc, wrangler.json or wrangler.toml.
+    #[arg(short = 'C', long = "project", value_name = "DIR", default_value = ".", global = true)]
+    pub(crate) folder: PathBuf,
+    /// The configuration file [default: the one in the Worker's folder].
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// The environment of the configuration to use.
+    #[arg(short, long, value_name = "NAME", global = true)]
+    pub(crate) env: Option<String>,
+    /// Folder for the data of bindings [default: .wrangler/state beside the configuration].
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) persist_to: Option<PathBuf>,
+    /// Accepted for wrangler's sake: all data is on this machine.
+    #[arg(long, hide = true, global = true)]
+    pub(crate) local: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KvArgs {
+    #[command(subcommand)]
+    pub(crate) command: KvCommand,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KvCommand {
+    /// Look at keys, or change them.
+    #[command(subcommand)]
+    Key(KvKeyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KvKeyCommand {
+    /// List keys as JSON.
+    List {
+        #[command(flatten)]
+        namespace: NamespaceArgs,
+        /// Only keys that begin with this.
+        #[arg(long, default_value = "")]
+        prefix: String,
+    },
+    /// Print the value of a key.
+    Get {
+        /// The key.
+        key: String,
+        #[command(flatten)]
+        namespace: NamespaceArgs,
+    },
+    /// Put a value under a key.
+    Put {
+        /// The key.
+        key: String,
+        /// The value.
+        #[arg(required_unless_present = "path", conflicts_with = "path")]
+        value: Option<String>,
+        /// The file with the value.
+        #[arg(long, value_name = "FILE")]
+        path: Option<PathBuf>,
+        /// End the entry after so many seconds.
+        #[arg(long, value_name = "SECONDS", conflicts_with = "expiration")]
+        ttl: Option<i64>,
+        /// End the entry at this time, in seconds since 1970.
+        #[arg(long, value_name = "SECONDS")]
+        expiration: Option<i64>,
+        /// Metadata, as JSON.
+        #[arg(long, value_name = "JSON")]
+        metadata: Option<String>,
+        #[command(flatten)]
+        namespace: NamespaceArgs,
+    },
+    /// Remove a key.
+    Delete {
+        /// The key.
+        key: String,
+        #[command(flatten)]
+        namespace: NamespaceArgs,
+    },
+}
+
+/// Which namespace.
+#[derive(Debug, Args)]
+pub(crate) struct NamespaceArgs {
+    /// Its name in the Worker's env.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) binding: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct D1Args {
+    #[command(subcommand)]
+    pub(crate) command: D1Command,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum D1Command {
+    /// Run SQL: all of it, or none.
+    Execute {
+        #[command(flatten)]
+        database: DatabaseArgs,
+        /// The SQL.
+        #[arg(long, value_name = "SQL", required_unless_present = "file", conflicts_with = "file")]
+        command: Option<String>,
+        /// The file with the SQL.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Accepted for wrangler's sake: nothing is asked.
+        #[arg(short, long, hide = true)]
+        yes: bool,
+    },
+    /// Write the database as SQL.
+    Export {
+        #[command(flatten)]
+        database: DatabaseArgs,
+        /// The file to write [default: standard output].
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Only this table.
+        #[arg(long, value_name = "NAME")]
+        table: Option<String>,
+        /// Leave out what makes the tables.
+        #[arg(long, conflicts_with = "no_data")]
+        no_schema: bool,
+        /// Leave out the rows.
+        #[arg(long)]
+        no_data: bool,
+    },
+    /// Run an exported file: all of it, or none.
+    Import {
+        #[command(flatten)]
+        database: DatabaseArgs,
+        /// The file with the SQL.
+        file: PathBuf,
+    },
+    /// Bring the database to the state that the files in its migrations folder describe.
+    #[command(subcommand)]
+    Migrations(MigrationsCommand),
+}
+
+/// Which database.
+#[derive(Debug, Args)]
+pub(crate) struct DatabaseArgs {
+    /// Its name in the configuration or in the Worker's env.
+    #[arg(value_name = "DATABASE")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MigrationsCommand {
+    /// List the migrations that have not been applied.
+    List {
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Apply them.
+    Apply {
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Begin a new one.
+    Create {
+        #[command(flatten)]
+        database: DatabaseArgs,
+        /// What it does, in a few words.
+        message: String,
+    },
+}

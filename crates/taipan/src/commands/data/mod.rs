@@ -1,0 +1,60 @@
+//! `taipan kv` and `taipan d1`: the data of bindings from outside of the Worker.
+
+mod d1;
+mod kv;
+mod migrations;
+
+use std::env;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+
+use anyhow::{Result, anyhow};
+use taipan_config::{ConfigError, WorkerConfig};
+use taipan_storage::{StateFolder, StorageError, SystemClock};
+
+use crate::cli::data::DataArgs;
+use crate::report::{hint, hinted};
+
+pub(super) use d1::run as d1;
+pub(super) use kv::run as kv;
+
+/// A Worker and its data.
+struct Project {
+    config: WorkerConfig,
+    persist_to: Option<PathBuf>,
+}
+
+impl Project {
+    fn load(args: DataArgs) -> Result<Self> {
+        let path = args.config.as_ref().unwrap_or(&args.folder);
+        let config = WorkerConfig::load(path, args.env.as_deref());
+        Ok(Self { config: config.map_err(|e| hinted(e, ConfigError::hint))?, persist_to: args.persist_to })
+    }
+
+    /// Takes the folder with its data.
+    fn data(&self) -> Result<StateFolder> {
+        let folder = self.persist_to.clone().unwrap_or_else(|| self.config.root.join(".wrangler/state"));
+        let command = env::args().collect::<Vec<_>>().join(" ");
+        told(StateFolder::take(&folder, &command, Arc::new(SystemClock)))
+    }
+}
+
+fn told<T>(answer: Result<T, StorageError>) -> Result<T> {
+    answer.map_err(|e| hinted(e, StorageError::hint))
+}
+
+/// Waits for what a store answers.
+fn wait<T: Send + 'static>(ask: impl FnOnce(Box<dyn FnOnce(Result<T, StorageError>) + Send>)) -> Result<T> {
+    let (sender, receiver) = mpsc::channel();
+    ask(Box::new(move |answer| drop(sender.send(answer))));
+    told(receiver.recv().unwrap_or(Err(StorageError::Closed)))
+}
+
+/// Says which names there are instead of `name`.
+fn unknown(what: &str, name: &str, known: &[&str], key: &str) -> anyhow::Error {
+    let advice = match known {
+        [] => format!("the configuration has no `{key}`"),
+        known => format!("the configuration has these: {}", known.join(", ")),
+    };
+    hint(anyhow!("unknown {what}: {name}"), advice)
+}

@@ -1,0 +1,165 @@
+//! `taipan d1` and `taipan kv`, and the example that they prepare.
+#![expect(clippy::unwrap_used, reason = "clippy does not see that helpers of tests are tests")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use fs_err as fs;
+use taipan_testkit::server::{Server, ServerOptions};
+use tempfile::TempDir;
+
+/// A copy of the example, without the data of whoever has tried it.
+fn example() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/notes");
+    for name in ["wrangler.jsonc", "src/entry.py", "migrations/0001_notes.sql"] {
+        let to = folder.path().join(name);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from.join(name), to).unwrap();
+    }
+    folder
+}
+
+fn taipan(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_taipan")).args(args).current_dir(folder).output().unwrap()
+}
+
+/// What a command prints, which must succeed.
+fn says(folder: &Path, args: &[&str]) -> String {
+    let output = taipan(folder, args);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a command that fails says.
+fn fails(folder: &Path, args: &[&str]) -> String {
+    let output = taipan(folder, args);
+    assert_eq!(output.status.code(), Some(1), "{args:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn migrations_are_applied_once_each_and_whole() {
+    let folder = example();
+    let dir = folder.path();
+    assert_eq!(says(dir, &["d1", "migrations", "list", "notes"]), "0001_notes.sql\n");
+    assert_eq!(says(dir, &["d1", "migrations", "apply", "notes", "--local"]), "0001_notes.sql\n");
+    assert_eq!(says(dir, &["d1", "migrations", "apply", "DB"]), "");
+    let created = says(dir, &["d1", "migrations", "create", "notes", "add a colour"]);
+    assert!(created.ends_with("migrations/0002_add_a_colour.sql\n"), "{created}");
+    let file = dir.join("migrations/0002_add_a_colour.sql");
+    fs::write(&file, "ALTER TABLE notes ADD colour; INSERT INTO absent VALUES (1)").unwrap();
+    let error = fails(dir, &["d1", "migrations", "apply", "notes"]);
+    assert!(error.contains("0002_add_a_colour.sql: no such table: absent"), "{error}");
+    fs::write(&file, "ALTER TABLE notes ADD colour; -- of the paper").unwrap();
+    assert_eq!(says(dir, &["d1", "migrations", "apply", "notes"]), "0002_add_a_colour.sql\n");
+    let sql = "INSERT INTO notes (text, colour) VALUES ('it''s', NULL), ('two', 'red'); SELECT id, text, colour FROM notes";
+    assert_eq!(
+        says(dir, &["d1", "execute", "notes", "--command", sql]),
+        "id  text  colour\n1   it's  NULL\n2   two   red\n"
+    );
+    let json =
+        says(dir, &["d1", "execute", "notes", "--json", "--command", "SELECT count(*) AS n FROM notes"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json[0]["results"], serde_json::json!([{ "n": 2 }]));
+
+    says(dir, &["d1", "export", "notes", "--output", "dump.sql"]);
+    says(dir, &["d1", "import", "notes", "dump.sql", "--persist-to", "copy"]);
+    let rows = ["d1", "execute", "notes", "--command", "SELECT * FROM notes", "--persist-to"];
+    let [here, there] = [".wrangler/state", "copy"].map(|state| says(dir, &[&rows[..], &[state]].concat()));
+    assert_eq!(here, there);
+    assert!(!says(dir, &["d1", "export", "notes", "--no-data", "--table", "notes"]).contains("INSERT"));
+    let error = fails(dir, &["d1", "execute", "nots", "--command", "SELECT 1"]);
+    assert!(error.contains("unknown database: nots") && error.contains("notes"), "{error}");
+}
+
+#[test]
+fn keys_are_put_listed_and_deleted() {
+    let folder = example();
+    let dir = folder.path();
+    let kv = |args: &[&str]| says(dir, &[&["kv", "key"], args, &["--binding", "VISITS"]].concat());
+    kv(&["put", "a/1", "one", "--metadata", "{\"n\": 1}"]);
+    fs::write(dir.join("value"), [0, 255]).unwrap();
+    kv(&["put", "a/2", "--path", "value", "--ttl", "60"]);
+    kv(&["put", "b", "three"]);
+    assert_eq!(kv(&["get", "a/1"]), "one");
+    let listed: serde_json::Value = serde_json::from_str(&kv(&["list", "--prefix", "a/"])).unwrap();
+    assert_eq!(listed[0], serde_json::json!({ "name": "a/1", "metadata": { "n": 1 } }));
+    assert!(listed[1]["expiration"].is_u64() && listed.as_array().unwrap().len() == 2, "{listed}");
+    kv(&["delete", "b"]);
+    assert!(
+        fails(dir, &["kv", "key", "get", "b", "--binding", "VISITS"]).contains("there is no such key: b")
+    );
+    let error = fails(dir, &["kv", "key", "get", "b", "--binding", "NO"]);
+    assert!(error.contains("unknown namespace: NO") && error.contains("VISITS"), "{error}");
+}
+
+#[test]
+fn a_folder_in_use_names_its_holder() {
+    let folder = example();
+    let dir = folder.path();
+    says(dir, &["kv", "key", "put", "a", "1", "--binding", "VISITS"]);
+    let lock = fs::File::open(dir.join(".wrangler/state/taipan-v1/lock")).unwrap();
+    lock.file().lock().unwrap();
+    let error = fails(dir, &["kv", "key", "get", "a", "--binding", "VISITS"]);
+    assert!(
+        error.contains("is in use by another process") && error.contains("taipan kv key put a 1"),
+        "{error}"
+    );
+    assert!(error.contains("--persist-to"), "{error}");
+}
+
+#[test]
+fn damage_is_said_once_and_nothing_is_emptied() {
+    let folder = example();
+    let dir = folder.path();
+    let kv = ["kv", "key", "get", "a", "--binding", "VISITS"];
+    says(dir, &["kv", "key", "put", "a", "1", "--binding", "VISITS"]);
+    let file = dir.join(".wrangler/state/taipan-v1/kv/VISITS.sqlite");
+    // All of it may still be in the log.
+    fs::remove_file(file.with_extension("sqlite-wal")).unwrap();
+    fs::write(&file, "not a database, but long enough to be read as one".repeat(100)).unwrap();
+    let error = fails(dir, &kv);
+    assert!(error.contains("VISITS.sqlite") && error.contains("set aside as"), "{error}");
+    assert!(error.contains("hint: start again to begin with an empty one"), "{error}");
+    assert!(fails(dir, &kv).contains("there is no such key"));
+    let kept = fs::read_dir(file.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(kept.map(|name| name.into_string().unwrap()).any(|name| name.starts_with("VISITS.damaged-")));
+}
+
+/// What curl gets.
+fn curl(server: &Server, args: &[&str]) -> serde_json::Value {
+    let url = format!("http://localhost:{}/", server.port());
+    let command =
+        Command::new("curl").args(["--silent", "--max-time", "60"]).args(args).arg(url).output().unwrap();
+    serde_json::from_slice(&command.stdout).unwrap()
+}
+
+#[test]
+fn the_example_runs_and_its_data_outlives_a_killed_process() {
+    let folder = example();
+    let dir = folder.path();
+    says(dir, &["d1", "migrations", "apply", "notes"]);
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let options = ServerOptions {
+        binary: env!("CARGO_BIN_EXE_taipan").into(),
+        folder: dir.to_owned(),
+        port: 0,
+        args: vec![],
+        env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
+    };
+    let server = Server::start(&options).unwrap();
+    assert_eq!(curl(&server, &["--data", "milk"]), serde_json::json!({ "id": 1, "text": "milk" }));
+    let notes = serde_json::json!([{ "id": 1, "text": "milk" }]);
+    assert_eq!(curl(&server, &[]), serde_json::json!({ "visits": 1, "notes": notes }));
+    let error = fails(dir, &["d1", "execute", "notes", "--command", "SELECT 1"]);
+    assert!(error.contains("in use by another process") && error.contains("taipan dev"), "{error}");
+    // Dropping it kills the process.
+    drop(server);
+    let mut server = Server::start(&options).unwrap();
+    assert_eq!(curl(&server, &[]), serde_json::json!({ "visits": 2, "notes": notes }));
+    server.interrupt().unwrap();
+    server.expect_clean_end().unwrap();
+    assert_eq!(says(dir, &["kv", "key", "get", "count", "--binding", "VISITS"]), "2");
+}
