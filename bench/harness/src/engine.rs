@@ -108,7 +108,7 @@ impl Engine {
         Ok(snapshot)
     }
 
-    /// Makes the layers that a server would make.
+    /// Makes the layers that a server has once it has learned what the packages import when they are used.
     fn make(&self, worker: &Worker) -> Result<Snapshots> {
         let path = |what| self.folder.join(format!("{}-{what}.snapshot", self.snapshots.len()));
         let refused = |error| match error {
@@ -116,17 +116,18 @@ impl Engine {
             BootError::Isolate(error) => error.into(),
         };
         let mut layers = vec![];
-        let packages = worker.packages(self.runtime.cache_dir(), crate::release()?)?;
-        let has_packages = !packages.is_empty();
-        let mut isolate = self.isolate(&*self.runtime.base()?, &packages)?;
+        let tree = worker.packages(self.runtime.cache_dir(), crate::release()?)?;
+        let has_packages = !tree.is_empty();
+        let mut isolate = self.isolate(&*self.runtime.base()?, &tree)?;
         if !worker.imports.is_empty() {
-            isolate.load_packages(vec![], &worker.imports, has_packages).map_err(refused)?;
+            isolate.load_packages(vec![], &worker.imports, &[], has_packages).map_err(refused)?;
             let snapshot = isolate.freeze_whole(&path("packages"))?;
-            isolate = self.isolate(&snapshot, &packages)?;
+            isolate = self.isolate(&snapshot, &tree)?;
             layers.push((path("packages"), snapshot));
         }
-        let code = WorkerCode {
-            sources: worker.sources()?,
+        let sources = worker.sources()?;
+        let code = || WorkerCode {
+            sources: sources.clone(),
             main: MAIN.to_owned(),
             env_json: "{}".to_owned(),
             withheld: vec![],
@@ -134,7 +135,16 @@ impl Engine {
             has_packages,
             bindings: vec![],
         };
-        isolate.load(code).map_err(refused)?;
+        isolate.load(code()).map_err(refused)?;
+        if let Some((_, packages)) = layers.pop() {
+            let learned: Vec<String> = isolate.imported()?.into_iter().map(|(name, _)| name).collect();
+            isolate = self.isolate(&packages, &tree)?;
+            isolate.load_packages(vec![], &[], &learned, has_packages).map_err(refused)?;
+            let snapshot = isolate.freeze_whole(&path("packages"))?;
+            isolate = self.isolate(&snapshot, &tree)?;
+            layers.push((path("packages"), snapshot));
+            isolate.load(code()).map_err(refused)?;
+        }
         layers.push((path("worker"), isolate.freeze(&path("worker"))?));
         Ok(Snapshots(layers))
     }

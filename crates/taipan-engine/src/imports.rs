@@ -34,6 +34,7 @@ pub(crate) mod event {
     pub(crate) const COMPACT: i32 = 12;
     pub(crate) const PROGRAM: i32 = 13;
     pub(crate) const COSTS: i32 = 14;
+    pub(crate) const IMPORTED: i32 = 15;
 }
 
 /// The shim's `OP_…`.

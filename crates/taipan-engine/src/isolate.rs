@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use taipan_guest::protocol::encode;
+use taipan_guest::protocol::{Field, encode};
 use wasmtime::{AsContextMut, Store, ThrownException, UpdateDeadline};
 
 use crate::base::NoHost;
@@ -65,6 +65,7 @@ struct Load<'a> {
 struct LoadPackages<'a> {
     sources: Vec<&'a str>,
     imports: &'a [String],
+    learned: &'a [String],
     has_packages: bool,
 }
 
@@ -109,14 +110,16 @@ impl Isolate {
     }
 
     /// Imports modules of packages, whose files are `sources` or in the host's volume 0, before there is a Worker: what is frozen
-    /// then, Workers with the same packages share.
+    /// then, Workers with the same packages share. `learned` are modules that [`Self::imported`] has named; what cannot be
+    /// imported of them is left out.
     pub fn load_packages(
         &mut self,
         sources: Vec<Source>,
         imports: &[String],
+        learned: &[String],
         has_packages: bool,
     ) -> Result<(), BootError> {
-        let load = LoadPackages { sources: paths(&sources), imports, has_packages };
+        let load = LoadPackages { sources: paths(&sources), imports, learned, has_packages };
         self.ask_to_load(event::LOAD_PACKAGES, &load, sources.clone())
     }
 
@@ -199,23 +202,23 @@ impl Isolate {
     /// Writes the isolate to a file from which others can be made; this one is used up. It must have nothing under way:
     /// no timer, no operation, no request.
     pub fn freeze(mut self, path: &Path) -> Result<Snapshot, SnapshotError> {
-        self.settle()?;
+        self.settle(self.snapshot.is_none())?;
         snapshot::take(&mut self.store, &self.linked, self.snapshot.as_ref(), path)
     }
 
     /// As [`Self::freeze`], but the file holds all of the memory, so that it needs no other and isolates can be prepared for
     /// it. For what many Workers have in common.
     pub fn freeze_whole(mut self, path: &Path) -> Result<Snapshot, SnapshotError> {
-        self.settle()?;
+        self.settle(true)?;
         snapshot::take(&mut self.store, &self.linked, None, path)
     }
 
-    /// Makes the guest ready to be frozen.
-    fn settle(&mut self) -> Result<(), SnapshotError> {
+    /// Makes the guest ready to be frozen. Unless the `whole` of it is looked at, what the layer below holds is left alone.
+    fn settle(&mut self, whole: bool) -> Result<(), SnapshotError> {
         let runtime = self.store.data().runtime.clone();
         let _turn = runtime.ticker().turn();
         self.begin(self.request_cpu);
-        let timer = self.ask(event::FREEZE)?;
+        let timer = self.ask(event::FREEZE, &[u32::from(whole).into()])?;
         let verdict = self.store.data_mut().booted.take();
         if let Some(Err(report_json)) = &verdict
             && report_json.starts_with('{')
@@ -225,7 +228,7 @@ impl Isolate {
         let is_waiting = self.guest.outstanding.call(&mut self.store, ())? > 0;
         if timer >= 0.0 || is_waiting {
             // Python may know what goes on, and where.
-            self.ask(event::PENDING)?;
+            self.ask(event::PENDING, &[])?;
             let what = if is_waiting {
                 "an operation is under way"
             } else {
@@ -244,19 +247,33 @@ impl Isolate {
 
     /// What the modules cost that were imported above the base snapshot, as JSON.
     pub(crate) fn costs(&mut self) -> Result<String, SnapshotError> {
+        self.ask_about_modules(event::COSTS)
+    }
+
+    /// The modules that loading the Worker has imported and that are not its own, in the order in which they were complete, and
+    /// how long each took by itself. The guest says so: names can be anything.
+    pub fn imported(&mut self) -> Result<Vec<(String, Duration)>, SnapshotError> {
+        let json = self.ask_about_modules(event::IMPORTED)?;
+        let modules: Vec<(String, f64)> = serde_json::from_str(&json)
+            .map_err(|e| SnapshotError::NotNow { reason: format!("its answer is broken: {e}") })?;
+        let took = |milliseconds: f64| Duration::try_from_secs_f64(milliseconds / 1e3).unwrap_or_default();
+        Ok(modules.into_iter().map(|(name, milliseconds)| (name, took(milliseconds))).collect())
+    }
+
+    fn ask_about_modules(&mut self, event: i32) -> Result<String, SnapshotError> {
         let runtime = self.store.data().runtime.clone();
         let _turn = runtime.ticker().turn();
         self.begin(self.request_cpu);
-        self.ask(event::COSTS)?;
+        self.ask(event, &[])?;
         match self.store.data_mut().booted.take() {
             Some(Err(json)) => Ok(json),
             _ => Err(SnapshotError::NotNow { reason: "the guest does not know its modules".into() }),
         }
     }
 
-    /// Delivers an event without fields, and runs the guest until it has nothing left to do. Gives when the next timer is due.
-    fn ask(&mut self, event: i32) -> Result<f64, SnapshotError> {
-        let due = deliver(&mut self.store, &self.guest, event, 0, &encode(&[]))
+    /// Delivers an event, and runs the guest until it has nothing left to do. Gives when the next timer is due.
+    fn ask(&mut self, event: i32, fields: &[Field]) -> Result<f64, SnapshotError> {
+        let due = deliver(&mut self.store, &self.guest, event, 0, &encode(fields))
             .and_then(|()| self.guest.run.call(&mut self.store, ()));
         due.map_err(|e| SnapshotError::Isolate(explain(self.store.data(), &e)))
     }

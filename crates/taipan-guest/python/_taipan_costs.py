@@ -1,4 +1,4 @@
-"""What imported modules cost, for `taipan snapshot inspect`.
+"""What imported modules cost, for `taipan snapshot inspect`, and which of them a Worker has imported without naming them.
 
 Time is measured as modules are imported. Memory is counted when somebody asks: what can be reached from a module, and from
 none that was imported before it, is taken for its own.
@@ -20,6 +20,8 @@ _CODE_PARTS = ("co_consts", "co_names", "co_varnames", "co_linetable", "co_excep
 _took: dict[str, float] = {}
 #: Seconds of the imports within each import that goes on.
 _within: list[float] = []
+#: How many modules had been imported when the Worker was loaded.
+_before = 0
 
 
 def watch() -> None:
@@ -45,6 +47,30 @@ def watch() -> None:
 def forget() -> None:
     """What was imported so far belongs to the runtime."""
     _took.clear()
+
+
+def mark() -> None:
+    """The Worker is loaded from now on."""
+    global _before
+    _before = len(_took)
+
+
+def imported(root: str, packages: str) -> str:
+    """The modules that loading the Worker has imported and that are not its own, as JSON: names in the order in which
+    they were complete, and their milliseconds. The Worker's own files are below `root`, and not in its folder `packages`."""
+    names = [name for name in list(_took)[_before:] if _is_foreign(sys.modules.get(name), root, packages)]
+    return json.dumps([[name, _took[name] * 1e3] for name in names])
+
+
+def _is_foreign(module: Any, root: str, packages: str) -> bool:
+    # Whoever has put something else there knows why.
+    spec = getattr(module, "__spec__", None)
+    origin = getattr(spec, "origin", None)
+    if type(module) is not ModuleType or not isinstance(origin, str):
+        return False
+    if origin in ("built-in", "frozen"):
+        return True
+    return origin.startswith("/") and (not origin.startswith(f"{root}/") or origin.startswith(f"{packages}/"))
 
 
 def report() -> str:

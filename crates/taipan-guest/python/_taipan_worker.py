@@ -8,6 +8,7 @@ answer is what that call returns.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import importlib.util
 import inspect
@@ -341,13 +342,19 @@ def add_packages(folder: str) -> None:
     site.addsitedir(folder)
 
 
-def import_packages(root: str, names_json: str) -> str | None:
-    """Imports modules before the Worker, which may not mind when: it imports them first of all."""
-    sys.path.insert(0, os.path.join(root, _PACKAGES))
+def import_packages(root: str, names_json: str, learned_json: str) -> str | None:
+    """Imports modules before the Worker, which may not mind when: it imports them first of all. What was learned from how it
+    started is what these modules import when they are used; it may be missing."""
+    packages = os.path.join(root, _PACKAGES)
+    if packages not in sys.path:
+        sys.path.insert(0, packages)
     importlib.invalidate_caches()
     try:
         for name in json.loads(names_json):
             importlib.import_module(name)
+        for name in json.loads(learned_json):
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
     except BaseException as error:
         # The Worker meets it again, and can say where.
         return reports.to_json(reports.describe(error, _kind(error)))
@@ -370,6 +377,7 @@ def load(
     """Runs the main module. Gives what handles events, or a report as JSON."""
     main = os.path.normpath(main)
     reports.configure(root, main)
+    costs.mark()
     # Looked up once: each look at a JavaScript object is a trip over the border.
     workers._runtime.bridge = SimpleNamespace(**{name: getattr(bridge, name) for name in _BRIDGE})
     workers._runtime.js_env = early_js_env
@@ -392,14 +400,20 @@ def load(
     return runtime
 
 
-def settle(immortalize: Callable[[int, int], None]) -> None:
+def imported(root: str) -> str:
+    """What loading the Worker has imported that is not its own, as JSON."""
+    return costs.imported(root, os.path.join(root, _PACKAGES))
+
+
+def settle(immortalize: Callable[[int, int], None], whole: bool) -> None:
     """Prepares for a snapshot: drops what nobody needs, and keeps collector and reference counting away from the rest.
 
-    Both write to an object because they look at it.
+    Both write to an object because they look at it. The objects of the layer below are ready already. New ones may hang on
+    them, which matters where many snapshots will be made above this one: then the whole of it is gone through.
     """
     gc.collect()
-    # The objects of the layer below count as well: new ones hang on them.
-    gc.unfreeze()
+    if whole:
+        gc.unfreeze()
     immortalize(sys.getrefcount(None), id(CodeType))
     gc.freeze()
 

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -26,6 +26,7 @@ use taipan_packages::python::PackageTree;
 
 use crate::builder::{Builder, Made};
 use crate::imports;
+use crate::learned;
 use crate::packages::PackageVolume;
 use crate::store::SnapshotStore;
 use crate::worker::{Boot, Fault, Guest};
@@ -106,12 +107,13 @@ impl WorkerSpec {
     }
 
     /// The name of the snapshot: a digest of everything that went into it.
-    fn snapshot_name(&self, base: &str) -> String {
+    fn snapshot_name(&self, base: &str, packages: Option<&Path>) -> String {
         let mut digest = blake3::Hasher::new();
         let mut add = |bytes: &[u8]| {
             digest.update(&bytes.len().to_le_bytes()).update(bytes);
         };
         add(base.as_bytes());
+        add(packages.and_then(Path::file_name).unwrap_or_default().as_encoded_bytes());
         add(self.main.as_bytes());
         add(Value::Object(self.early_env()).to_string().as_bytes());
         add(&[u8::from(self.global_handlers)]);
@@ -141,7 +143,7 @@ pub fn boot_isolate(
     builder: Option<Arc<Builder>>,
 ) -> Boot {
     let image = Image::new(spares, spec, console, builder);
-    Box::new(move |ops| Ok(Box::new(Running { isolate: image.isolate(ops)?, lesson: Lesson::Ahead })))
+    Box::new(move |ops| Ok(Box::new(Running { isolate: image.isolate(ops)?, learning: Learning::Ahead })))
 }
 
 /// What isolates of a version are made from.
@@ -153,13 +155,30 @@ enum Origin {
     ModuleScope(Option<Arc<Snapshot>>),
 }
 
+/// Where the snapshots of a version are, or will be.
+#[derive(Clone, Default)]
+struct Places {
+    /// That in which packages are imported; `None` when the Worker imports none.
+    packages: Option<PathBuf>,
+    /// The file that says what was learned of these imports, and what it says.
+    learned: Option<(PathBuf, Vec<String>)>,
+    /// The Worker's; `None` if it may not have one.
+    worker: Option<PathBuf>,
+}
+
+/// What is to be learned from how a Worker has started above its packages.
+pub(crate) struct Lesson {
+    packages: Arc<Snapshot>,
+    places: Places,
+    modules: Vec<String>,
+}
+
 /// A version, and what its isolates are made from.
 pub(crate) struct Image {
     spares: Arc<Spares>,
     spec: WorkerSpec,
     console: Arc<dyn Console>,
     builder: Option<Arc<Builder>>,
-    packages_path: OnceLock<Option<PathBuf>>,
     /// Known once the first isolate was started.
     origin: Mutex<Option<Origin>>,
 }
@@ -171,7 +190,7 @@ impl Image {
         console: Arc<dyn Console>,
         builder: Option<Arc<Builder>>,
     ) -> Self {
-        Self { spares, spec, console, builder, packages_path: OnceLock::new(), origin: Mutex::default() }
+        Self { spares, spec, console, builder, origin: Mutex::default() }
     }
 
     fn isolate(&self, ops: &dyn Fn() -> HostOps) -> Result<Isolate, BootError> {
@@ -192,28 +211,32 @@ impl Image {
     }
 
     fn make(&self, ops: &dyn Fn() -> HostOps) -> Result<Origin, BootError> {
-        if let Some(known) = self.known() {
-            return Ok(known);
+        // A builder that has just learned something about these packages calls things by other names than we did before.
+        for _ in 0..2 {
+            if let Some(known) = self.known() {
+                return Ok(known);
+            }
+            let made = match &self.builder {
+                Some(builder) => builder.build(&self.spec, &*self.console)?,
+                None => self.make_files(ops)?.0,
+            };
+            if made == Made::Packages {
+                return Ok(Origin::ModuleScope(self.packages(&self.places())));
+            }
         }
-        let made = match &self.builder {
-            Some(builder) => builder.build(&self.spec, &*self.console)?,
-            None => self.make_files(ops)?,
-        };
-        match made {
-            Made::Packages => Ok(Origin::ModuleScope(self.packages())),
-            Made::Snapshot => self.known().ok_or_else(|| {
-                IsolateError::Internal { reason: "the snapshot is gone that was just made".into() }.into()
-            }),
-        }
+        let gone = || IsolateError::Internal { reason: "the snapshot is gone that was just made".into() };
+        self.known().ok_or_else(|| gone().into())
     }
 
     /// What the store has, if there is nothing to be made.
     fn known(&self) -> Option<Origin> {
-        let packages = self.packages();
-        let is_whole = packages.is_some() || self.packages_path().is_none();
-        match self.snapshot_path() {
+        let places = self.places();
+        // It is below the Worker's, which needs it to be open.
+        let packages = self.packages(&places);
+        let is_whole = packages.is_some() || places.packages.is_none();
+        match &places.worker {
             None => is_whole.then_some(Origin::ModuleScope(packages)),
-            Some(path) => self.open(&path).map(Origin::Snapshot),
+            Some(path) => self.open(path).map(Origin::Snapshot),
         }
     }
 
@@ -222,22 +245,29 @@ impl Image {
         SnapshotStore::new(runtime).open(runtime, path).map(Arc::new)
     }
 
-    /// Where the Worker's snapshot is, or will be; `None` if it may not have one.
-    fn snapshot_path(&self) -> Option<PathBuf> {
-        let runtime = self.spares.runtime();
-        let name = || self.spec.snapshot_name(runtime.base_name());
-        (self.spec.secrets_at_import == SecretsAtImport::None)
-            .then(|| SnapshotStore::new(runtime).path(&name()))
+    /// The snapshot of the packages, if the store has one.
+    fn packages(&self, places: &Places) -> Option<Arc<Snapshot>> {
+        self.open(places.packages.as_deref()?)
     }
 
-    /// Makes what the store does not have.
-    pub(crate) fn make_files(&self, ops: &dyn Fn() -> HostOps) -> Result<Made, BootError> {
-        let packages = self.packages().or_else(|| self.make_packages(ops));
-        let Some(path) = self.snapshot_path() else { return Ok(Made::Packages) };
-        let env_json = Value::Object(self.spec.early_env()).to_string();
-        let made = self.load(ops(), env_json, packages.as_deref())?.freeze(&path);
-        SnapshotStore::new(self.spares.runtime()).prune();
-        self.judge(made, &path)
+    /// Everything is called by what goes into it.
+    fn places(&self) -> Places {
+        let runtime = self.spares.runtime();
+        let store = SnapshotStore::new(runtime);
+        let mut places = Places::default();
+        let imports = self.imports();
+        if !imports.is_empty() {
+            let name = self.name_packages(&imports);
+            let list = store.list(&name);
+            let learned = learned::read(&list);
+            places.packages = Some(store.path(&learned::name(&name, &learned)));
+            places.learned = Some((list, learned));
+        }
+        if self.spec.secrets_at_import == SecretsAtImport::None {
+            let name = self.spec.snapshot_name(runtime.base_name(), places.packages.as_deref());
+            places.worker = Some(store.path(&name));
+        }
+        places
     }
 
     /// The modules of packages that the Worker imports, which are a layer of their own.
@@ -246,17 +276,8 @@ impl Image {
         imports::of(&self.spec.main, &own, &files, &self.spec.packages)
     }
 
-    /// Where the snapshot is, or will be, in which the packages are imported that the Worker imports; `None` when it imports
-    /// none.
-    fn packages_path(&self) -> Option<&Path> {
-        self.packages_path.get_or_init(|| self.name_packages()).as_deref()
-    }
-
-    fn name_packages(&self) -> Option<PathBuf> {
-        let imports = self.imports();
-        if imports.is_empty() {
-            return None;
-        }
+    /// What the snapshot of these imports is called before anything was learned.
+    fn name_packages(&self, imports: &[String]) -> String {
         let runtime = self.spares.runtime();
         let mut digest = blake3::Hasher::new();
         for part in imports.iter().map(String::as_str).chain([runtime.base_name(), self.spec.packages.name()])
@@ -267,29 +288,67 @@ impl Image {
             digest.update(&source.path.len().to_le_bytes()).update(source.path.as_bytes());
             digest.update(&source.content.len().to_le_bytes()).update(&source.content);
         }
-        Some(SnapshotStore::new(runtime).path(&format!("packages-{}", digest.finalize().to_hex())))
+        format!("packages-{}", digest.finalize().to_hex())
     }
 
-    /// The snapshot of the packages, if the store has one.
-    fn packages(&self) -> Option<Arc<Snapshot>> {
-        self.open(self.packages_path()?)
+    /// Makes what the store does not have. Gives what could be learned from it, too.
+    pub(crate) fn make_files(&self, ops: &dyn Fn() -> HostOps) -> Result<(Made, Option<Lesson>), BootError> {
+        let places = self.places();
+        let packages = self.packages(&places).or_else(|| self.make_packages(&places, ops));
+        let Some(path) = places.worker.clone() else { return Ok((Made::Packages, None)) };
+        let env_json = Value::Object(self.spec.early_env()).to_string();
+        let mut isolate = self.load(ops(), env_json, packages.as_deref())?;
+        let lesson = packages.and_then(|packages| {
+            let known = &places.learned.as_ref()?.1;
+            let modules = learned::more(known, &isolate.imported().ok()?)?;
+            Some(Lesson { packages, places, modules })
+        });
+        let made = isolate.freeze(&path);
+        SnapshotStore::new(self.spares.runtime()).prune();
+        Ok((self.judge(made, &path)?, lesson))
     }
 
     /// Makes the snapshot of the packages; `None` when there are none, or they cannot be imported by themselves: then the
     /// Worker's own start says why.
-    fn make_packages(&self, ops: &dyn Fn() -> HostOps) -> Option<Arc<Snapshot>> {
-        let path = self.packages_path()?;
+    fn make_packages(&self, places: &Places, ops: &dyn Fn() -> HostOps) -> Option<Arc<Snapshot>> {
+        let path = places.packages.as_deref()?;
+        let learned = places.learned.as_ref().map_or(&[][..], |(_, learned)| learned);
         let made = || -> Result<Snapshot, BootError> {
             let base = self.spares.runtime().base();
             let base = base.map_err(|e| IsolateError::Internal { reason: e.to_string() })?;
             let mut isolate = self.spares.restore(&base, self.options(ops()), "{}")?;
-            isolate.load_packages(self.spec.split().0, &self.imports(), !self.spec.packages.is_empty())?;
+            let has_packages = !self.spec.packages.is_empty();
+            isolate.load_packages(self.spec.split().0, &self.imports(), learned, has_packages)?;
             Ok(isolate.freeze_whole(path).map_err(|e| IsolateError::Internal { reason: e.to_string() })?)
         };
         let made = made();
         made.inspect_err(|error| tracing::debug!("packages have no snapshot of their own: {error:?}"))
             .ok()
             .map(Arc::new)
+    }
+
+    /// Makes a snapshot of the packages that has what a Worker's start has imported without naming it, for the starts to come.
+    pub(crate) fn learn(&self, lesson: Lesson, ops: &dyn Fn() -> HostOps) {
+        let Lesson { packages, places: Places { learned: Some((list, before)), .. }, modules } = lesson
+        else {
+            return;
+        };
+        let Some(name) = list.file_stem().and_then(|name| name.to_str()) else { return };
+        let all = [&before[..], &modules[..]].concat();
+        let path = SnapshotStore::new(self.spares.runtime()).path(&learned::name(name, &all));
+        let made = || -> Result<Snapshot, BootError> {
+            let mut isolate = self.spares.restore(&packages, self.options(ops()), "{}")?;
+            isolate.load_packages(vec![], &[], &modules, !self.spec.packages.is_empty())?;
+            Ok(isolate.freeze_whole(&path).map_err(|e| IsolateError::Internal { reason: e.to_string() })?)
+        };
+        match made() {
+            // The next start is made from it.
+            Ok(snapshot) => match learned::write(&list, &all) {
+                Ok(()) => self.spares.expect(&snapshot),
+                Err(error) => tracing::debug!("cannot write: {}: {error}", list.display()),
+            },
+            Err(error) => tracing::debug!("nothing was learned from a start: {error:?}"),
+        }
     }
 
     fn judge(&self, made: Result<Snapshot, SnapshotError>, path: &Path) -> Result<Made, BootError> {
@@ -355,11 +414,11 @@ impl Image {
 /// An isolate that tells its snapshot once what its first request needed.
 struct Running {
     isolate: Isolate,
-    lesson: Lesson,
+    learning: Learning,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Lesson {
+enum Learning {
     Ahead,
     Begun,
     Over,
@@ -367,12 +426,12 @@ enum Lesson {
 
 impl Guest for Running {
     fn turn(&mut self, events: Vec<Event>) -> Result<Turn, IsolateError> {
-        if self.lesson == Lesson::Ahead && events.iter().any(|e| matches!(e, Event::Fetch { .. })) {
-            self.lesson = Lesson::Begun;
+        if self.learning == Learning::Ahead && events.iter().any(|e| matches!(e, Event::Fetch { .. })) {
+            self.learning = Learning::Begun;
         }
         let turn = self.isolate.turn(events)?;
-        if self.lesson == Lesson::Begun && turn.pending_ops == 0 && turn.next_timer.is_none() {
-            self.lesson = Lesson::Over;
+        if self.learning == Learning::Begun && turn.pending_ops == 0 && turn.next_timer.is_none() {
+            self.learning = Learning::Over;
             if let Err(error) = self.isolate.learn() {
                 tracing::debug!("restores stay slow: {error}");
             }

@@ -16,6 +16,7 @@ mod console;
 mod executor;
 mod imports;
 mod ingress;
+mod learned;
 mod packages;
 mod page;
 mod patience;

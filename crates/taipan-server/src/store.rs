@@ -29,6 +29,11 @@ impl SnapshotStore {
         self.folder.join(format!("{name}.snapshot"))
     }
 
+    /// Where it is written what was learned of a snapshot of packages.
+    pub(crate) fn list(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.imports"))
+    }
+
     /// A snapshot from an earlier run. None: it has to be made.
     pub(crate) fn open(&self, runtime: &Arc<Runtime>, path: &Path) -> Option<Snapshot> {
         match Snapshot::open(runtime, path) {

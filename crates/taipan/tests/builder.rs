@@ -100,3 +100,34 @@ fn a_builder_that_is_killed_at_work_is_reported_and_replaced() {
     server.interrupt().unwrap();
     server.expect_clean_end().unwrap();
 }
+
+/// A module of a package that is imported when the package is used is in the snapshot of the packages from the second start on.
+#[test]
+fn what_packages_import_when_they_are_used_is_learned() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = folder.path().join("python_modules/package");
+    fs_err::create_dir_all(&package).unwrap();
+    let unique = folder.path().display().to_string();
+    fs_err::write(
+        package.join("__init__.py"),
+        format!("# {unique}\ndef use():\n    import package.late\n    return package.late.NAME\n"),
+    )
+    .unwrap();
+    let late = "import time\ntime.sleep(0.1)\nNAME = 'late'\nprint('imported late', flush=True)\n";
+    fs_err::write(package.join("late.py"), late).unwrap();
+    let scope = |name: &str| {
+        format!("import package\nNAME = package.use() + ' {name}'\nprint('loaded {name}', flush=True)")
+    };
+    worker(folder.path(), &scope("first"));
+    let mut server = start(folder.path());
+    assert_eq!(get(&server).text(), "late first");
+    server.log.wait_for("imported late", None, 0, WAIT).unwrap();
+
+    let before = server.log.len();
+    worker(folder.path(), &scope("second"));
+    eventually(&server, |response| response.text() == "late second");
+    server.log.wait_for("loaded second", None, before, WAIT).unwrap();
+    assert!(server.log.wait_for("imported late", None, before, Duration::ZERO).is_none());
+    server.interrupt().unwrap();
+    server.expect_clean_end().unwrap();
+}

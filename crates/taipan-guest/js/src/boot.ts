@@ -34,6 +34,8 @@ export interface PackageOptions {
   hasPackages: boolean;
   /** Modules, by their full names. */
   imports: string[];
+  /** Modules that these import when they are used. */
+  learned: string[];
 }
 
 const RUNTIME = "/pyodide/";

@@ -21,6 +21,7 @@ const EVENT_LOAD_PACKAGES = 11;
 const EVENT_COMPACT = 12;
 const EVENT_PROGRAM = 13;
 const EVENT_COSTS = 14;
+const EVENT_IMPORTED = 15;
 
 const web = installWeb(H);
 installWebAssembly(H);
@@ -58,18 +59,18 @@ async function load(options: WorkerOptions): Promise<void> {
   H.booted(await worker.load(python, { main, root: WORKER_ROOT, envJson, withheld, globalHandlers, bindings }));
 }
 
-function loadPackages({ sources, imports, hasPackages }: PackageOptions): void {
+function loadPackages({ sources, imports, learned, hasPackages }: PackageOptions): void {
   place(sources, hasPackages);
-  H.booted(worker.importPackages(WORKER_ROOT, imports));
+  H.booted(worker.importPackages(WORKER_ROOT, imports, learned));
 }
 
 /**
  * The isolate is about to become a snapshot: what nobody needs should not be in it, and what is in it no collector need
- * look at again.
+ * look at again. Of the snapshot that the isolate was made from that holds already, unless the `whole` is looked at.
  */
-function freeze(): void {
+function freeze(whole: boolean): void {
   try {
-    const report = worker.freeze();
+    const report = worker.freeze(whole);
     if (report) return H.booted(report);
   } catch (e) {
     return H.booted((e as Error)?.message ?? String(e));
@@ -81,11 +82,12 @@ H.onEvent((kind: number, id: number, fields: FieldOut[]) => {
   switch (kind) {
     case EVENT_BOOT: return void boot(JSON.parse(fields[0] as string)).catch(broken);
     case EVENT_LOAD: return void load(JSON.parse(fields[0] as string)).catch(broken);
-    case EVENT_FREEZE: return freeze();
+    case EVENT_FREEZE: return freeze(fields[0] === 1);
     case EVENT_THAW: return worker.thaw(fields[0] as string);
     case EVENT_UNLOAD: return worker.unload(WORKER_ROOT);
     case EVENT_COMPACT: return worker.compact();
     case EVENT_COSTS: return H.booted(worker.costs());
+    case EVENT_IMPORTED: return H.booted(worker.imported(WORKER_ROOT));
     case EVENT_PENDING: return H.booted(worker.pending());
     case EVENT_LOAD_PACKAGES: return loadPackages(JSON.parse(fields[0] as string));
     case EVENT_PROGRAM: return runProgram(H, python, fields[0] as string);

@@ -33,7 +33,14 @@ fn work(spares: &Arc<Spares>) -> io::Result<()> {
     while let Some(job) = wire::read::<Job>(&mut input)? {
         let spec = job.into_spec()?;
         let image = Image::new(spares.clone(), spec, Arc::new(Teller), None);
-        say(&Said::Done(Outcome::of(image.make_files(&host))))?;
+        let (made, lesson) = match image.make_files(&|| host(false)) {
+            Ok((made, lesson)) => (Ok(made), lesson),
+            Err(error) => (Err(error), None),
+        };
+        say(&Said::Done(Outcome::of(made)))?;
+        if let Some(lesson) = lesson {
+            image.learn(lesson, &|| host(true));
+        }
     }
     Ok(())
 }
@@ -70,23 +77,29 @@ impl Console for Teller {
 }
 
 /// The outside of an isolate that nobody sends requests to.
-struct Alone(Arc<Mutex<mpsc::Receiver<Event>>>);
+struct Alone {
+    events: Arc<Mutex<mpsc::Receiver<Event>>>,
+    /// What it prints has been printed before.
+    is_silent: bool,
+}
 
-fn host() -> HostOps {
+fn host(is_silent: bool) -> HostOps {
     let (sender, receiver) = mpsc::channel();
     // The isolate may end before the operation.
     let completed = EventSender::new(move |event| drop(sender.send(event)));
     let events = Arc::new(Mutex::new(receiver));
-    HostOps::new(Requests::default(), completed, Box::new(Alone(events)))
+    HostOps::new(Requests::default(), completed, Box::new(Alone { events, is_silent }))
 }
 
 impl Embedder for Alone {
     fn log(&mut self, level: u8, line: &str) {
-        Teller.guest(Level::from(level), line);
+        if !self.is_silent {
+            Teller.guest(Level::from(level), line);
+        }
     }
 
     fn wait(&mut self, deadline: Option<Instant>) -> Option<Event> {
-        let events = self.0.lock();
+        let events = self.events.lock();
         match deadline {
             Some(deadline) => events.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok(),
             None => events.recv().ok(),

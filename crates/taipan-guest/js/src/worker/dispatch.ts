@@ -38,8 +38,13 @@ export interface WorkerRuntime {
   load(py: any, options: LoadOptions): Promise<string | null>;
   /** Lets Python find packages in the folder. */
   addPackages(folder: string): void;
-  /** Imports modules of the Worker's packages, whose files are below `root`. Gives null, or a report as `load` does. */
-  importPackages(root: string, names: string[]): string | null;
+  /**
+   * Imports modules of the Worker's packages, whose files are below `root`, and as far as possible those that were learned from
+   * how it started. Gives null, or a report as `load` does.
+   */
+  importPackages(root: string, names: string[], learned: string[]): string | null;
+  /** Which modules loading the Worker has imported that are not its own, as JSON: names and milliseconds. */
+  imported(root: string): string;
   /** Moves together the bytecode that has run. */
   compact(): void;
   /** What imported modules cost, as JSON. */
@@ -48,7 +53,7 @@ export interface WorkerRuntime {
   unload(root: string): void;
   onEvent(kind: number, id: number, fields: FieldOut[]): void;
   /** The isolate becomes a snapshot next; gives a report when one of the Worker's hooks failed, throws what else stands in the way. */
-  freeze(): string | undefined;
+  freeze(whole: boolean): string | undefined;
   /** A report of what module scope has left running, as far as Python knows. */
   pending(): string | null;
   /** The isolate was made from a snapshot; these are its variables, as a JSON object. */
@@ -340,11 +345,12 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       fetch = loaded.fetch;
       return null;
     },
-    importPackages(root, names) {
-      const report = module.import_packages(root, JSON.stringify(names));
+    importPackages(root, names, learned) {
+      const report = module.import_packages(root, JSON.stringify(names), JSON.stringify(learned));
       if (!report) compact();
       return report ?? null;
     },
+    imported: root => module.imported(root),
     compact,
     costs: () => module.costs.report(),
     addPackages: folder => module.add_packages(folder),
@@ -364,11 +370,11 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       }
       throw new Error(`unknown kind of event: ${kind}`);
     },
-    freeze() {
+    freeze(whole) {
       if (entries.size) throw new Error("a request is being handled");
       const report = python?.freeze();
       for (const stream of streams) stream.stream_ops.fsync(stream);
-      if (!report) module.settle(H.immortalize);
+      if (!report) module.settle(H.immortalize, whole);
       return report;
     },
     pending: () => (entries.size ? null : (python?.pending() ?? null)),
