@@ -149,7 +149,20 @@ pub(crate) struct Links {
     /// The main module's imports, in order.
     main: Vec<MainLink>,
     /// What calls JavaScript's functions in slots, as far as snapshots have wanted it.
-    trampolines: RwLock<Linker<State>>,
+    trampolines: RwLock<Trampolines>,
+}
+
+struct Trampolines {
+    linker: Linker<State>,
+    /// By slot, the signatures that are there: a linker makes an error of what it does not have.
+    known: HashMap<u32, Vec<String>>,
+}
+
+impl Trampolines {
+    fn find(&self, store: &mut StoreContextMut<'_, State>, slot: u32, signature: &str) -> Option<Func> {
+        self.known.get(&slot)?.iter().find(|known| *known == signature)?;
+        self.linker.get(store, signature, &slot.to_string()).ok().and_then(Extern::into_func)
+    }
 }
 
 /// Isolates share what calls the function in a slot below this. There is a limit because guests choose the slots.
@@ -205,7 +218,8 @@ impl Links {
             };
             links.push(MainLink { module: import.module().into(), name: import.name().into(), kind });
         }
-        Ok(Self { linker, main: links, trampolines: RwLock::new(Linker::new(engine)) })
+        let trampolines = Trampolines { linker: Linker::new(engine), known: HashMap::new() };
+        Ok(Self { linker, main: links, trampolines: RwLock::new(trampolines) })
     }
 
     fn function(&self, store: &mut Store<State>, module: &str, name: &str) -> Result<Extern> {
@@ -222,19 +236,17 @@ impl Links {
         if slot >= SHARED_SLOTS {
             return Ok(None);
         }
-        let name = (signature.text.as_str(), slot.to_string());
-        let find = |linker: &Linker<State>, store: &mut StoreContextMut<'_, State>| {
-            linker.get(store, name.0, &name.1).ok().and_then(Extern::into_func)
-        };
-        if let Some(known) = find(&self.trampolines.read(), store) {
+        let text = signature.text.as_str();
+        if let Some(known) = self.trampolines.read().find(store, slot, text) {
             return Ok(Some(known));
         }
-        let mut linker = self.trampolines.write();
-        if find(&linker, store).is_none() {
+        let mut trampolines = self.trampolines.write();
+        if trampolines.find(store, slot, text).is_none() {
             let ty = signature.func_type(store.engine());
-            define_trampoline(&mut linker, (name.0, &name.1), ty, slot, signature)?;
+            define_trampoline(&mut trampolines.linker, (text, &slot.to_string()), ty, slot, signature)?;
+            trampolines.known.entry(slot).or_default().push(text.to_owned());
         }
-        Ok(find(&linker, store))
+        Ok(trampolines.find(store, slot, text))
     }
 }
 

@@ -166,6 +166,8 @@ pub(crate) fn uvicorn(options: &Options, modules: &Path, app: &str, port: &str) 
 }
 
 fn spawn(command: &mut Command) -> Result<Child> {
+    // Who develops may have it set, and each error that is made then walks the stack, also those that are expected.
+    command.env_remove("RUST_BACKTRACE");
     command.spawn().with_context(|| format!("cannot start: {}", command.get_program().display()))
 }
 
