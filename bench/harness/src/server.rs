@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use taipan_engine::{IsolateError, Runtime, Source, Spares};
 use taipan_packages::python::PackageTree;
 use taipan_server::{
-    Console, Ingress, IngressOptions, IsolateCap, Level, PoolOptions, RequestLog, Scheduler, Slot, Started,
-    boot_isolate,
+    Console, Ingress, IngressOptions, IsolateCap, Level, Policy, PoolOptions, RequestLog, Scheduler, Slot,
+    Started, boot_isolate,
 };
 use taipan_testkit::http::{Client, Request};
 
@@ -42,7 +42,7 @@ impl Served {
         Ok(Self {
             executor: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
             spares: Arc::new(Spares::new(runtime, 2)),
-            scheduler: Scheduler::new(IsolateCap::chosen(MOST_ISOLATES))?,
+            scheduler: Scheduler::new(IsolateCap::chosen(MOST_ISOLATES), Policy::Open)?,
             slot: None,
             client: None,
             workers: HashMap::new(),

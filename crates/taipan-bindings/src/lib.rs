@@ -9,7 +9,9 @@
 
 mod blobs;
 mod data;
+mod egress;
 mod events;
+mod fetches;
 mod folder;
 mod ops;
 mod requests;
@@ -17,7 +19,9 @@ mod streams;
 mod web_sockets;
 
 pub use data::{BindingTable, Stores};
+pub use egress::Egress;
 pub use events::EventSender;
+pub use fetches::{BodySource, FetchAnswer, FetchBody, FetchHead, FetchRequest, FetchedBody, Redirect, pump};
 pub use folder::Folder;
 pub use ops::{Embedder, FileStat, HostOps, Process, Volume};
 pub use requests::{Failure, Requests, Response, ResponseBody};

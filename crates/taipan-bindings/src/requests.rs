@@ -9,7 +9,7 @@ use taipan_engine::{IsolateError, OpReply};
 use tokio::sync::oneshot;
 
 use crate::streams::{Aborted, RequestBody, ResponseStream, StreamWriter};
-use crate::{Connection, EventSender};
+use crate::{Connection, EventSender, FetchedBody};
 
 /// A response as the handler gave it; nothing in it has been checked.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub enum ResponseBody {
     Full(Bytes),
     /// Chunks that follow.
     Stream(ResponseStream),
+    /// What somebody else answers to a request that the handler made.
+    Fetched(FetchedBody),
     /// None: from now on the connection is a WebSocket.
     WebSocket(Connection),
 }
@@ -62,6 +64,7 @@ struct Entry {
     /// The handler has returned and nothing given to `waitUntil` is left.
     done: bool,
     cpu: Duration,
+    subrequests: u32,
 }
 
 impl Entry {
@@ -95,7 +98,14 @@ impl Requests {
     pub fn open(&self, request: u32, body: Option<RequestBody>, answer: oneshot::Sender<Answer>) {
         self.lock().insert(
             request,
-            Entry { answer: Some(answer), body, stream: None, done: false, cpu: Duration::ZERO },
+            Entry {
+                answer: Some(answer),
+                body,
+                stream: None,
+                done: false,
+                cpu: Duration::ZERO,
+                subrequests: 0,
+            },
         );
     }
 
@@ -117,6 +127,18 @@ impl Requests {
                 entry.cpu
             }
             None => cpu,
+        }
+    }
+
+    /// Counts a request that is made for this one; how many there have been so far, this one included.
+    pub(crate) fn subrequest(&self, request: u32) -> u32 {
+        match self.lock().get_mut(&request) {
+            Some(entry) => {
+                entry.subrequests = entry.subrequests.saturating_add(1);
+                entry.subrequests
+            }
+            // Nobody's: module scope, a timer of a request that is over.
+            None => 1,
         }
     }
 

@@ -91,6 +91,8 @@ struct State {
     waiting: Vec<u32>,
     end: Option<Result<(), Aborted>>,
     reader_gone: bool,
+    /// What the guest is told then.
+    gone: &'static str,
     waker: Option<Waker>,
 }
 
@@ -108,14 +110,20 @@ pub(crate) struct StreamWriter {
 
 impl StreamWriter {
     pub(crate) fn channel(events: EventSender) -> (Self, ResponseStream) {
+        Self::to(events, "the client has disconnected")
+    }
+
+    /// A stream to somebody else than a client; `gone` is what the guest is told when nobody reads it any more.
+    pub(crate) fn to(events: EventSender, gone: &'static str) -> (Self, ResponseStream) {
         let shared = Shared::default();
+        lock(&shared).gone = gone;
         (Self { shared: shared.clone() }, ResponseStream { shared, events })
     }
 
     pub(crate) fn write(&self, id: u32, chunk: Bytes) -> OpReply {
         let mut state = lock(&self.shared);
         if state.reader_gone {
-            return client_is_gone();
+            return OpReply::Failed { name: "AbortError", message: state.gone.into() };
         }
         if state.end.is_some() {
             return OpReply::Failed { name: "TypeError", message: "the response body has ended".into() };
@@ -162,12 +170,6 @@ fn wake(state: &mut State) {
     }
 }
 
-fn client_is_gone() -> OpReply {
-    OpReply::Failed { name: "AbortError", message: GONE.into() }
-}
-
-const GONE: &str = "the client has disconnected";
-
 /// The client's end of a streamed response. Dropping it early fails the guest's writes.
 pub struct ResponseStream {
     shared: Shared,
@@ -210,10 +212,11 @@ impl Drop for ResponseStream {
         let mut state = lock(&self.shared);
         state.reader_gone = true;
         state.chunks.clear();
+        let gone = state.gone;
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         for id in waiting {
-            self.events.send(Event::Failed { id, name: "AbortError", message: GONE.into() });
+            self.events.send(Event::Failed { id, name: "AbortError", message: gone.into() });
         }
     }
 }

@@ -30,7 +30,8 @@ pub const OPS: &[OpDecl] = &[
     sync("text.label"),
     // canonical name, bytes, fatal (0 | 1), keep byte order mark (0 | 1) → string; fails with TypeError when fatal
     sync("text.decode"),
-    // request, status, status text, body (null | bytes | number -1 = stream follows), then name, value, … → nothing
+    // request, status, status text, body (null | bytes | number: -1 = stream follows, else the fetch whose body it is), then
+    // name, value, … → nothing
     sync("http.respond"),
     // request → bytes, or nothing at the end of the body
     later("http.read"),
@@ -94,6 +95,19 @@ pub const OPS: &[OpDecl] = &[
     later("blob.read"),
     // blob → nothing; it is not needed any more
     sync("blob.drop"),
+    // request it is made for, method, URL, redirect ("follow" | "manual" | "error"), decode (0 | 1), body (null | bytes |
+    // number -1 = stream follows), then name, value, … of headers → fetch
+    sync("fetch.open"),
+    // fetch → status, status text, URL, redirected (0 | 1), body's length (null no body, -1 unknown), then name, value, …
+    later("fetch.response"),
+    // fetch → bytes, or nothing at the end of the response's body
+    later("fetch.read"),
+    // fetch, bytes → nothing, once there is room for more of the request's body
+    later("fetch.write"),
+    // fetch, null or a message → nothing; ends the request's body, or breaks it off
+    sync("fetch.end"),
+    // fetch → nothing; whatever is left of it is not wanted
+    sync("fetch.cancel"),
 ];
 
 /// The number of the operation called `name`.

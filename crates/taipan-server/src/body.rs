@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Frame, Incoming, SizeHint};
-use taipan_bindings::{Aborted, Pull, ResponseStream};
+use taipan_bindings::{Aborted, FetchedBody, Pull, ResponseStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
@@ -29,9 +29,17 @@ pub(crate) struct Body {
     progress: Option<Progress>,
 }
 
-/// Chunks that the handler writes. Dropped early, it tells the guest that its client is gone.
+/// Where chunks come from.
+enum Chunks {
+    /// The handler writes them.
+    Written(ResponseStream),
+    /// They are the answer to a request of the handler's.
+    Fetched(FetchedBody),
+}
+
+/// Chunks on their way. Dropped early, it tells the guest that its client is gone.
 pub(crate) struct Stream {
-    chunks: ResponseStream,
+    chunks: Chunks,
     presence: Option<Presence>,
     /// The handler has broken the body off, and what it wrote before is being sent.
     broken: bool,
@@ -39,11 +47,21 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn new(chunks: ResponseStream, presence: Presence) -> Self {
-        Self { chunks, presence: Some(presence), broken: false }
+        Self { chunks: Chunks::Written(chunks), presence: Some(presence), broken: false }
+    }
+
+    pub(crate) fn fetched(body: FetchedBody, presence: Presence) -> Self {
+        Self { chunks: Chunks::Fetched(body), presence: Some(presence), broken: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
-        let chunk = ready!(self.chunks.poll_chunk(cx));
+        let chunk = ready!(match &mut self.chunks {
+            Chunks::Written(chunks) => chunks.poll_chunk(cx),
+            Chunks::Fetched(body) if !self.broken => body.poll_chunk(cx),
+            // As said below: the error comes once, and what was before it is being sent.
+            Chunks::Fetched(_) =>
+                Poll::Ready(Some(Err(Aborted { message: "the response broke off".into() }))),
+        });
         if matches!(chunk, Some(Err(_))) && !std::mem::replace(&mut self.broken, true) {
             // An error makes hyper drop the connection with everything that it has not sent yet; while a body is
             // pending it sends.

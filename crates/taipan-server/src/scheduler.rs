@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use crate::clock::Clock;
+use crate::egress::{Egress, Policy, TlsClient};
 use crate::executor::Executor;
 use crate::pool::Pool;
 use crate::web_socket::Dialer;
@@ -104,6 +105,8 @@ pub struct Scheduler {
     pub(crate) cores: usize,
     /// For the WebSockets that Workers open; none when there is no executor.
     pub(crate) dialer: Option<Arc<Dialer>>,
+    /// For the requests that they make; none when there is no executor.
+    pub(crate) egress: Option<Arc<Egress>>,
     cap: IsolateCap,
     isolates: AtomicUsize,
     pools: Mutex<Vec<Weak<Pool>>>,
@@ -111,8 +114,10 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler without threads yet but the clock's; fails when the system has none for that.
-    pub fn new(cap: IsolateCap) -> io::Result<Arc<Self>> {
+    /// A scheduler without threads yet but the clock's; fails when the system has none for that. Its isolates may connect to what
+    /// the policy allows.
+    pub fn new(cap: IsolateCap, policy: Policy) -> io::Result<Arc<Self>> {
+        let tls = Arc::new(TlsClient::default());
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let clock = Arc::new(Clock::start()?);
         let executor = Executor::new(cores, clock.clone());
@@ -120,7 +125,8 @@ impl Scheduler {
             executor,
             clock,
             cores,
-            dialer: Dialer::new(),
+            dialer: Dialer::new(policy, tls.clone()),
+            egress: Egress::new(policy, tls),
             cap,
             isolates: AtomicUsize::new(0),
             pools: Mutex::default(),

@@ -159,7 +159,7 @@ fn head(method: &Method, url: &Url, length: Option<f64>, headers: &HeaderMap, pe
 }
 
 /// Header values are bytes; Workers see them as UTF-8, and what is none as Latin-1.
-fn header_text(value: &HeaderValue) -> String {
+pub(crate) fn header_text(value: &HeaderValue) -> String {
     let bytes = value.as_bytes();
     str::from_utf8(bytes).map_or_else(|_| bytes.iter().map(|b| char::from(*b)).collect(), str::to_owned)
 }
@@ -256,6 +256,13 @@ fn respond(
         method == Method::HEAD || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
     let body = match response.body {
         ResponseBody::Stream(stream) if !without_body => Body::stream(Stream::new(stream, presence)),
+        ResponseBody::Fetched(body) if !without_body => {
+            headers.remove(header::CONTENT_LENGTH);
+            if let Some(length) = body.length() {
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            Body::stream(Stream::fetched(body, presence))
+        }
         other => {
             presence.served();
             match other {
@@ -269,9 +276,10 @@ fn respond(
                     }
                     Body::full(Bytes::new())
                 }
-                ResponseBody::Empty | ResponseBody::Stream(_) | ResponseBody::WebSocket(_) => {
-                    Body::full(Bytes::new())
-                }
+                ResponseBody::Empty
+                | ResponseBody::Stream(_)
+                | ResponseBody::Fetched(_)
+                | ResponseBody::WebSocket(_) => Body::full(Bytes::new()),
             }
         }
     };

@@ -17,6 +17,7 @@ use crate::case::{
 use crate::check;
 use crate::http::{Client, Request, Response};
 use crate::server::{Server, ServerOptions, Stream, run_to_end};
+use crate::upstream::Upstream;
 use crate::web_socket::converse;
 
 /// A request that takes longer hangs.
@@ -68,6 +69,12 @@ fn run(binary: &Path, folder: &Path, case: &Case, shared_cache: &Path) -> Result
         env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
     };
     options.env.extend(case.env.clone());
+    let upstream = case.upstream.then(Upstream::start).transpose()?;
+    if let Some(upstream) = &upstream {
+        let vars = upstream.vars().map(|(name, value)| format!("{name}={value}"));
+        options.args.extend(vars.into_iter().flat_map(|var| ["--var".to_owned(), var]));
+        options.env.push(upstream.env());
+    }
     if let Some(failure) = &case.fails_to_start {
         return fail_to_start(&options, failure);
     }

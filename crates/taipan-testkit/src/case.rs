@@ -24,6 +24,9 @@ pub struct Case {
     /// Whether the process starts with an empty cache folder of its own.
     #[serde(default)]
     pub fresh_cache: bool,
+    /// Whether there is a server for the Worker to talk to; its addresses are in variables.
+    #[serde(default)]
+    pub upstream: bool,
     /// Whether something else already listens on the port.
     #[serde(default)]
     pub occupied_port: bool,

@@ -16,4 +16,5 @@ pub mod index;
 pub mod process;
 pub mod server;
 pub mod stats;
+pub mod upstream;
 pub mod web_socket;

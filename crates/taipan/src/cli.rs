@@ -147,6 +147,9 @@ pub(crate) struct DevArgs {
     /// taipan.memory_mib].
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u16).range(64..=4096))]
     pub(crate) memory_mib: Option<u16>,
+    /// What the Worker may connect to: anything, or only the public internet, without this machine and its networks.
+    #[arg(long, value_enum, default_value_t = Egress::Open)]
+    pub(crate) egress: Egress,
     /// How many isolates there may be at the same time [default: what the machine's memory and mappings allow].
     #[arg(long, value_name = "N", env = EnvVars::MAX_ISOLATES, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_isolates: Option<u32>,
@@ -230,6 +233,13 @@ pub(crate) struct PythonArgs {
     /// Options of python, and what to run with which arguments.
     #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<String>,
+}
+
+/// What a Worker may connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Egress {
+    Open,
+    Public,
 }
 
 /// What a Worker is served by.

@@ -6,9 +6,9 @@ use std::path::{PathBuf, absolute};
 use anyhow::{Result, anyhow};
 use taipan_packages::pyodide::{Cache, ObtainError, RELEASES, Release, Source};
 use taipan_packages::python::Index;
-use taipan_server::IsolateCap;
+use taipan_server::{IsolateCap, Policy};
 
-use crate::cli::{DevArgs, LogLevel, PackageArgs, ProjectArgs, Protocol, PythonArgs};
+use crate::cli::{DevArgs, Egress, LogLevel, PackageArgs, ProjectArgs, Protocol, PythonArgs};
 use crate::report::hinted;
 
 /// Everything that `taipan dev` goes by, except what the Worker's own configuration says.
@@ -36,6 +36,8 @@ pub(crate) struct DevSettings {
     /// Memory of an isolate over that of the configuration, in MiB.
     pub(crate) memory_mib: Option<u16>,
     pub(crate) isolates: IsolateCap,
+    /// What the Worker may connect to.
+    pub(crate) egress: Policy,
 }
 
 /// What TLS shows to clients.
@@ -69,6 +71,10 @@ impl DevSettings {
             isolates: match args.max_isolates {
                 Some(n) => IsolateCap::chosen(usize::try_from(n).unwrap_or(usize::MAX)),
                 None => IsolateCap::of_machine(),
+            },
+            egress: match args.egress {
+                Egress::Open => Policy::Open,
+                Egress::Public => Policy::Public,
             },
         })
     }

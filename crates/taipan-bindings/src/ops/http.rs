@@ -5,6 +5,7 @@ use taipan_engine::OpReply;
 use taipan_guest::protocol::{FieldRef, Message};
 
 use super::OpError;
+use crate::fetches::Fetches;
 use crate::streams::Aborted;
 use crate::{EventSender, Failure, Requests, Response, ResponseBody};
 
@@ -13,13 +14,14 @@ pub(super) fn call(
     id: u32,
     args: &Message<'_>,
     requests: &Requests,
+    fetches: &Fetches,
     events: &EventSender,
 ) -> Result<OpReply, OpError> {
     let request = args.u32(0)?;
     match verb {
         "read" => return Ok(requests.read(request, id, events.clone())),
         "write" => return Ok(requests.write(request, id, Bytes::copy_from_slice(args.bytes(1)?))),
-        "respond" => respond(request, args, requests, events)?,
+        "respond" => respond(request, args, requests, fetches, events)?,
         "close" => requests.end_stream(request, Ok(())),
         "abort" => requests.end_stream(request, Err(Aborted { message: args.str(1)?.to_owned() })),
         "fail" => requests.fail(request, Failure::Report(args.str(1)?.into())),
@@ -33,10 +35,15 @@ fn respond(
     request: u32,
     args: &Message<'_>,
     requests: &Requests,
+    fetches: &Fetches,
     events: &EventSender,
 ) -> Result<(), OpError> {
     let (body, streamed) = match args.get(3) {
         FieldRef::Null => (ResponseBody::Empty, None),
+        FieldRef::Num(fetch) if fetch >= 0.0 => match fetches.take(args.u32(3)?) {
+            Some(body) => (ResponseBody::Fetched(body), None),
+            None => return Err(OpError::type_error("the body is not there any more")),
+        },
         FieldRef::Num(_) => (ResponseBody::Empty, Some(events.clone())),
         _ => (ResponseBody::Full(Bytes::copy_from_slice(args.bytes(3)?)), None),
     };

@@ -2,6 +2,7 @@
 
 mod d1;
 mod data;
+mod fetch;
 mod files;
 mod http;
 mod kv;
@@ -21,8 +22,9 @@ pub use files::{FileStat, Volume};
 pub use program::Process;
 
 use crate::blobs::Blobs;
+use crate::fetches::Fetches;
 use crate::web_sockets::WebSockets;
-use crate::{BindingTable, EventSender, Requests, WebSocketDialer};
+use crate::{BindingTable, Egress, EventSender, Requests, WebSocketDialer};
 
 /// What an isolate's owner does for it.
 pub trait Embedder: Send {
@@ -38,6 +40,8 @@ pub struct HostOps {
     requests: Requests,
     sockets: WebSockets,
     dialer: Option<Arc<dyn WebSocketDialer>>,
+    fetches: Fetches,
+    egress: Option<Arc<dyn Egress>>,
     events: EventSender,
     embedder: Box<dyn Embedder>,
     volumes: Vec<Arc<dyn Volume>>,
@@ -49,11 +53,12 @@ pub struct HostOps {
 impl HostOps {
     /// Operations on `requests`, whose completions come as events.
     pub fn new(requests: Requests, events: EventSender, embedder: Box<dyn Embedder>) -> Self {
-        let sockets = WebSockets::default();
         Self {
             requests,
-            sockets,
+            sockets: WebSockets::default(),
             dialer: None,
+            fetches: Fetches::default(),
+            egress: None,
             events,
             embedder,
             volumes: vec![],
@@ -81,6 +86,13 @@ impl HostOps {
     #[must_use]
     pub fn with_bindings(mut self, bindings: Arc<BindingTable>) -> Self {
         self.bindings = Some(bindings);
+        self
+    }
+
+    /// With a way out.
+    #[must_use]
+    pub fn with_egress(mut self, egress: Arc<dyn Egress>) -> Self {
+        self.egress = Some(egress);
         self
     }
 
@@ -114,7 +126,21 @@ impl HostOps {
         match module {
             "url" => url::call(verb, args).map(OpReply::Ready),
             "text" => text::call(verb, args).map(OpReply::Ready),
-            "http" => http::call(verb, id, args, &self.requests, &self.events),
+            "http" => http::call(verb, id, args, &self.requests, &self.fetches, &self.events),
+            "fetch" => {
+                let egress = self.egress.as_deref();
+                fetch::call(
+                    verb,
+                    id,
+                    args,
+                    &fetch::Parts {
+                        fetches: &self.fetches,
+                        requests: &self.requests,
+                        events: &self.events,
+                        egress,
+                    },
+                )
+            }
             "ws" => web_socket::call(verb, id, args, &self.parts()),
             "kv" => kv::call(verb, id, args, &self.data()),
             "d1" => d1::call(verb, id, args, &self.data()),

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 import js
-from pyodide.ffi import JsException, JsProxy, to_js
+from pyodide.ffi import JsException, JsProxy, create_proxy, to_js
 
 from ._runtime import jsnull, wait
 
@@ -297,6 +297,16 @@ class ByteStream:
         return "<ByteStream>"
 
 
+async def _chunks(body: Any) -> Any:
+    """What an iterator gives, as JavaScript takes it."""
+    if hasattr(body, "__aiter__"):
+        async for chunk in body:
+            yield to_js(chunk.encode() if isinstance(chunk, str) else chunk)
+    else:
+        for chunk in body:
+            yield to_js(chunk.encode() if isinstance(chunk, str) else chunk)
+
+
 def js_body(body: Any, where: str) -> Any:
     """The body as a JavaScript function takes it."""
     if body is None or body is jsnull:
@@ -312,6 +322,8 @@ def js_body(body: Any, where: str) -> Any:
         if kind in JS_BODIES:
             return body
         raise TypeError(f"Unsupported type in {where}: {kind}")
+    if where == "Request" and (hasattr(body, "__aiter__") or isinstance(body, Iterator)):
+        return js.ReadableStream.from_(create_proxy(_chunks(body)))
     kind = type(body).__name__
     is_json = where == "Response" and isinstance(body, (dict, list))
     advice = "; use Response.json(…) to send it as JSON" if is_json else ""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import js
-from pyodide.ffi import JsProxy
+from pyodide.ffi import JsException, JsProxy
+from pyodide.http import AbortError
 
 from . import _runtime
+from ._body import construct, js_kind
 from ._context import wait_until
 from ._entrypoints import DurableObject, WorkerEntrypoint, WorkflowEntrypoint
 from ._request import Request, request_options
@@ -16,15 +19,40 @@ from ._response import Response
 
 
 async def fetch(resource: Request | str | Any, **options: Any) -> Response:
-    """Makes a request and gives its response."""
-    fetcher = options.pop("fetcher", None) or getattr(js, "fetch", None)
-    if fetcher is None:
-        raise NotImplementedError("Outgoing requests are not available yet: this version of taipan has no fetch()")
+    """Makes a request and gives its response.
+
+    Raises OSError when there is none, with the host and the reason. Cancelling the task cancels the request.
+    """
+    fetcher = options.pop("fetcher", None) or js.fetch
     if isinstance(resource, Request):
         resource = resource.js_object
-    url = str(resource.url if isinstance(resource, JsProxy) else resource)
-    response = await (fetcher(resource, request_options(options)) if options else fetcher(resource))
+    url = str(resource.url if isinstance(resource, JsProxy) and hasattr(resource, "url") else resource)
+    if "signal" in options or (isinstance(resource, JsProxy) and js_kind(resource) == "Request"):
+        controller = None
+    else:
+        controller = js.AbortController.new()
+        options["signal"] = controller.signal
+    request = construct(js.Request, resource, request_options(options))
+    try:
+        response = await fetcher(request)
+    except JsException as error:
+        raise _failure(error) from None
+    except asyncio.CancelledError:
+        if controller is not None:
+            controller.abort()
+        raise
     return Response._from_js(response, str(response.url or url))
+
+
+def _failure(error: Any) -> Exception:
+    match error.name:
+        case "TimeoutError":
+            return TimeoutError(error.message)
+        case "AbortError":
+            return AbortError(error)
+        case "TypeError" | "NetworkError" | "Error":
+            return OSError(error.message)
+    return error  # type: ignore[no-any-return]
 
 
 def import_from_javascript(module_name: str) -> Any:

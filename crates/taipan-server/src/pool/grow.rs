@@ -163,8 +163,12 @@ impl Pool {
         });
         let outside = Outside { console: self.console.clone(), pool: self.this.clone(), id };
         let ops = HostOps::new(requests, events, Box::new(outside));
-        match &self.scheduler.dialer {
+        let ops = match &self.scheduler.dialer {
             Some(dialer) => ops.with_dialer(dialer.clone()),
+            None => ops,
+        };
+        match &self.scheduler.egress {
+            Some(egress) => ops.with_egress(egress.clone()),
             None => ops,
         }
     }

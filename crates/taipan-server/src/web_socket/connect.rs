@@ -6,21 +6,18 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use taipan_bindings::{Dial, WebSocketDialer};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use url::{Position, Url};
 
 use super::frame::Role;
 use super::session::{self, Terms};
 use super::{AGREED, EXTENSION, accept};
+use crate::egress::{self, Dialed, Policy, TlsClient};
 
 /// The time for everything up to the server's answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,10 +43,8 @@ enum DialError {
     Url(String),
     #[error("a header cannot be sent: {0}")]
     Header(String),
-    #[error("cannot connect to {host}: {source}")]
-    Connect { host: String, source: std::io::Error },
-    #[error("no secure connection to {host}: {source}")]
-    Tls { host: String, source: std::io::Error },
+    #[error(transparent)]
+    Connect(#[from] egress::EgressError),
     #[error("the connection to {host} broke off: {source}")]
     Broken { host: String, source: std::io::Error },
     #[error("the answer of {0} is not HTTP")]
@@ -65,25 +60,28 @@ enum DialError {
 /// Opens WebSockets for isolates, on the executor that it was made on.
 pub(crate) struct Dialer {
     executor: Handle,
+    policy: Policy,
+    tls: Arc<TlsClient>,
     stopping: watch::Receiver<bool>,
     _stop: watch::Sender<bool>,
 }
 
 impl Dialer {
     /// A dialer whose connections are served by the current executor. None outside of one.
-    pub(crate) fn new() -> Option<Arc<Self>> {
+    pub(crate) fn new(policy: Policy, tls: Arc<TlsClient>) -> Option<Arc<Self>> {
         let (stop, stopping) = watch::channel(false);
-        Some(Arc::new(Self { executor: Handle::try_current().ok()?, stopping, _stop: stop }))
+        Some(Arc::new(Self { executor: Handle::try_current().ok()?, policy, tls, stopping, _stop: stop }))
     }
 }
 
 impl WebSocketDialer for Dialer {
     fn dial(&self, url: String, headers: Vec<(String, String)>, dial: Dial) {
         let stopping = self.stopping.clone();
+        let (policy, tls) = (self.policy, self.tls.clone());
         self.executor.spawn(async move {
             let host =
                 Url::parse(&url).ok().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default();
-            match timeout(PATIENCE, open(&url, headers)).await {
+            match timeout(PATIENCE, open(&url, headers, policy, &tls)).await {
                 Ok(Ok(opened)) => {
                     let terms = Terms { role: Role::Client, has_deflate: opened.has_deflate, stopping };
                     if let Some(connection) = dial.connected(opened.headers) {
@@ -97,17 +95,19 @@ impl WebSocketDialer for Dialer {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
 struct Opened {
-    stream: Box<dyn Stream>,
+    stream: Dialed,
     early: Bytes,
     headers: Vec<(String, String)>,
     has_deflate: bool,
 }
 
-async fn open(url: &str, headers: Vec<(String, String)>) -> Result<Opened, DialError> {
+async fn open(
+    url: &str,
+    headers: Vec<(String, String)>,
+    policy: Policy,
+    tls: &TlsClient,
+) -> Result<Opened, DialError> {
     let not_one = || DialError::Url(url.to_owned());
     let parsed = Url::parse(url).map_err(|_| not_one())?;
     let (is_secure, default) = match parsed.scheme() {
@@ -116,19 +116,11 @@ async fn open(url: &str, headers: Vec<(String, String)>) -> Result<Opened, DialE
         _ => return Err(not_one()),
     };
     let host = parsed.host_str().ok_or_else(not_one)?.to_owned();
-    let name = host.trim_matches(['[', ']']).to_owned();
+    let name = host.trim_matches(['[', ']']);
     let port = parsed.port().unwrap_or(default);
-    let connect_error = |source| DialError::Connect { host: host.clone(), source };
-    let tcp = TcpStream::connect((name.as_str(), port)).await.map_err(connect_error)?;
-    // Where it cannot be set, it is slower and nothing else.
-    drop(tcp.set_nodelay(true));
-    let mut stream: Box<dyn Stream> = if is_secure {
-        let tls_error = |source| DialError::Tls { host: host.clone(), source };
-        let server = ServerName::try_from(name).map_err(|_| not_one())?;
-        Box::new(tls().map_err(tls_error)?.connect(server, tcp).await.map_err(tls_error)?)
-    } else {
-        Box::new(tcp)
-    };
+    let tls_error = |source| egress::EgressError::Tls { host: host.clone(), source };
+    let tls = if is_secure { Some(tls.connector().map_err(tls_error)?) } else { None };
+    let mut stream = egress::dial(name, port, policy, tls).await?;
 
     let mut nonce = [0; 16];
     // It need not be secret: it tells caches' answers from a server's.
@@ -174,14 +166,6 @@ async fn open(url: &str, headers: Vec<(String, String)>) -> Result<Opened, DialE
     };
     let _head = received.split_to(size);
     Ok(Opened { stream, early: received.freeze(), headers, has_deflate })
-}
-
-fn tls() -> std::io::Result<TlsConnector> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider);
-    let builder = builder.with_safe_default_protocol_versions().map_err(std::io::Error::other)?;
-    let config = rustls_platform_verifier::BuilderVerifierExt::with_platform_verifier(builder);
-    Ok(TlsConnector::from(Arc::new(config.map_err(std::io::Error::other)?.with_no_client_auth())))
 }
 
 fn request(url: &Url, key: &str, headers: &[(String, String)]) -> Result<String, DialError> {

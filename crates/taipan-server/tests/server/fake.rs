@@ -11,8 +11,8 @@ use taipan_engine::{BootError, Event, IsolateError, OpReply, Ops, Source, Turn};
 use taipan_guest::ops;
 use taipan_guest::protocol::{Field, Message, encode};
 use taipan_server::{
-    Boot, Console, Guest, Ingress, IngressOptions, IsolateCap, Level, PoolOptions, RequestLog, Scheduler,
-    Slot, Worker,
+    Boot, Console, Guest, Ingress, IngressOptions, IsolateCap, Level, Policy, PoolOptions, RequestLog,
+    Scheduler, Slot, Worker,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -365,7 +365,7 @@ async fn raw(address: SocketAddr, request: &str) -> String {
 
 pub(crate) fn worker(seen: &Arc<Seen>, boot: Boot) -> Arc<Worker> {
     let sources: Arc<[Source]> = Arc::new([]);
-    let scheduler = Scheduler::new(IsolateCap::chosen(100)).unwrap();
+    let scheduler = Scheduler::new(IsolateCap::chosen(100), Policy::Open).unwrap();
     // One isolate, however slow the machine is: the tests' requests have to meet in it.
     let options = PoolOptions { min: 1, max: 1, ..PoolOptions::default() };
     Worker::spawn(&scheduler, boot, options, sources, seen.clone())

@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use taipan_engine::{BootError, Event, IsolateError, Turn};
-use taipan_server::{Boot, Guest, IsolateCap, PoolOptions, Scheduler, Started, Worker};
+use taipan_server::{Boot, Guest, IsolateCap, Policy, PoolOptions, Scheduler, Started, Worker};
 use tokio::time::{sleep, timeout};
 
 use crate::fake::{self, Seen, Server, boot};
 
 fn scheduler(cap: usize) -> Arc<Scheduler> {
-    Scheduler::new(IsolateCap::chosen(cap)).unwrap()
+    Scheduler::new(IsolateCap::chosen(cap), Policy::Open).unwrap()
 }
 
 fn pool(min: usize, max: usize, idle_ms: u64) -> PoolOptions {

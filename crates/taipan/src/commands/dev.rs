@@ -54,7 +54,7 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
     let ground = prepare(settings.clone(), project.release).await?;
 
     let mut interrupts = Interrupts::new().context("cannot wait for signals")?;
-    let scheduler = Scheduler::new(settings.isolates).context("cannot start a thread")?;
+    let scheduler = Scheduler::new(settings.isolates, settings.egress).context("cannot start a thread")?;
     let slot = Slot::new(start(&scheduler, &ground, &project, &terminal));
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async { drop(stopped.await) };

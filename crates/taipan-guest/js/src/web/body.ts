@@ -14,7 +14,16 @@ import type { Interface } from "./webidl";
 import { bytesOf, usv } from "./webidl";
 
 /** Gives the next piece of a body from outside; null at its end. */
-export type PullSource = () => Promise<Uint8Array | null>;
+export interface PullSource {
+  (): Promise<Uint8Array | null>;
+  /** The rest is not wanted. */
+  cancel?(): void;
+  /** Gives the body away as the host knows it, by a number; undefined once some of it was pulled. */
+  release?(): number | undefined;
+}
+
+/** Streams of such bodies. */
+const pulls = new WeakMap<ReadableStream<unknown>, PullSource>();
 
 /** The body of a Request or Response. At most one of `source`, `pull` and `stream` holds what is left to read. */
 export class Body {
@@ -60,6 +69,19 @@ export class Body {
     }
     this.source = this.pull = null;
     return this.stream;
+  }
+
+  /** The host's number of the body, which has been read then; undefined when it is not the host's, or not whole. */
+  release(): number | undefined {
+    const pull = this.pull ?? (this.stream ? pulls.get(this.stream) : undefined);
+    if (!pull?.release || this.isUnusable) return undefined;
+    const number = pull.release();
+    if (number === undefined) return undefined;
+    // Whoever holds the stream must find it locked.
+    this.stream?.getReader();
+    this.#isUsed = true;
+    this.pull = null;
+    return number;
   }
 
   clone(): Body {
@@ -127,7 +149,7 @@ function encode(text: string): Uint8Array {
 }
 
 function streamFrom(pull: PullSource): ReadableStream<Uint8Array> {
-  return new ReadableStream({
+  const stream = new ReadableStream<Uint8Array>({
     type: "bytes",
     async pull(controller) {
       const chunk = await pull();
@@ -141,7 +163,10 @@ function streamFrom(pull: PullSource): ReadableStream<Uint8Array> {
         await this.pull?.(controller);
       }
     },
+    cancel: () => pull.cancel?.(),
   });
+  pulls.set(stream, pull);
+  return stream;
 }
 
 const TEXT = "text/plain;charset=UTF-8";

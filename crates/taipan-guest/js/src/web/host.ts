@@ -12,3 +12,9 @@ export function syncOp(name: string): (...fields: FieldIn[]) => FieldOut[] {
   let number: number | undefined;
   return (...fields) => host.opSync((number ??= host.opNumber(name)), ...fields);
 }
+
+/** The same for an asynchronous operation. */
+export function asyncOp(name: string): (...fields: FieldIn[]) => Promise<FieldOut[]> {
+  let number: number | undefined;
+  return (...fields) => host.opAsync((number ??= host.opNumber(name)), ...fields);
+}

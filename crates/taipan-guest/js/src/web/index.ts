@@ -9,6 +9,7 @@ import { console, reportError } from "./console";
 import { Crypto } from "./crypto";
 import { TextDecoder, TextEncoder } from "./encoding";
 import { CustomEvent, Event, EventTarget, MessageEvent } from "./events";
+import { fetch } from "./fetch";
 import { FormData } from "./formdata";
 import { define } from "./global";
 import { Headers, flattenHeaders, makeHeaders } from "./headers";
@@ -21,7 +22,7 @@ import { Request, makeIncomingRequest } from "./request";
 import { Response } from "./response";
 import * as streams from "./streams";
 import { structuredClone } from "./structured-clone";
-import { takeBody } from "./take-body";
+import { releaseBody, takeBody } from "./take-body";
 import * as timers from "./timers";
 import { URL } from "./url";
 import { URLSearchParams } from "./url-search-params";
@@ -40,6 +41,7 @@ const internals = {
   installNavigator,
   makeHeaders,
   makeIncomingRequest,
+  releaseBody,
   reportError,
   socketAccess,
   takeBody,
@@ -96,6 +98,7 @@ export function installWeb(host: Host, global: object = globalThis): WebInternal
     clearTimeout: timers.clearTimeout,
     console,
     crypto: new Crypto(),
+    fetch,
     performance: new Performance(),
     queueMicrotask: timers.queueMicrotask,
     reportError,

@@ -22,6 +22,8 @@ export interface RequestInit {
   referrer?: string;
   referrerPolicy?: string;
   duplex?: string;
+  /** "manual": the response's body comes as the server sent it, even compressed. */
+  encodeResponseBody?: string;
 }
 
 /** A request that came from a client: trusted, so nothing of it is checked or parsed before somebody asks. */
@@ -71,6 +73,7 @@ interface Options extends Partial<Record<Choice, string>> {
   integrity?: string;
   keepalive?: boolean;
   referrer?: string;
+  isRaw?: boolean;
 }
 
 function requestMethod(method: unknown): string {
@@ -89,6 +92,7 @@ function requestUrl(url: unknown): string {
 }
 
 let bodyOf!: (request: Request) => Body;
+let optionsOf!: (request: Request) => { signal: AbortSignal | undefined; isRaw: boolean };
 let incoming!: (request: IncomingRequest) => Request;
 
 export interface Request extends BodyMixin {}
@@ -105,6 +109,7 @@ export class Request {
 
   static {
     bodyOf = (request) => request.#body;
+    optionsOf = (request) => ({ signal: request.#signal, isRaw: request.#options.isRaw ?? false });
     incoming = (request) => new Request(new Incoming(request) as unknown as string);
   }
 
@@ -251,6 +256,13 @@ function options(given: RequestInit, inherited: Options | undefined): Options {
   if (given.integrity !== undefined) result.integrity = String(given.integrity);
   if (given.keepalive !== undefined) result.keepalive = Boolean(given.keepalive);
   if (given.referrer !== undefined) result.referrer = String(given.referrer);
+  if (given.encodeResponseBody !== undefined) {
+    const value = `${given.encodeResponseBody}`;
+    if (value !== "automatic" && value !== "manual") {
+      throw new TypeError(`Not a value of the request's encodeResponseBody: ${value}`);
+    }
+    result.isRaw = value === "manual";
+  }
   return result;
 }
 
@@ -258,4 +270,6 @@ export {
   /** A Request for what a client sent. */
   incoming as makeIncomingRequest,
   bodyOf as bodyOfRequest,
+  /** What only `fetch` asks. */
+  optionsOf as optionsOfRequest,
 };

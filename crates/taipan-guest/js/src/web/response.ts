@@ -1,4 +1,4 @@
-import type { BodyMixin } from "./body";
+import type { BodyMixin, PullSource } from "./body";
 import { Body, extractBody, mixBody } from "./body";
 import type { HeadersInit } from "./headers";
 import { Headers, copyHeaders, freezeHeaders, makeHeaders, setHeaderIfMissing } from "./headers";
@@ -24,7 +24,23 @@ function reasonPhrase(value: unknown): string {
   return text;
 }
 
+/** A response from outside: trusted, so nothing of it is checked. */
+export interface FetchedResponse {
+  status: number;
+  statusText: string;
+  /** Without a fragment. */
+  url: string;
+  redirected: boolean;
+  /** Names and values in turn. */
+  headers: readonly string[];
+  body: PullSource | null;
+  /** Of the body in bytes, when it is known. */
+  length: number | null;
+  webSocket?: WebSocket;
+}
+
 let bodyOf!: (response: Response) => Body;
+let fetched!: (response: FetchedResponse) => Response;
 
 export interface Response extends BodyMixin {}
 
@@ -36,9 +52,22 @@ export class Response {
   #type = "default";
   #cf: unknown;
   #webSocket: WebSocket | null = null;
+  #url = "";
+  #redirected = false;
 
   static {
     bodyOf = (response) => response.#body;
+    fetched = ({ status, statusText, url, redirected, headers, body, length, webSocket }) => {
+      const response = new Response();
+      response.#status = status;
+      response.#statusText = statusText;
+      response.#url = url;
+      response.#redirected = redirected;
+      response.#headers = makeHeaders(headers, true);
+      if (body) response.#body = Body.of({ pull: body, length });
+      response.#webSocket = webSocket ?? null;
+      return response;
+    };
   }
 
   constructor(body: unknown = undefined, init: ResponseInit | null = {}) {
@@ -97,10 +126,10 @@ export class Response {
     return this.#type;
   }
   get url(): string {
-    return "";
+    return this.#url;
   }
   get redirected(): boolean {
-    return false;
+    return this.#redirected;
   }
   get status(): number {
     return this.#status;
@@ -127,6 +156,8 @@ export class Response {
     const copy = new Response(null, { status: this.#status || 200, statusText: this.#statusText, cf: this.#cf });
     copy.#status = this.#status;
     copy.#type = this.#type;
+    copy.#url = this.#url;
+    copy.#redirected = this.#redirected;
     copy.#headers = copyHeaders(this.#headers);
     copy.#body = body;
     return copy;
@@ -141,4 +172,8 @@ Object.defineProperty(Response.prototype, inspected, {
   },
 });
 
-export { bodyOf as bodyOfResponse };
+export {
+  bodyOf as bodyOfResponse,
+  /** A Response for what a server sent. */
+  fetched as makeFetchedResponse,
+};

@@ -14,3 +14,8 @@ export function takeBody(message: Request | Response): null | Uint8Array | strin
   body.use();
   return body.source;
 }
+
+/** The host's number of a body that came from elsewhere and was not touched here; the message has been read then. */
+export function releaseBody(message: Response): number | undefined {
+  return bodyOfResponse(message).release();
+}

@@ -165,8 +165,15 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       entry.isAnswered = true;
       return;
     }
-    const body = web.takeBody(response);
     const { status, statusText } = response;
+    // The answer to a request of the Worker's: the host passes it on, and nothing of it comes in here.
+    const fetched = web.releaseBody(response);
+    if (fetched !== undefined) {
+      H.opSync(RESPOND, entry.id, status, statusText, fetched, ...headers);
+      entry.isAnswered = true;
+      return;
+    }
+    const body = web.takeBody(response);
     const send = (bytes: FieldIn) => {
       H.opSync(RESPOND, entry.id, status, statusText, bytes, ...headers);
       entry.isAnswered = true;

@@ -1,0 +1,89 @@
+//! `fetch.*`: requests that the guest makes.
+
+use bytes::Bytes;
+use taipan_engine::OpReply;
+use taipan_guest::protocol::{FieldRef, Message};
+
+use super::OpError;
+use crate::fetches::{FetchBody, FetchRequest, Fetches, Redirect};
+use crate::streams::{Aborted, StreamWriter};
+use crate::{Egress, EventSender, Requests};
+
+/// How many requests may be made for one that came in, redirects included.
+const SUBREQUESTS: u32 = 1000;
+
+pub(super) struct Parts<'a> {
+    pub(super) fetches: &'a Fetches,
+    pub(super) requests: &'a Requests,
+    pub(super) events: &'a EventSender,
+    pub(super) egress: Option<&'a dyn Egress>,
+}
+
+pub(super) fn call(verb: &str, id: u32, args: &Message<'_>, parts: &Parts<'_>) -> Result<OpReply, OpError> {
+    let fetches = parts.fetches;
+    if verb == "open" {
+        return open(args, parts);
+    }
+    let number = args.u32(0)?;
+    match verb {
+        "response" => return Ok(fetches.response(number, id, parts.events.clone())),
+        "read" => {
+            let egress = parts.egress.ok_or_else(nowhere)?;
+            return Ok(fetches.read(number, id, parts.events.clone(), egress));
+        }
+        "write" => return Ok(fetches.write(number, id, Bytes::copy_from_slice(args.bytes(1)?))),
+        "end" => {
+            let end = match args.get(1) {
+                FieldRef::Null => Ok(()),
+                _ => Err(Aborted { message: args.str(1)?.to_owned() }),
+            };
+            fetches.end_upload(number, end);
+        }
+        "cancel" => fetches.cancel(number),
+        _ => return Err(OpError::unknown(verb)),
+    }
+    Ok(OpReply::Ready(Vec::new()))
+}
+
+fn nowhere() -> OpError {
+    OpError { name: "NotSupportedError", message: "requests cannot be made here".into() }
+}
+
+fn open(args: &Message<'_>, parts: &Parts<'_>) -> Result<OpReply, OpError> {
+    let egress = parts.egress.ok_or_else(nowhere)?;
+    let count = parts.requests.subrequest(args.u32(0)?);
+    if count > SUBREQUESTS {
+        let message = format!("too many requests were made for one: {count}, at most {SUBREQUESTS}");
+        return Err(OpError { name: "Error", message });
+    }
+    let redirect = match args.str(3)? {
+        "manual" => Redirect::Manual,
+        "error" => Redirect::Error,
+        _ => Redirect::Follow,
+    };
+    let (body, upload) = match args.get(5) {
+        FieldRef::Null => (FetchBody::Empty, None),
+        FieldRef::Num(_) => {
+            let gone = "the request's body is not read any more";
+            let (writer, stream) = StreamWriter::to(parts.events.clone(), gone);
+            (FetchBody::Stream(stream), Some(writer))
+        }
+        _ => (FetchBody::Full(Bytes::copy_from_slice(args.bytes(5)?)), None),
+    };
+    let mut headers = Vec::new();
+    for i in (6..args.len()).step_by(2) {
+        headers.push((args.str(i)?.to_owned(), args.str(i + 1)?.to_owned()));
+    }
+    let request = FetchRequest {
+        method: args.str(1)?.to_owned(),
+        url: args.str(2)?.to_owned(),
+        headers,
+        body,
+        redirect,
+        decode: args.u32(4)? != 0,
+        budget: SUBREQUESTS.saturating_sub(count),
+    };
+    let (number, answer) = parts.fetches.open(upload);
+    egress.fetch(request, answer);
+    Ok(OpReply::Ready(vec![number.into()]))
+}
