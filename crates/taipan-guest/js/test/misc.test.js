@@ -166,6 +166,7 @@ test("interfaces have the length that Web IDL says", () => {
     "Request",
     "URL",
     "WebSocket",
+    "fetch",
     "queueMicrotask",
     "reportError",
     "setImmediate",
