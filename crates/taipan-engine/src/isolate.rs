@@ -203,7 +203,9 @@ impl Isolate {
     /// no timer, no operation, no request.
     pub fn freeze(mut self, path: &Path) -> Result<Snapshot, SnapshotError> {
         self.settle(self.snapshot.is_none())?;
-        snapshot::take(&mut self.store, &self.linked, self.snapshot.as_ref(), path)
+        let taken = snapshot::take(&mut self.store, &self.linked, self.snapshot.as_ref(), path);
+        self.leave();
+        taken
     }
 
     /// As [`Self::freeze`], but the file holds all of the memory, so that it needs no other and isolates can be prepared for
@@ -211,6 +213,12 @@ impl Isolate {
     pub fn freeze_whole(mut self, path: &Path) -> Result<Snapshot, SnapshotError> {
         self.settle(true)?;
         snapshot::take(&mut self.store, &self.linked, None, path)
+    }
+
+    /// Is dropped, which takes a millisecond or two for which nobody need wait.
+    fn leave(self) {
+        // Without a thread it takes them here.
+        drop(thread::Builder::new().name("drop".into()).spawn(move || drop(self)));
     }
 
     /// Makes the guest ready to be frozen. Unless the `whole` of it is looked at, what the layer below holds is left alone.

@@ -41,6 +41,9 @@ const DIGEST: std::ops::Range<usize> = 32..64;
 const BELOW: std::ops::Range<usize> = 64..96;
 const EXTENT: usize = 12;
 
+/// Smaller files are hashed before another thread has woken up.
+const PARALLEL: usize = 4 << 20;
+
 /// An installation's key (see [`crate::cache`]).
 pub(super) type Key = [u8; 32];
 
@@ -69,9 +72,11 @@ pub(super) fn write(
     fs::create_dir_all(folder).map_err(io_error)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io_error)?;
     file.write_all(&head).map_err(io_error)?;
+    let mut gathered = Gathered::default();
     for p in pages() {
-        file.write_all(p).map_err(io_error)?;
+        gathered.add(p, |bytes| file.write_all(bytes)).map_err(io_error)?;
     }
+    gathered.end(|bytes| file.write_all(bytes)).map_err(io_error)?;
     let file = file.persist(path).map_err(|e| io_error(e.error))?;
     let view = View::of(&file).map_err(io_error)?;
     let image = Image::new(below.cloned(), Layer { file, view, extents }, digest, frozen);
@@ -164,14 +169,44 @@ fn seal<'a>(head: &mut [u8], pages: impl Iterator<Item = &'a [u8]>, key: &Key) -
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(head.get(..DIGEST.start).unwrap_or_default());
     hasher.update(head.get(DIGEST.end..).unwrap_or_default());
-    for page in pages {
-        hasher.update(page);
-    }
+    let mut update = |bytes: &[u8]| {
+        hasher.update(bytes);
+        Ok(())
+    };
+    let mut gathered = Gathered::default();
+    let added = pages.into_iter().try_for_each(|page| gathered.add(page, &mut update));
+    // Hashing does not fail.
+    let _ = added.and_then(|()| gathered.end(&mut update));
     let digest: Digest = *hasher.finalize().as_bytes();
     if let Some(place) = head.get_mut(DIGEST) {
         place.copy_from_slice(&digest);
     }
     digest
+}
+
+/// Short pieces, put together: many pieces are hashed at once, and written by one call.
+#[derive(Default)]
+struct Gathered(Vec<u8>);
+
+impl Gathered {
+    /// A piece of this size goes by itself.
+    const LONG: usize = 64 << 10;
+
+    fn add(&mut self, piece: &[u8], mut pass: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        if self.0.len() + piece.len() > 2 * Self::LONG || piece.len() >= Self::LONG {
+            pass(&self.0)?;
+            self.0.clear();
+        }
+        if piece.len() >= Self::LONG {
+            return pass(piece);
+        }
+        self.0.extend_from_slice(piece);
+        Ok(())
+    }
+
+    fn end(self, mut pass: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        pass(&self.0)
+    }
 }
 
 /// A file, taken apart.
@@ -189,7 +224,12 @@ pub(super) fn read<'a>(bytes: &'a [u8], key: &Key) -> Result<Parts<'a>, &'static
     let (digest, _) = head(bytes)?;
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(bytes.get(..DIGEST.start).unwrap_or_default());
-    hasher.update_rayon(bytes.get(DIGEST.end..).unwrap_or_default());
+    let rest = bytes.get(DIGEST.end..).unwrap_or_default();
+    if rest.len() < PARALLEL {
+        hasher.update(rest);
+    } else {
+        hasher.update_rayon(rest);
+    }
     // The comparison takes the same time wherever the first difference is.
     if hasher.finalize() != blake3::Hash::from_bytes(digest) {
         return Err("its digest does not fit");

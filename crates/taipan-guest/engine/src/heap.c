@@ -73,19 +73,23 @@ static int keep(PyObject *object, void *argument) {
   return 0;
 }
 
-static int keep_all(PyObject *object, void *argument) {
+static int keep_all(PyObject *object, void *left) {
+  if (!--*(int *)left) return 0;
   keep(object, NULL);
   Traverse traverse = (Traverse)PyType_GetSlot(object->type, PY_TP_TRAVERSE);
   if (traverse) traverse(object, keep, NULL);
   return 1;
 }
 
-/* An object with this count is immortal: CPython (3.12 and later) then leaves its count alone. */
-void heap_immortalize(int count, void *type_of_code) {
+/*
+ * An object with this count is immortal: CPython (3.12 and later) then leaves its count alone. Goes through so many of the objects
+ * that the collector knows; those that it leaves alone come last.
+ */
+void heap_immortalize(int count, void *type_of_code, int most) {
   immortal = count;
   code_type = type_of_code;
   /* It keeps names alive that nothing else knows. Each would be freed when its place is taken. */
   PyType_ClearCache();
   for (int i = 0; i < PARTS; i++) parts[i] = PyUnicode_InternFromString(part_names[i]);
-  PyUnstable_GC_VisitObjects(keep_all, NULL);
+  PyUnstable_GC_VisitObjects(keep_all, &most);
 }

@@ -250,7 +250,7 @@ FN(set_cause) {
 FN(promise_state) { return JS_NewInt32(c, JS_PromiseState(c, argv[0])); }
 FN(promise_result) { return JS_PromiseResult(c, argv[0]); }
 FN(immortalize) {
-  heap_immortalize(to_int(argv[0]), (void *)to_int(argv[1]));
+  heap_immortalize(to_int(argv[0]), (void *)to_int(argv[1]), to_int(argv[2]));
   return JS_UNDEFINED;
 }
 FN(freeze_objects) {
@@ -310,7 +310,7 @@ EXPORT(engine_init) int engine_init(int stack) {
   define(h, "runUntilSettled", wait_until_settled, 1);
   define(h, "cause", get_cause, 0);
   define(h, "setCause", set_cause, 1);
-  define(h, "immortalize", immortalize, 2);
+  define(h, "immortalize", immortalize, 3);
   define(h, "freezeObjects", freeze_objects, 0);
   define(h, "plugHeap", plug_heap, 0);
   define(h, "memoryBuffer", get_memory_buffer, 0);

@@ -78,7 +78,7 @@ bool get_bytes(JSValueConst value, uint8_t **bytes, size_t *length);
 
 /* heap.c */
 void heap_plug(void);
-void heap_immortalize(int count, void *code_type);
+void heap_immortalize(int count, void *code_type, int most);
 
 /* main.c */
 int32_t to_int(JSValueConst value);

@@ -41,7 +41,7 @@ export interface Host {
   cause(): number;
   setCause(request: number): void;
   /** Gives all Python objects this reference count, with which they are immortal; `code` is the address of their type. */
-  immortalize(count: number, code: number): void;
+  immortalize(count: number, code: number, most: number): void;
   /** Collects garbage, and makes what is left exempt from collection. */
   freezeObjects(): void;
   /** Gives away all gaps in the heap, so that what is allocated from now on lies together. */
