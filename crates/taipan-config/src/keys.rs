@@ -37,6 +37,7 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("compatibility_flags", Inherited, Read),
     ("limits", Inherited, Read),
     ("rules", Inherited, Read),
+    ("triggers", Inherited, Read),
     // Our own; wrangler passes over it with a warning.
     ("taipan", Inherited, Read),
     ("vars", PerEnvironment, Read),
@@ -116,7 +117,6 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("streaming_tail_consumers", PerEnvironment, NotYet),
     ("tail_consumers", PerEnvironment, NotYet),
     ("text_blobs", TopLevel, NotYet),
-    ("triggers", Inherited, NotYet),
     ("unsafe", PerEnvironment, NotYet),
     ("unsafe_hello_world", PerEnvironment, NotYet),
     ("vectorize", PerEnvironment, NotYet),
@@ -172,3 +172,6 @@ pub(crate) const D1_KEYS: &[&str] = &[
     "preview_database_id",
     "remote",
 ];
+
+/// The keys of `triggers`.
+pub(crate) const TRIGGERS_KEYS: &[&str] = &["crons"];

@@ -17,6 +17,7 @@
 
 mod bindings;
 pub mod compat;
+mod cron;
 mod decode;
 mod dev_vars;
 mod error;
@@ -30,6 +31,7 @@ mod tree;
 mod worker;
 
 pub use bindings::{Bindings, D1Database, KvNamespace};
+pub use cron::Cron;
 pub use error::{ConfigError, Place};
 pub use secret::Secret;
 pub use sections::{Dev, Limits, ModuleType, Rule};

@@ -5,10 +5,11 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::bindings::Bindings;
 use crate::compat::{self, Blame, CompatibilityDate, PyodideRelease};
+use crate::cron::Cron;
 use crate::decode::Section;
 use crate::dev_vars;
 use crate::error::ConfigError;
-use crate::keys::{KEYS, Scope, Use};
+use crate::keys::{KEYS, Scope, TRIGGERS_KEYS, Use};
 use crate::nearest::nearest;
 use crate::secret::Secret;
 use crate::sections::{Dev, Limits, Rule};
@@ -46,6 +47,8 @@ pub struct WorkerConfig {
     pub secrets: BTreeMap<String, Secret>,
     /// What it reaches beside variables and secrets.
     pub bindings: Bindings,
+    /// When its handler `scheduled` is called.
+    pub crons: Vec<Cron>,
     /// What one request may use.
     pub limits: Limits,
     /// Which files are modules of which type.
@@ -100,6 +103,7 @@ impl WorkerConfig {
             global_handlers: compatibility.global_handlers,
             vars,
             bindings,
+            crons: crons(&layers)?,
             secrets: dev_vars.secrets,
             limits: limits.transpose()?.unwrap_or_default(),
             rules,
@@ -358,4 +362,20 @@ fn bindings(
         layers.warn_not_taken_over(key, warnings);
     }
     Bindings::read(layers.own(), vars.keys())
+}
+
+fn crons(layers: &Layers<'_>) -> Result<Vec<Cron>, ConfigError> {
+    let Some(section) = layers.get("triggers").child("triggers")? else { return Ok(Vec::new()) };
+    section.only(TRIGGERS_KEYS)?;
+    let cron = |(index, (text, at)): (usize, (&str, usize))| {
+        Cron::parse(text).map_err(|reason| {
+            let path = section.path_of("crons");
+            let message = format!("wrong value of `{path}[{index}]`: `{text}`: {reason}");
+            section
+                .source
+                .error(at, message)
+                .with_hint("write minute, hour, day, month and weekday, for example `0 9 * * MON-FRI`")
+        })
+    };
+    section.strings("crons")?.unwrap_or_default().into_iter().enumerate().map(cron).collect()
 }

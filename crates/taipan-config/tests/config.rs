@@ -486,3 +486,19 @@ fn wrong_bindings() {
     assert!(wrong(twice).contains("`env.A` is there twice: `d1_databases[0].binding`"));
     assert!(wrong(r#""d1_databases": [{ "binding": "A", "database_id": "" }]"#).contains("it is empty"));
 }
+
+#[test]
+fn crons_are_taken_over_and_checked() {
+    let config = |crons: &str| {
+        worker(&format!(
+            r#"{{ "main": "entry.py", "compatibility_date": "2026-09-08", "triggers": {{ "crons": {crons} }}, "env": {{ "a": {{}} }} }}"#
+        ))
+    };
+    let crons = load(&config(r#"["*/5 * * * *", "0 0 L * *"]"#), Some("a")).crons;
+    assert_eq!(crons.iter().map(ToString::to_string).collect::<Vec<_>>(), ["*/5 * * * *", "0 0 L * *"]);
+    let wrong = refused(&config(r#"["* * * * *", "61 * * * *"]"#), None);
+    assert!(
+        wrong.contains("`triggers.crons[1]`: `61 * * * *`: the minute is from 0 to 59, not `61`"),
+        "{wrong}"
+    );
+}

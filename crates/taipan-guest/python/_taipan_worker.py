@@ -32,7 +32,16 @@ import workers._env
 import workers._runtime
 import workers._snapshots
 from _taipan_code import compact
-from workers import Context, DurableObject, Request, Response, WorkerEntrypoint, WorkflowEntrypoint, env
+from workers import (
+    Context,
+    DurableObject,
+    Request,
+    Response,
+    ScheduledController,
+    WorkerEntrypoint,
+    WorkflowEntrypoint,
+    env,
+)
 from workers._body import js_kind
 from workers._d1 import D1Database
 from workers._kv import KVNamespace
@@ -50,6 +59,10 @@ _BASES = (WorkerEntrypoint, DurableObject, WorkflowEntrypoint)
 Call = Callable[[int, str, str, Context], Any]
 
 
+#: In the place of a request's method: the event is none (`taipan-server/src/worker.rs`).
+_CRON = "cron:"
+
+
 class _ReportedError(Exception):
     """A failure whose report has been made."""
 
@@ -61,8 +74,10 @@ class _ReportedError(Exception):
 class Runtime:
     """The Worker, loaded."""
 
-    def __init__(self, call: Call, name: str, function: Any) -> None:
+    def __init__(self, call: Call, name: str, function: Any, scheduled: Callable[[int, str, Context], Any]) -> None:
         self._call = call
+        #: Takes an event's number, the cron and the context.
+        self._scheduled = scheduled
         self._name = name
         self._function = function
         self._loop = asyncio.get_running_loop()
@@ -106,11 +121,17 @@ class Runtime:
         workers._context.current.set(context)
         # SystemExit and the like must not get to the event loop, which would pass them on to JavaScript.
         try:
-            result = self._call(event, method, url, context)
+            if method == _CRON:
+                result = self._scheduled(event, url, context)
+            else:
+                result = self._call(event, method, url, context)
             if type(result) is CoroutineType:
                 result = await result
             while isawaitable(result):
                 result = await result
+            if method == _CRON:
+                # Whatever it returns.
+                result = Response(status=204)
             if type(result) is Response:
                 answer = result._send(event)
             else:
@@ -226,6 +247,43 @@ def _function_call(function: Any) -> Call:
         return function(*(request, workers._runtime.js_env, context)[:takes])
 
     return js_call
+
+
+def _find_scheduled(module: ModuleType, main: str) -> Callable[[int, str, Context], Any]:
+    exported = _exported(module)
+    default = exported.get("Default")
+    if isinstance(default, type) and issubclass(default, WorkerEntrypoint):
+        cls: Any = default
+        function = getattr(cls, "scheduled", None)
+        if function is not None:
+            takes = _takes(function, isinstance(inspect.getattr_static(cls, "scheduled"), FunctionType))
+
+            def call(event: int, cron: str, context: Context) -> Any:
+                return cls(context, env).scheduled(*(_controller(event, cron), env, context)[:takes])
+
+            return call
+    elif callable(exported.get("on_scheduled")):
+        wrapper, inner = getattr(exported["on_scheduled"], "__taipan_handler__", (None, exported["on_scheduled"]))
+        is_wrapped = wrapper is exported["on_scheduled"]
+        takes = _takes(inner, False)
+
+        def call(event: int, cron: str, context: Context) -> Any:
+            its_env = env if is_wrapped else workers._runtime.js_env
+            return inner(*(_controller(event, cron), its_env, context)[:takes])
+
+        return call
+
+    def missing(event: int, cron: str, context: Context) -> Any:
+        raise _no_handler(
+            f'{main} has no handler for scheduled events: the class Default has no method "scheduled"',
+            "add one: async def scheduled(self, controller)",
+        )
+
+    return missing
+
+
+def _controller(event: int, cron: str) -> ScheduledController:
+    return ScheduledController(cron, float(workers._runtime.bridge.cf(event)))
 
 
 def _exported(module: ModuleType) -> dict[str, Any]:
@@ -388,7 +446,8 @@ def load(
     if install := getattr(loop, "_install_asyncgen_hooks", None):
         install()
     try:
-        runtime = Runtime(*_find(_import(main, root), main, global_handlers))
+        module = _import(main, root)
+        runtime = Runtime(*_find(module, main, global_handlers), _find_scheduled(module, main))
     except _ReportedError as failure:
         return reports.to_json(failure.report)
     except BaseException as error:

@@ -56,6 +56,8 @@ pub struct IngressOptions {
     pub body_limit: Option<u64>,
     /// All connections are by TLS.
     pub tls: Option<Tls>,
+    /// Anybody may have the Worker's handler `scheduled` called, at `/cdn-cgi/handler/scheduled`.
+    pub open_handlers: bool,
 }
 
 impl Default for IngressOptions {
@@ -65,6 +67,7 @@ impl Default for IngressOptions {
             stall_timeout: Duration::from_secs(60),
             body_limit: None,
             tls: None,
+            open_handlers: false,
         }
     }
 }
@@ -201,6 +204,7 @@ impl Gate {
             conduct: conduct.clone(),
             stall_timeout: self.options.stall_timeout,
             body_limit: self.options.body_limit,
+            open_handlers: self.options.open_handlers,
         };
         let service = service_fn(move |request| {
             let service = service.clone();

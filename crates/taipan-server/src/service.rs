@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
@@ -53,6 +53,8 @@ pub(crate) struct Service {
     pub(crate) stall_timeout: Duration,
     /// Of a request's body, in bytes.
     pub(crate) body_limit: Option<u64>,
+    /// See [`crate::IngressOptions::open_handlers`].
+    pub(crate) open_handlers: bool,
 }
 
 pub(crate) async fn handle(request: Request<Incoming>, peer: Peer, service: &Service) -> Response<Body> {
@@ -93,6 +95,9 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
         Ok(url) => url,
         Err(message) => return plain(StatusCode::BAD_REQUEST, message),
     };
+    if service.open_handlers && url.path() == "/cdn-cgi/handler/scheduled" {
+        return scheduled(Target { method: parts.method, url }, &parts.headers, service).await;
+    }
     let length = match incoming.size_hint().exact() {
         _ if incoming.is_end_stream() => None,
         Some(n) => Some(n as f64),
@@ -135,6 +140,28 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
         }
         page::response(&problem, &target, &parts.headers, worker.sources())
     })
+}
+
+/// Has the handler `scheduled` called on demand: `?cron=…&time=…`, the time in milliseconds since the epoch.
+async fn scheduled(target: Target, headers: &HeaderMap, service: &Service) -> Response<Body> {
+    let query = |name: &str| target.url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value);
+    let time = query("time").and_then(|time| time.parse().ok());
+    let now = || {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    };
+    let worker = service.slot.current();
+    let cron = query("cron").unwrap_or_default();
+    match worker.scheduled(&cron, time.unwrap_or_else(now)).await {
+        Ok(()) => plain(StatusCode::OK, "ok"),
+        Err(fault) => {
+            let problem = Problem::from(&fault);
+            if !problem.starting {
+                service.console.failure(&problem.text());
+            }
+            page::response(&problem, &target, headers, worker.sources())
+        }
+    }
 }
 
 /// What the handler is given, as [`taipan_engine::Event::Fetch`] says.

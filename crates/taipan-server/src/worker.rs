@@ -15,6 +15,10 @@ use crate::{Console, Scheduler};
 /// How long what was given to `waitUntil` may go on after the last response of a version that was replaced.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// In the place of a method, with the cron in that of the URL and the time in that of `cf`: the event is no request. No client can
+/// send it, for a method has no colon.
+const CRON: &str = "cron:";
+
 /// A running isolate, as its pool needs it. It belongs to no thread.
 pub trait Guest: Send {
     /// As [`taipan_engine::Isolate::turn`]; called on a thread with [`taipan_engine::STACK_SIZE`] of stack.
@@ -103,6 +107,17 @@ impl Worker {
             Fault { failure, starting }
         });
         (response, presence)
+    }
+
+    /// Has the handler `scheduled` called, for a time in milliseconds since the epoch.
+    ///
+    /// # Errors
+    /// When there is no such handler, or it fails.
+    pub async fn scheduled(self: &Arc<Self>, cron: &str, time_ms: i64) -> Result<(), Fault> {
+        let head = vec![CRON.into(), cron.into(), Field::Null, time_ms.to_string().into()];
+        let (response, presence) = self.fetch(head, None).await;
+        presence.served();
+        response.map(|_| ())
     }
 
     /// Ends the Worker once its requests are finished, at the latest after `grace`, and waits for that.

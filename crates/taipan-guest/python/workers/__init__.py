@@ -17,6 +17,7 @@ from ._kv import KVNamespace
 from ._request import Request
 from ._response import Response
 from ._rpc import python_from_rpc, python_to_rpc
+from ._scheduled import ScheduledController
 from ._snapshots import after_restore, before_snapshot
 
 waitUntil = wait_until  # noqa: N816 - the platform's name
@@ -62,6 +63,7 @@ __all__ = [
     "Request",
     "RequestInitCfProperties",
     "Response",
+    "ScheduledController",
     "WorkerEntrypoint",
     "WorkflowEntrypoint",
     "after_restore",

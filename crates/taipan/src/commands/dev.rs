@@ -12,9 +12,10 @@ use taipan_engine::Spares;
 use taipan_packages::pyodide::{self, ObtainError};
 use taipan_server::{
     Builder, Ingress, IngressOptions, Problem, Scheduler, Slot, Started, Tls, TlsError, Worker, boot_isolate,
+    run_crons,
 };
 use tokio::sync::oneshot;
-use tokio::task::{block_in_place, spawn_blocking};
+use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 
 use crate::commands::builder;
 use crate::dev::console::Terminal;
@@ -111,6 +112,7 @@ async fn develop(
         Err(error) => return anyhow::Error::from(error).context("cannot watch the Worker's files"),
     };
     watcher.watch(&project.folder, &project.config_folder);
+    let mut crons = stage.run_crons(&project);
     if let Started::Failed(fault) = slot.current().started().await {
         terminal.problem(&Problem::from(&fault));
     }
@@ -144,7 +146,18 @@ async fn develop(
                 continue;
             }
         }
+        if next.crons != project.crons {
+            crons.abort();
+            crons = stage.run_crons(&next);
+        }
         project = next;
+    }
+}
+
+impl Stage {
+    /// Calls whatever version is current at the project's times.
+    fn run_crons(&self, project: &Project) -> JoinHandle<()> {
+        tokio::spawn(run_crons(self.slot.clone(), project.crons.clone(), self.terminal.clone()))
     }
 }
 
@@ -180,7 +193,12 @@ async fn bind(settings: &DevSettings, project: &Project) -> Result<Ingress> {
     let port = settings.port.or(project.port).unwrap_or(DEFAULT_PORT);
     let address = SocketAddr::new(ip, port);
     let tls = settings.certificate.as_ref().map(|certificate| tls(certificate, ip)).transpose()?;
-    let options = IngressOptions { body_limit: project.body_limit, tls, ..IngressOptions::default() };
+    let options = IngressOptions {
+        body_limit: project.body_limit,
+        tls,
+        open_handlers: true,
+        ..IngressOptions::default()
+    };
     Ingress::bind(address, options).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => hint(
             anyhow!("the port is in use: {port}"),

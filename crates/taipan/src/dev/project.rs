@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use taipan_config::{Bindings, ConfigError, WorkerConfig};
+use taipan_config::{Bindings, ConfigError, Cron, WorkerConfig};
 use taipan_engine::Binding;
 use taipan_packages::pyodide::{self, ObtainError};
 use taipan_server::{PoolOptions, WorkerSpec};
@@ -31,6 +31,8 @@ pub(crate) struct Project {
     pub(crate) spec: WorkerSpec,
     /// What it reaches.
     pub(crate) bindings: Bindings,
+    /// When its handler `scheduled` is called.
+    pub(crate) crons: Vec<Cron>,
     /// How many there are.
     pub(crate) pool: PoolOptions,
     /// The Pyodide release to run on.
@@ -102,6 +104,7 @@ impl Project {
         Ok(Self {
             spec,
             bindings: config.bindings,
+            crons: config.crons,
             pool,
             release: config.release.version,
             port: config.dev.port,
@@ -120,6 +123,7 @@ impl Project {
             && a.main == b.main
             && self.pool == other.pool
             && self.bindings == other.bindings
+            && self.crons == other.crons
             && a.vars == b.vars
             && a.secrets == b.secrets
             && a.secrets_at_import == b.secrets_at_import
