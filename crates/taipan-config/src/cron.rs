@@ -75,15 +75,14 @@ impl Cron {
     /// The first time after `after`, in seconds since the epoch; on a whole minute.
     pub fn next(&self, after: i64) -> Option<i64> {
         let first = after.div_euclid(60) * 60 + 60;
-        let mut day = first.div_euclid(DAY);
+        let today = first.div_euclid(DAY);
         let mut from = first.rem_euclid(DAY);
-        for _ in 0..LONGEST_SEARCH {
+        for day in today..today + LONGEST_SEARCH {
             if self.has_day(day)
                 && let Some(second) = self.in_day(from)
             {
                 return Some(day * DAY + second);
             }
-            day += 1;
             from = 0;
         }
         None
