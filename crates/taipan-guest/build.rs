@@ -6,6 +6,7 @@ use std::env;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use fs_err as fs;
 
@@ -38,7 +39,17 @@ fn build_engine(engine: &Path, out: &Path) -> Result<()> {
     let clang = tool("CLANG", "clang")?;
     let linker = tool("WASM_LD", "wasm-ld")?;
     let quickjs = out.join("quickjs");
-    copy_patched(&quickjs_sources()?, &engine.join("patches"), &quickjs)?;
+    // Who edits JavaScript or Python need not wait for C.
+    let common = newest(&[engine.join("include"), engine.join("patches"), "build.rs".into(), "Cargo.toml".into()])?;
+    let headers = files(&engine.join("src"), "h")?;
+    let copied = quickjs.join("quickjs.c");
+    let sources = quickjs_sources()?;
+    // Its path has the version in it.
+    let origin = out.join("quickjs.origin");
+    if !is_newer(&copied, common) || !fs::read(&origin).is_ok_and(|o| o == sources.as_os_str().as_encoded_bytes()) {
+        copy_patched(&sources, &engine.join("patches"), &quickjs)?;
+        fs::write(&origin, sources.as_os_str().as_encoded_bytes())?;
+    }
 
     let mut units: Vec<PathBuf> = QUICKJS_UNITS.iter().map(|f| quickjs.join(f)).collect();
     units.extend(files(&engine.join("src"), "c")?);
@@ -47,6 +58,11 @@ fn build_engine(engine: &Path, out: &Path) -> Result<()> {
     let mut running = vec![];
     for unit in &units {
         let object = out.join(unit.file_name().ok_or("no name")?).with_extension("o");
+        objects.push(object.clone());
+        let own = if unit.starts_with(engine) { newest(&[&[unit.clone()], &headers[..]].concat())? } else { common };
+        if is_newer(&object, common.max(own)) && is_newer(&object, modified(&copied)?) {
+            continue;
+        }
         let mut cc = Command::new(&clang);
         cc.args([
             "--target=wasm32-unknown-emscripten",
@@ -74,7 +90,6 @@ fn build_engine(engine: &Path, out: &Path) -> Result<()> {
         .arg("-o")
         .arg(&object);
         running.push((unit, cc.spawn().map_err(|e| format!("cannot run {clang}: {e}"))?));
-        objects.push(object);
     }
     for (unit, mut child) in running {
         if !child.wait()?.success() {
@@ -212,6 +227,28 @@ fn tool(variable: &str, name: &str) -> Result<String> {
         }
     }
     Err(format!("{name} is missing (run `./x setup`, or set {variable})").into())
+}
+
+fn modified(path: &Path) -> Result<SystemTime> {
+    Ok(fs::metadata(path)?.modified()?)
+}
+
+/// When the last of these files and folders was changed.
+fn newest(paths: &[PathBuf]) -> Result<SystemTime> {
+    let mut last = SystemTime::UNIX_EPOCH;
+    for path in paths {
+        last = last.max(modified(path)?);
+        if path.is_dir() {
+            let inside: Vec<PathBuf> = fs::read_dir(path)?.map(|e| Ok(e?.path())).collect::<Result<_>>()?;
+            last = last.max(newest(&inside)?);
+        }
+    }
+    Ok(last)
+}
+
+/// Whether the file was made after that.
+fn is_newer(file: &Path, than: SystemTime) -> bool {
+    modified(file).is_ok_and(|at| at > than)
 }
 
 fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {

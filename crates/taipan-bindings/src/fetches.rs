@@ -297,7 +297,7 @@ impl Fetches {
     pub(crate) fn end_upload(&self, number: u32, end: Result<(), Aborted>) {
         let upload = self.lock().entries.get(&number).and_then(|entry| entry.upload.clone());
         if let Some(upload) = upload {
-            upload.end(end);
+            upload.end(end.map(|()| Vec::new()));
         }
     }
 

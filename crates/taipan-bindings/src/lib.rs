@@ -25,5 +25,5 @@ pub use fetches::{BodySource, FetchAnswer, FetchBody, FetchHead, FetchRequest, F
 pub use folder::Folder;
 pub use ops::{Embedder, FileStat, HostOps, Process, Volume};
 pub use requests::{Failure, Requests, Response, ResponseBody};
-pub use streams::{Aborted, HIGH_WATER, Pull, RequestBody, ResponseStream};
+pub use streams::{Aborted, Chunk, HIGH_WATER, Pull, RequestBody, ResponseStream, Trailers};
 pub use web_sockets::{Closed, Connection, Dial, Outgoing, SocketMessage, WebSocketDialer};

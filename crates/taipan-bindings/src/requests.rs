@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use taipan_engine::{IsolateError, OpReply};
+use taipan_engine::{Event, IsolateError, OpReply};
 use tokio::sync::oneshot;
 
-use crate::streams::{Aborted, RequestBody, ResponseStream, StreamWriter};
+use crate::streams::{Aborted, RequestBody, ResponseStream, StreamWriter, Trailers, client_is_gone};
 use crate::{Connection, EventSender, FetchedBody};
 
 /// A response as the handler gave it; nothing in it has been checked.
@@ -61,10 +61,24 @@ struct Entry {
     answer: Option<oneshot::Sender<Answer>>,
     body: Option<RequestBody>,
     stream: Option<StreamWriter>,
+    /// Who in the guest waits for the client to go away, or for the request to be over.
+    watchers: Watchers,
     /// The handler has returned and nothing given to `waitUntil` is left.
     done: bool,
     cpu: Duration,
     subrequests: u32,
+}
+
+/// Operations that are complete once the client is gone; dropped, they are complete too.
+#[derive(Default)]
+struct Watchers(Vec<(u32, EventSender)>);
+
+impl Drop for Watchers {
+    fn drop(&mut self) {
+        for (id, events) in self.0.drain(..) {
+            events.send(Event::Complete { id, fields: Vec::new() });
+        }
+    }
 }
 
 impl Entry {
@@ -102,6 +116,7 @@ impl Requests {
                 answer: Some(answer),
                 body,
                 stream: None,
+                watchers: Watchers::default(),
                 done: false,
                 cpu: Duration::ZERO,
                 subrequests: 0,
@@ -114,9 +129,13 @@ impl Requests {
         self.lock().contains_key(&request)
     }
 
-    /// Lets go of the request if only its client was still holding it.
-    pub fn disconnected(&self, request: u32) {
-        self.with(request, |_| ());
+    /// Lets go of the request if only its client was still holding it. The answer is what the guest asked to be told then.
+    pub fn disconnected(&self, request: u32) -> Vec<Event> {
+        let mut told = Vec::new();
+        self.with(request, |entry| {
+            told = std::mem::take(&mut entry.watchers.0);
+        });
+        told.into_iter().map(|(id, _)| Event::Complete { id, fields: Vec::new() }).collect()
     }
 
     /// Adds up CPU time that was spent for the request.
@@ -159,6 +178,8 @@ impl Requests {
         let mut unanswered = 0;
         for mut entry in entries.into_values() {
             unanswered += usize::from(entry.answer.is_some());
+            // The guest is past being told anything.
+            entry.watchers.0.clear();
             entry.fail(failure.clone());
         }
         unanswered
@@ -171,11 +192,25 @@ impl Requests {
 
     fn with(&self, request: u32, f: impl FnOnce(&mut Entry)) {
         let mut table = self.lock();
+        let mut finished = None;
         if let Some(entry) = table.get_mut(&request) {
             f(entry);
             if entry.is_finished() {
-                table.remove(&request);
+                finished = table.remove(&request);
             }
+        }
+        // Without the lock: whoever is told of its end may look at this table.
+        drop(table);
+        drop(finished);
+    }
+
+    pub(crate) fn gone(&self, request: u32, id: u32, events: EventSender) -> OpReply {
+        match self.lock().get_mut(&request) {
+            Some(entry) if !entry.stream.as_ref().is_some_and(StreamWriter::is_abandoned) => {
+                entry.watchers.0.push((id, events));
+                OpReply::Later
+            }
+            _ => OpReply::Ready(Vec::new()),
         }
     }
 
@@ -213,14 +248,16 @@ impl Requests {
     }
 
     pub(crate) fn write(&self, request: u32, id: u32, chunk: Bytes) -> OpReply {
-        let writer = self.lock().get(&request).and_then(|entry| entry.stream.clone());
+        let writer = self.lock().get(&request).map(|entry| entry.stream.clone());
         match writer {
-            Some(writer) => writer.write(id, chunk),
-            None => OpReply::Failed { name: "TypeError", message: "the response has no open body".into() },
+            Some(Some(writer)) => writer.write(id, chunk),
+            // The request is over, because its client has gone.
+            None => client_is_gone(),
+            Some(None) => OpReply::Failed { name: "TypeError", message: "the response has no open body".into() },
         }
     }
 
-    pub(crate) fn end_stream(&self, request: u32, end: Result<(), Aborted>) {
+    pub(crate) fn end_stream(&self, request: u32, end: Result<Trailers, Aborted>) {
         self.with(request, |entry| {
             if let Some(stream) = &entry.stream {
                 stream.end(end);

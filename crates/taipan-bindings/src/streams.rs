@@ -82,6 +82,18 @@ pub struct Aborted {
     pub message: String,
 }
 
+/// Names and values that follow a streamed body.
+pub type Trailers = Vec<(String, String)>;
+
+/// A part of a streamed response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// Bytes of the body.
+    Data(Bytes),
+    /// What follows it; the last part.
+    Trailers(Trailers),
+}
+
 #[derive(Default)]
 struct State {
     chunks: VecDeque<Bytes>,
@@ -89,7 +101,7 @@ struct State {
     buffered: usize,
     /// Writes to be answered once there is room.
     waiting: Vec<u32>,
-    end: Option<Result<(), Aborted>>,
+    end: Option<Result<Trailers, Aborted>>,
     reader_gone: bool,
     /// What the guest is told then.
     gone: &'static str,
@@ -110,7 +122,7 @@ pub(crate) struct StreamWriter {
 
 impl StreamWriter {
     pub(crate) fn channel(events: EventSender) -> (Self, ResponseStream) {
-        Self::to(events, "the client has disconnected")
+        Self::to(events, GONE)
     }
 
     /// A stream to somebody else than a client; `gone` is what the guest is told when nobody reads it any more.
@@ -147,7 +159,7 @@ impl StreamWriter {
     }
 
     /// Ends the body; the first end counts.
-    pub(crate) fn end(&self, end: Result<(), Aborted>) {
+    pub(crate) fn end(&self, end: Result<Trailers, Aborted>) {
         let mut state = lock(&self.shared);
         state.end.get_or_insert(end);
         wake(&mut state);
@@ -170,6 +182,12 @@ fn wake(state: &mut State) {
     }
 }
 
+pub(crate) fn client_is_gone() -> OpReply {
+    OpReply::Failed { name: "AbortError", message: GONE.into() }
+}
+
+const GONE: &str = "the client has disconnected";
+
 /// The client's end of a streamed response. Dropping it early fails the guest's writes.
 pub struct ResponseStream {
     shared: Shared,
@@ -178,7 +196,7 @@ pub struct ResponseStream {
 
 impl ResponseStream {
     /// The next chunk; `None` once the handler has closed the body and everything was read.
-    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk, Aborted>>> {
         let mut state = lock(&self.shared);
         if let Some(chunk) = state.chunks.pop_front() {
             state.buffered -= chunk.len();
@@ -188,10 +206,13 @@ impl ResponseStream {
             for id in ready {
                 self.events.send(Event::Complete { id, fields: Vec::new() });
             }
-            return Poll::Ready(Some(Ok(chunk)));
+            return Poll::Ready(Some(Ok(Chunk::Data(chunk))));
         }
-        match &state.end {
-            Some(Ok(())) => Poll::Ready(None),
+        match &mut state.end {
+            Some(Ok(trailers)) if !trailers.is_empty() => {
+                Poll::Ready(Some(Ok(Chunk::Trailers(std::mem::take(trailers)))))
+            }
+            Some(Ok(_)) => Poll::Ready(None),
             Some(Err(aborted)) => Poll::Ready(Some(Err(aborted.clone()))),
             None => {
                 state.waker = Some(cx.waker().clone());
@@ -203,7 +224,7 @@ impl ResponseStream {
     /// Whether the handler has closed the body and everything was read.
     pub fn is_finished(&self) -> bool {
         let state = lock(&self.shared);
-        state.chunks.is_empty() && matches!(state.end, Some(Ok(())))
+        state.chunks.is_empty() && matches!(&state.end, Some(Ok(trailers)) if trailers.is_empty())
     }
 }
 

@@ -96,6 +96,8 @@ struct State {
     departures: VecDeque<Outgoing>,
     /// The cost of `departures`.
     buffered: usize,
+    /// Who in the guest waits for there to be less of it.
+    senders: Vec<(u32, EventSender)>,
     /// The guest has said goodbye.
     is_closing: bool,
     /// The connection has ended.
@@ -112,6 +114,12 @@ fn lock(shared: &Shared) -> MutexGuard<'_, State> {
 fn wake(state: &State) {
     if let Some(waker) = &state.waker {
         waker.wake_by_ref();
+    }
+}
+
+fn tell(senders: Vec<(u32, EventSender)>) {
+    for (id, events) in senders {
+        events.send(Event::Complete { id, fields: Vec::new() });
     }
 }
 
@@ -145,6 +153,10 @@ impl Connection {
             if let Outgoing::Message(message) = &outgoing {
                 state.buffered -= message.cost();
             }
+            let senders =
+                if state.buffered < HIGH_WATER { std::mem::take(&mut state.senders) } else { Vec::new() };
+            drop(state);
+            tell(senders);
             return Poll::Ready(Some(outgoing));
         }
         state.waker = Some(cx.waker().clone());
@@ -172,6 +184,7 @@ impl Connection {
             return;
         }
         state.has_ended = matches!(arrival, Arrival::Closed(_));
+        let senders = if state.has_ended { std::mem::take(&mut state.senders) } else { Vec::new() };
         if let Some((id, events)) = state.receiver.take() {
             let is_over = state.has_ended;
             drop(state);
@@ -184,7 +197,9 @@ impl Connection {
                 state.waiting += message.cost();
             }
             state.arrivals.push_back(arrival);
+            drop(state);
         }
+        tell(senders);
     }
 }
 
@@ -303,7 +318,11 @@ impl WebSockets {
             state.departures.push_back(Outgoing::Message(message));
         }
         wake(&state);
-        Some(state.buffered)
+        let buffered = state.buffered;
+        let senders = if state.is_closing { std::mem::take(&mut state.senders) } else { Vec::new() };
+        drop(state);
+        tell(senders);
+        Some(buffered)
     }
 
     /// Begins the closing handshake.
@@ -319,6 +338,17 @@ impl WebSockets {
     /// How many bytes wait for the peer.
     pub(crate) fn buffered(&self, socket: u32) -> usize {
         self.shared(socket).map_or(0, |shared| lock(&shared).buffered)
+    }
+
+    /// Waits until the peer has taken most of what was sent.
+    pub(crate) fn drained(&self, socket: u32, id: u32, events: EventSender) -> OpReply {
+        let Some(shared) = self.shared(socket) else { return OpReply::Ready(Vec::new()) };
+        let mut state = lock(&shared);
+        if state.has_ended || state.is_closing || state.buffered < HIGH_WATER {
+            return OpReply::Ready(Vec::new());
+        }
+        state.senders.push((id, events));
+        OpReply::Later
     }
 
     /// Asks for what arrives next. The number is free once that is the end.
@@ -412,6 +442,23 @@ mod tests {
         assert!(!connection.has_room());
         assert!(matches!(sockets.receive(number, 1, events), OpReply::Ready(_)));
         assert!(connection.has_room());
+    }
+
+    #[test]
+    fn sending_waits_for_a_slow_peer() {
+        let sockets = WebSockets::default();
+        let (number, mut connection) = sockets.open();
+        let (sender, events) = mpsc::channel();
+        let events_to = EventSender::new(move |event| sender.send(event).unwrap());
+        assert_eq!(sockets.drained(number, 1, events_to.clone()), OpReply::Ready(vec![]));
+        sockets.send(number, SocketMessage::Binary(Bytes::from(vec![0; HIGH_WATER]))).unwrap();
+        assert_eq!(sockets.drained(number, 2, events_to.clone()), OpReply::Later);
+        assert!(poll(&mut connection).is_ready());
+        assert_eq!(events.recv().unwrap(), Event::Complete { id: 2, fields: vec![] });
+        sockets.send(number, SocketMessage::Binary(Bytes::from(vec![0; HIGH_WATER]))).unwrap();
+        assert_eq!(sockets.drained(number, 3, events_to), OpReply::Later);
+        drop(connection);
+        assert_eq!(events.recv().unwrap(), Event::Complete { id: 3, fields: vec![] });
     }
 
     #[test]

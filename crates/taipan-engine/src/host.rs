@@ -51,7 +51,8 @@ pub trait Ops: Send {
 #[derive(Debug, PartialEq)]
 pub enum Event {
     /// A request for the handler. Fields: method, URL, length of the body (null: no body, −1: unknown),
-    /// the `cf` object as JSON, then header name, header value, …
+    /// the `cf` object as JSON, the connection (HTTP's version, the client's address and port, the server's address and
+    /// port, with spaces between), then header name, header value, …
     Fetch {
         /// The embedder's number for the request, used by the `http.*` operations.
         request: u32,

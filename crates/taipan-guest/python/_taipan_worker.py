@@ -27,6 +27,7 @@ from pyodide.http import FetchResponse
 
 import _taipan_costs as costs
 import _taipan_report as reports
+import _taipan_threads as threads
 import workers._context
 import workers._env
 import workers._runtime
@@ -50,7 +51,10 @@ from workers._kv import KVNamespace
 _PACKAGES = "python_modules"
 
 _EVENTS = ("fetch", "alarm", "scheduled", "trace", "queue", "pubsub")
-_BRIDGE = ("body", "cf", "complete", "headers", "hold", "read", "release", "request")
+_BRIDGE = (
+    *("begin", "body", "cf", "chunk", "closeSocket", "complete", "connection", "drained", "end", "gone", "headers", "hold"),
+    *("length", "read", "receive", "release", "request", "send", "upgrade", "write"),
+)
 #: The class for each kind of binding (`js/src/bindings/index.ts`).
 _BINDINGS: dict[str, Callable[[str, Any], Any]] = {"kv": KVNamespace, "d1": D1Database}
 _BASES = (WorkerEntrypoint, DurableObject, WorkflowEntrypoint)
@@ -393,6 +397,9 @@ def _kind(error: BaseException) -> str:
     return "startup"
 
 
+threads.install()
+
+
 def add_packages(folder: str) -> None:
     """Lets modules be found in a folder of packages, and does what its `.pth` files say."""
     # It is read-only.
@@ -438,6 +445,7 @@ def load(
     costs.mark()
     # Looked up once: each look at a JavaScript object is a trip over the border.
     workers._runtime.bridge = SimpleNamespace(**{name: getattr(bridge, name) for name in _BRIDGE})
+    workers._runtime.report = _log_failure
     workers._runtime.js_env = early_js_env
     workers._env.bind({name: _BINDINGS[kind](name, api) for name, kind, api in bindings})
     workers._env.attach(env_json, json.loads(withheld_json))
@@ -504,18 +512,20 @@ def refresh() -> None:
 
 
 #: The event loop and the task of each `run_sync` that waits, the innermost last.
-_blocked: list[tuple[Any, Any]] = []
+_blocked: list[tuple[Any, Any, Any]] = []
 
 
 def enter_blocking() -> None:
     """Called when a `run_sync` begins to wait: other tasks run in the meantime, and asyncio allows one at a time."""
     loop = asyncio._get_running_loop()
     task = None if loop is None else asyncio.tasks._swap_current_task(loop, None)  # type: ignore[attr-defined]
-    _blocked.append((loop, task))
+    _blocked.append((loop, task, threads.enter_blocking()))
 
 
 def leave_blocking() -> None:
-    loop, task = _blocked.pop()
+    loop, task, thread = _blocked.pop()
+    threads.leave_blocking(thread)
+    asyncio._set_running_loop(loop)
     if loop is not None:
         asyncio.tasks._swap_current_task(loop, task)  # type: ignore[attr-defined]
 

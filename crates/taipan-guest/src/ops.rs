@@ -37,7 +37,7 @@ pub const OPS: &[OpDecl] = &[
     later("http.read"),
     // request, bytes → nothing, once the client's connection has room for more
     later("http.write"),
-    // request → nothing; ends a streamed body
+    // request, then name, value, … of trailers → nothing; ends a streamed body
     sync("http.close"),
     // request, message → nothing; breaks a streamed body off
     sync("http.abort"),
@@ -108,6 +108,10 @@ pub const OPS: &[OpDecl] = &[
     sync("fetch.end"),
     // fetch → nothing; whatever is left of it is not wanted
     sync("fetch.cancel"),
+    // request → nothing, once its client has gone away or the request is over
+    later("http.gone"),
+    // socket → nothing, once the peer has taken most of what was sent, or the connection has ended
+    later("ws.drained"),
 ];
 
 /// The number of the operation called `name`.

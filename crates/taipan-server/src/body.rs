@@ -9,7 +9,8 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Frame, Incoming, SizeHint};
-use taipan_bindings::{Aborted, FetchedBody, Pull, ResponseStream};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use taipan_bindings::{Aborted, Chunk, FetchedBody, Pull, ResponseStream, Trailers};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
@@ -54,10 +55,10 @@ impl Stream {
         Self { chunks: Chunks::Fetched(body), presence: Some(presence), broken: false }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk, Aborted>>> {
         let chunk = ready!(match &mut self.chunks {
             Chunks::Written(chunks) => chunks.poll_chunk(cx),
-            Chunks::Fetched(body) if !self.broken => body.poll_chunk(cx),
+            Chunks::Fetched(body) if !self.broken => body.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Chunk::Data))),
             // As said below: the error comes once, and what was before it is being sent.
             Chunks::Fetched(_) =>
                 Poll::Ready(Some(Err(Aborted { message: "the response broke off".into() }))),
@@ -94,12 +95,15 @@ impl Body {
         self
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
         if self.rest.is_empty()
             && let Some(stream) = &mut self.stream
         {
             match ready!(stream.poll(cx)) {
-                Some(Ok(chunk)) => self.rest = chunk,
+                Some(Ok(Chunk::Data(chunk))) => self.rest = chunk,
+                Some(Ok(Chunk::Trailers(trailers))) => {
+                    return Poll::Ready(Some(Ok(Frame::trailers(header_map(trailers)))));
+                }
                 Some(Err(aborted)) => return Poll::Ready(Some(Err(aborted))),
                 None => self.stream = None,
             }
@@ -108,8 +112,20 @@ impl Body {
             return Poll::Ready(None);
         }
         let slice = self.rest.split_to(self.rest.len().min(SLICE));
-        Poll::Ready(Some(Ok(slice)))
+        Poll::Ready(Some(Ok(Frame::data(slice))))
     }
+}
+
+/// What of the trailers can be sent.
+fn header_map(trailers: Trailers) -> HeaderMap {
+    let parsed = trailers.into_iter().filter_map(|(name, value)| {
+        Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value.into_bytes()).ok()?))
+    });
+    let mut map = HeaderMap::new();
+    for (name, value) in parsed {
+        map.append(name, value);
+    }
+    map
 }
 
 impl Drop for Body {
@@ -135,7 +151,7 @@ impl hyper::body::Body for Body {
         if let Some(progress) = &self.progress {
             progress.note(polled.is_ready());
         }
-        polled.map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -113,7 +113,7 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
         tokio::spawn(pump(incoming, pulls, limits, fault.clone()));
         body
     });
-    let head = head(&parts.method, &url, length, &parts.headers, peer);
+    let head = head(&parts, &url, length, peer);
     let target = Target { method: parts.method, url };
 
     let worker = service.slot.current();
@@ -165,15 +165,16 @@ async fn scheduled(target: Target, headers: &HeaderMap, service: &Service) -> Re
 }
 
 /// What the handler is given, as [`taipan_engine::Event::Fetch`] says.
-fn head(method: &Method, url: &Url, length: Option<f64>, headers: &HeaderMap, peer: Peer) -> Vec<Field> {
+fn head(parts: &Parts, url: &Url, length: Option<f64>, peer: Peer) -> Vec<Field> {
     let mut head: Vec<Field> = vec![
-        method.as_str().into(),
+        parts.method.as_str().into(),
         url.as_str().into(),
         length.map_or(Field::Null, Field::Num),
         local_cf(peer).into(),
+        connection(parts.version, peer).into(),
     ];
     const CLIENT: &str = "cf-connecting-ip";
-    for (name, value) in headers {
+    for (name, value) in &parts.headers {
         // Ours, so that a client cannot pass for another one.
         if name.as_str() != CLIENT {
             head.push(name.as_str().into());
@@ -183,6 +184,17 @@ fn head(method: &Method, url: &Url, length: Option<f64>, headers: &HeaderMap, pe
     head.push(CLIENT.into());
     head.push(peer.remote.ip().to_string().into());
     head
+}
+
+/// HTTP's version and the two ends.
+fn connection(version: Version, peer: Peer) -> String {
+    let version = match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    };
+    let Peer { remote, local, .. } = peer;
+    format!("{version} {} {} {} {}", remote.ip(), remote.port(), local.ip(), local.port())
 }
 
 /// Header values are bytes; Workers see them as UTF-8, and what is none as Latin-1.

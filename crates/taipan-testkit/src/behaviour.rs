@@ -15,7 +15,7 @@ use crate::case::{
     Step,
 };
 use crate::check;
-use crate::http::{Client, Request, Response};
+use crate::http::{Client, Request, Response, read_until};
 use crate::server::{Server, ServerOptions, Stream, run_to_end};
 use crate::upstream::Upstream;
 use crate::web_socket::converse;
@@ -149,6 +149,10 @@ fn request(server: &mut Server, step: &RequestStep, worker: &Path) -> Result<()>
     let port = server.port();
     let log_start = server.log.len();
     let memory_before = server.private_bytes()?;
+    let meanwhile = step.meanwhile.as_ref();
+    let begun = meanwhile
+        .map(|other| Client::new(port, REQUEST).send_until(other.raw.as_bytes(), &other.until))
+        .transpose()?;
     let start = Instant::now();
     if let Some(text) = &step.interrupt_when_logged {
         thread::scope(|scope| {
@@ -178,6 +182,9 @@ fn request(server: &mut Server, step: &RequestStep, worker: &Path) -> Result<()>
         }
     }
     let took = start.elapsed();
+    if let Some((mut connection, other)) = begun.zip(meanwhile) {
+        read_until(&mut connection, &other.then)?;
+    }
     if let Some(bound) = step.within_ms.map(Duration::from_millis)
         && took > bound
     {
@@ -243,6 +250,10 @@ fn logs(server: &Server, expected: &Logs, from: usize) -> Result<()> {
 
 fn raw(port: u16, step: &RawStep) -> Result<()> {
     let client = Client::new(port, REQUEST);
+    if let Some(text) = &step.until {
+        client.send_until(step.raw.as_bytes(), text)?;
+        return Ok(());
+    }
     match &step.expect {
         Some(expect) => check::response(&client.send_raw(step.raw.as_bytes())?, expect, &[]),
         None => client.send_and_leave(step.raw.as_bytes()),

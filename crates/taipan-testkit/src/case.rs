@@ -131,6 +131,8 @@ pub struct RequestStep {
     pub eventually: bool,
     /// SIGINT is sent when a line with this text appears; the request must still be answered as expected.
     pub interrupt_when_logged: Option<String>,
+    /// An answer that is received in part before the request is sent, and to its end afterwards.
+    pub meanwhile: Option<Meanwhile>,
     /// Every answer.
     pub expect: Expect,
     /// A bound for the whole step, in milliseconds; generous, to tell parallel from sequential.
@@ -140,6 +142,18 @@ pub struct RequestStep {
     /// What is printed.
     #[serde(default)]
     pub logs: Logs,
+}
+
+/// Bytes on a connection of their own, whose answer takes long.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Meanwhile {
+    /// The bytes.
+    pub raw: String,
+    /// What of the answer must come before anything else happens.
+    pub until: String,
+    /// What must come after it.
+    pub then: String,
 }
 
 fn one() -> usize {
@@ -169,6 +183,8 @@ impl Repeat {
 pub struct RawStep {
     /// The bytes.
     pub raw: String,
+    /// The client leaves when the answer has come as far as this text.
+    pub until: Option<String>,
     /// The answer. Without it the client is gone as soon as it has sent the bytes.
     pub expect: Option<Expect>,
 }

@@ -131,10 +131,31 @@ impl Client {
         Ok((read_response(&mut connection, false)?.0, connection))
     }
 
+    /// Sends bytes as they are, on a connection of their own, and reads until the answer has the text in it.
+    pub fn send_until(&self, bytes: &[u8], text: &str) -> Result<BufReader<TcpStream>> {
+        let mut connection = self.connect()?;
+        connection.get_mut().write_all(bytes)?;
+        read_until(&mut connection, text)?;
+        Ok(connection)
+    }
+
     /// Sends bytes as they are, on a connection of their own, and closes it.
     pub fn send_and_leave(&self, bytes: &[u8]) -> Result<()> {
         Ok(self.connect()?.get_mut().write_all(bytes)?)
     }
+}
+
+/// Reads until the text has come.
+pub fn read_until(from: &mut impl Read, text: &str) -> Result<()> {
+    let mut received = Vec::new();
+    let mut byte = [0];
+    while !received.ends_with(text.as_bytes()) {
+        if from.read(&mut byte).with_context(|| format!("this does not come: {text}"))? == 0 {
+            bail!("the answer ended without {text}: {}", String::from_utf8_lossy(&received));
+        }
+        received.extend(byte);
+    }
+    Ok(())
 }
 
 /// A server may stream its answer while it still reads, so a large body is sent beside the reading.

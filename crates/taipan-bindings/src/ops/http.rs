@@ -4,7 +4,7 @@ use bytes::Bytes;
 use taipan_engine::OpReply;
 use taipan_guest::protocol::{FieldRef, Message};
 
-use super::OpError;
+use super::{OpError, pairs};
 use crate::fetches::Fetches;
 use crate::streams::Aborted;
 use crate::{EventSender, Failure, Requests, Response, ResponseBody};
@@ -22,7 +22,8 @@ pub(super) fn call(
         "read" => return Ok(requests.read(request, id, events.clone())),
         "write" => return Ok(requests.write(request, id, Bytes::copy_from_slice(args.bytes(1)?))),
         "respond" => respond(request, args, requests, fetches, events)?,
-        "close" => requests.end_stream(request, Ok(())),
+        "gone" => return Ok(requests.gone(request, id, events.clone())),
+        "close" => requests.end_stream(request, Ok(pairs(args, 1)?)),
         "abort" => requests.end_stream(request, Err(Aborted { message: args.str(1)?.to_owned() })),
         "fail" => requests.fail(request, Failure::Report(args.str(1)?.into())),
         "done" => requests.done(request),
@@ -47,10 +48,7 @@ fn respond(
         FieldRef::Num(_) => (ResponseBody::Empty, Some(events.clone())),
         _ => (ResponseBody::Full(Bytes::copy_from_slice(args.bytes(3)?)), None),
     };
-    let mut headers = Vec::new();
-    for i in (4..args.len()).step_by(2) {
-        headers.push((args.str(i)?.to_owned(), args.str(i + 1)?.to_owned()));
-    }
+    let headers = pairs(args, 4)?;
     let response = Response { status: args.u32(1)?, status_text: args.str(2)?.to_owned(), headers, body };
     if requests.contains(request) && !requests.respond(request, response, streamed) {
         return Err(OpError::type_error("the request has been answered already"));

@@ -196,4 +196,13 @@ impl From<MalformedMessage> for OpError {
     }
 }
 
+/// Names and values in turn, from field `from` on.
+fn pairs(args: &Message<'_>, from: usize) -> Result<Vec<(String, String)>, OpError> {
+    let mut pairs = Vec::new();
+    for i in (from..args.len()).step_by(2) {
+        pairs.push((args.str(i)?.to_owned(), args.str(i + 1)?.to_owned()));
+    }
+    Ok(pairs)
+}
+
 type Fields = Result<Vec<Field>, OpError>;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use taipan_engine::OpReply;
 use taipan_guest::protocol::{Field, FieldRef, Message};
 
-use super::OpError;
+use super::{OpError, pairs};
 use crate::web_sockets::{SocketMessage, WebSockets};
 use crate::{Dial, EventSender, Requests, Response, ResponseBody, WebSocketDialer};
 
@@ -24,6 +24,7 @@ pub(super) fn call(verb: &str, id: u32, args: &Message<'_>, parts: &Parts<'_>) -
         "upgrade" => vec![upgrade(args, parts)?.into()],
         "connect" => return connect(id, args, parts),
         "receive" => return Ok(sockets.receive(args.u32(0)?, id, parts.events.clone())),
+        "drained" => return Ok(sockets.drained(args.u32(0)?, id, parts.events.clone())),
         "send" => {
             let message = match args.get(1) {
                 FieldRef::Str(text) => SocketMessage::Text(text.to_owned()),
@@ -80,12 +81,4 @@ fn connect(id: u32, args: &Message<'_>, parts: &Parts<'_>) -> Result<OpReply, Op
     let dial = Dial::new(connection, id, parts.events.clone());
     dialer.dial(args.str(0)?.to_owned(), pairs(args, 1)?, dial);
     Ok(OpReply::Later)
-}
-
-fn pairs(args: &Message<'_>, from: usize) -> Result<Vec<(String, String)>, OpError> {
-    let mut pairs = Vec::new();
-    for i in (from..args.len()).step_by(2) {
-        pairs.push((args.str(i)?.to_owned(), args.str(i + 1)?.to_owned()));
-    }
-    Ok(pairs)
 }

@@ -82,12 +82,19 @@ static bool run_job(void) {
   return r != 0;
 }
 
-enum { EVENT_COMPLETE, EVENT_FAILED };
+enum { EVENT_COMPLETE, EVENT_FAILED, EVENT_FETCH, EVENT_DISCONNECTED };
 
 uint32_t cause;
 EXPORT(engine_cause) uint32_t *engine_cause(void) { return &cause; }
 
 static void deliver(int kind, int id, const uint8_t *bytes, uint32_t length) {
+  if (kind <= EVENT_FAILED) {
+    if (ops_complete_python(id, kind == EVENT_FAILED, bytes, length)) return;
+  } else {
+    /* What other kinds are about is a request, or nothing. */
+    cause = id;
+    if ((kind == EVENT_FETCH || kind == EVENT_DISCONNECTED) && python_event(kind, id, bytes, length)) return;
+  }
   if (kind == EVENT_FAILED) {
     JSValue error = error_from_message(bytes, length);
     ops_complete(id, error, true);
@@ -100,8 +107,6 @@ static void deliver(int kind, int id, const uint8_t *bytes, uint32_t length) {
   } else if (kind == EVENT_COMPLETE) {
     ops_complete(id, fields, false);
   } else {
-    /* What other kinds are about is a request, or nothing. */
-    cause = id;
     JSValue args[3] = {JS_NewInt32(ctx, kind), JS_NewInt32(ctx, id), fields};
     JSValue r = JS_Call(ctx, on_event, JS_UNDEFINED, 3, (JSValueConst *)args);
     if (JS_IsException(r)) report_exception();
@@ -119,25 +124,28 @@ EXPORT(engine_event) void engine_event(int kind, int id, uint8_t *bytes, uint32_
 
 /* Runs one due timer; false when there was none. */
 static bool run_timer(void) {
-  if (JS_IsUndefined(run_due)) return false;
-  JSValue now = JS_NewFloat64(ctx, host_now(1));
+  double clock = host_now(1);
+  /* Both in turn, so that neither keeps the other waiting. */
+  bool python = python_run(clock);
+  if (JS_IsUndefined(run_due)) return python;
+  JSValue now = JS_NewFloat64(ctx, clock);
   JSValue r = JS_Call(ctx, run_due, JS_UNDEFINED, 1, (JSValueConst *)&now);
   if (JS_IsException(r)) {
     report_exception();
     return true;
   }
-  return JS_ToBool(ctx, r);
+  return JS_ToBool(ctx, r) || python;
 }
 
 /* When the next timer is due, in monotonic ms; -1 when there is none. */
 static double next_timer(void) {
-  if (JS_IsUndefined(next_due)) return -1;
+  double at = -1, python = python_due();
+  if (JS_IsUndefined(next_due)) return python;
   JSValue r = JS_Call(ctx, next_due, JS_UNDEFINED, 0, NULL);
-  double at = -1;
   if (JS_IsException(r)) report_exception();
   else if (!JS_IsUndefined(r)) JS_ToFloat64(ctx, &at, r);
   JS_FreeValue(ctx, r);
-  return at;
+  return at < 0 || (python >= 0 && python < at) ? python : at;
 }
 
 EXPORT(engine_run) double engine_run(void) {
@@ -238,7 +246,9 @@ FN(set_on_rejection) {
 }
 FN(wait_until_settled) {
   uint32_t before = cause;
+  void *thread = python_enter_main();
   bool settled = run_until_settled(argv[0]);
+  python_leave_main(thread);
   cause = before;
   return JS_NewBool(c, settled);
 }
@@ -259,6 +269,7 @@ FN(freeze_objects) {
   heap_plug();
   return JS_UNDEFINED;
 }
+FN(start_python) { return python_init() ? JS_UNDEFINED : JS_ThrowPlainError(c, "_taipan cannot be made"); }
 FN(plug_heap) {
   heap_plug();
   return JS_UNDEFINED;
@@ -313,6 +324,7 @@ EXPORT(engine_init) int engine_init(int stack) {
   define(h, "immortalize", immortalize, 3);
   define(h, "freezeObjects", freeze_objects, 0);
   define(h, "plugHeap", plug_heap, 0);
+  define(h, "startPython", start_python, 0);
   define(h, "memoryBuffer", get_memory_buffer, 0);
   define(h, "booted", booted, 1);
   define(h, "exit", leave, 2);

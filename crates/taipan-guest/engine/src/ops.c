@@ -6,10 +6,8 @@
  */
 #include "shim.h"
 
-enum { NUL, STRING, BYTES, NUMBER };
-
 /* ---- encoding ---- */
-/* One buffer serves all messages: an operation does not re-enter JavaScript while it is being encoded. */
+/* One buffer serves all messages: what encodes one does not ask for an operation meanwhile. */
 static uint8_t *buffer;
 static uint32_t used, room;
 
@@ -27,38 +25,12 @@ static bool put(const void *bytes, size_t n) {
   return true;
 }
 
-static bool put_field(int kind, const void *bytes, size_t n) {
+bool message_put(int kind, const void *bytes, size_t n) {
   uint32_t head[2] = {kind, n};
   return put(head, sizeof head) && put(bytes, n);
 }
 
-static bool put_value(JSValueConst v) {
-  switch (JS_VALUE_GET_NORM_TAG(v)) {
-  case JS_TAG_NULL:
-  case JS_TAG_UNDEFINED: return put_field(NUL, "", 0) || (JS_ThrowOutOfMemory(ctx), false);
-  case JS_TAG_BOOL:
-  case JS_TAG_INT:
-  case JS_TAG_FLOAT64: {
-    double d;
-    return !JS_ToFloat64(ctx, &d, v) && (put_field(NUMBER, &d, sizeof d) || (JS_ThrowOutOfMemory(ctx), false));
-  }
-  case JS_TAG_OBJECT: {
-    uint8_t *bytes;
-    size_t n;
-    return get_bytes(v, &bytes, &n) && (put_field(BYTES, bytes, n) || (JS_ThrowOutOfMemory(ctx), false));
-  }
-  default: {
-    size_t n;
-    char *text = text_encode(v, &n);
-    if (!text) return false;
-    bool ok = put_field(STRING, text, n) || (JS_ThrowOutOfMemory(ctx), false);
-    free(text);
-    return ok;
-  }
-  }
-}
-
-static bool put_message(int count, JSValueConst *fields) {
+bool message_begin(uint32_t count) {
   /* Do not keep the largest body for ever. */
   if (room > 1 << 16) {
     free(buffer);
@@ -66,8 +38,42 @@ static bool put_message(int count, JSValueConst *fields) {
     room = 0;
   }
   used = 0;
-  uint32_t n = count;
-  if (!put(&n, 4)) {
+  return put(&count, 4);
+}
+
+const uint8_t *message_end(uint32_t *length) {
+  *length = used;
+  return buffer;
+}
+
+static bool put_value(JSValueConst v) {
+  switch (JS_VALUE_GET_NORM_TAG(v)) {
+  case JS_TAG_NULL:
+  case JS_TAG_UNDEFINED: return message_put(MESSAGE_NULL, "", 0) || (JS_ThrowOutOfMemory(ctx), false);
+  case JS_TAG_BOOL:
+  case JS_TAG_INT:
+  case JS_TAG_FLOAT64: {
+    double d;
+    return !JS_ToFloat64(ctx, &d, v) && (message_put(MESSAGE_NUMBER, &d, sizeof d) || (JS_ThrowOutOfMemory(ctx), false));
+  }
+  case JS_TAG_OBJECT: {
+    uint8_t *bytes;
+    size_t n;
+    return get_bytes(v, &bytes, &n) && (message_put(MESSAGE_BYTES, bytes, n) || (JS_ThrowOutOfMemory(ctx), false));
+  }
+  default: {
+    size_t n;
+    char *text = text_encode(v, &n);
+    if (!text) return false;
+    bool ok = message_put(MESSAGE_STRING, text, n) || (JS_ThrowOutOfMemory(ctx), false);
+    free(text);
+    return ok;
+  }
+  }
+}
+
+static bool put_message(int count, JSValueConst *fields) {
+  if (!message_begin(count)) {
     JS_ThrowOutOfMemory(ctx);
     return false;
   }
@@ -89,9 +95,9 @@ JSValue message_decode(const uint8_t *bytes, uint32_t length) {
     p += 8;
     JSValue v = JS_NULL;
     switch (head[0]) {
-    case STRING: v = text_decode(p, head[1]); break;
-    case BYTES: v = JS_NewArrayBufferCopy(ctx, p, head[1]); break;
-    case NUMBER: {
+    case MESSAGE_STRING: v = text_decode(p, head[1]); break;
+    case MESSAGE_BYTES: v = JS_NewArrayBufferCopy(ctx, p, head[1]); break;
+    case MESSAGE_NUMBER: {
       double d;
       memcpy(&d, p, 8);
       v = JS_NewNumber(ctx, d);
@@ -137,13 +143,15 @@ JSValue error_from_message(const uint8_t *bytes, uint32_t length) {
 /* ---- the table of asynchronous operations ---- */
 typedef struct {
   JSValue resolve, reject;
+  /* Of Python's, which waits instead. */
+  void *future;
   uint32_t cause;
   int next_free;
 } Pending;
 static Pending *pending;
 static int pending_count, pending_capacity, pending_free = -1, outstanding;
 
-static int pending_new(JSValue resolve, JSValue reject) {
+static int pending_new(JSValue resolve, JSValue reject, void *future) {
   int i = pending_free;
   if (i >= 0) {
     pending_free = pending[i].next_free;
@@ -157,19 +165,40 @@ static int pending_new(JSValue resolve, JSValue reject) {
     }
     i = pending_count++;
   }
-  pending[i] = (Pending){resolve, reject, cause, -1};
+  pending[i] = (Pending){resolve, reject, future, cause, -1};
   outstanding++;
   /* Ids start at 1: 0 says "synchronous". */
   return i + 1;
 }
 
-void ops_complete(int id, JSValueConst value, bool failed) {
+int ops_pend_python(void *future) { return pending_new(JS_UNDEFINED, JS_UNDEFINED, future); }
+
+static bool pending_take(int id, Pending *p) {
   int i = id - 1;
-  if (i < 0 || i >= pending_count || JS_IsUndefined(pending[i].resolve)) return;
-  Pending p = pending[i];
-  pending[i] = (Pending){JS_UNDEFINED, JS_UNDEFINED, 0, pending_free};
+  if (i < 0 || i >= pending_count || (JS_IsUndefined(pending[i].resolve) && !pending[i].future)) return false;
+  *p = pending[i];
+  pending[i] = (Pending){JS_UNDEFINED, JS_UNDEFINED, NULL, 0, pending_free};
   pending_free = i;
   outstanding--;
+  return true;
+}
+
+void ops_forget(int id) {
+  Pending p;
+  pending_take(id, &p);
+}
+
+bool ops_complete_python(int id, bool failed, const uint8_t *bytes, uint32_t length) {
+  Pending p;
+  if (id < 1 || id > pending_count || !pending[id - 1].future || !pending_take(id, &p)) return false;
+  cause = p.cause;
+  python_complete(p.future, failed, bytes, length);
+  return true;
+}
+
+void ops_complete(int id, JSValueConst value, bool failed) {
+  Pending p;
+  if (!pending_take(id, &p)) return;
   cause = p.cause;
   JSValue r = JS_Call(ctx, failed ? p.reject : p.resolve, JS_UNDEFINED, 1, &value);
   if (JS_IsException(r)) report_exception();
@@ -205,7 +234,7 @@ FN(op_async) {
     JS_FreeValue(c, promise);
     return JS_EXCEPTION;
   }
-  int id = pending_new(settle[0], settle[1]);
+  int id = pending_new(settle[0], settle[1], NULL);
   if (id < 0) return JS_ThrowOutOfMemory(c);
   Block out = {0};
   int status = host_op(to_int(argv[0]), id, buffer, used, &out);

@@ -63,6 +63,31 @@ void natives_fatal(JSValueConst exception);
 int ops_init(JSValueConst host_object);
 int engine_outstanding_ops(void);
 void ops_complete(int id, JSValueConst value, bool failed);
+/* The same for an operation of Python's; false when it is none. */
+bool ops_complete_python(int id, bool failed, const uint8_t *bytes, uint32_t length);
+/* Takes a future over until its operation is complete; the operation's id, or -1. */
+int ops_pend_python(void *future);
+/* The operation was complete at once. */
+void ops_forget(int id);
+/* A message, part by part; false when there is no memory. */
+enum { MESSAGE_NULL, MESSAGE_STRING, MESSAGE_BYTES, MESSAGE_NUMBER };
+bool message_begin(uint32_t count);
+bool message_put(int kind, const void *bytes, size_t n);
+const uint8_t *message_end(uint32_t *length);
+
+/* python.c */
+bool python_init(void);
+/* An operation is complete; takes the future over. */
+void python_complete(void *future, bool failed, const uint8_t *bytes, uint32_t length);
+/* False when Python takes no events yet. */
+bool python_event(int kind, int id, const uint8_t *bytes, uint32_t length);
+/* Around what others do while a thread of Python's waits. */
+void *python_enter_main(void);
+void python_leave_main(void *before);
+/* Runs Python's event loop if it has something to do. */
+bool python_run(double now);
+/* When it will have, in monotonic ms; -1 for never. */
+double python_due(void);
 /* The request whose work goes on now, 0 for none: the host charges it the CPU time. */
 extern uint32_t cause;
 JSValue message_decode(const uint8_t *bytes, uint32_t length);

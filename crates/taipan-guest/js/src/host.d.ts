@@ -44,6 +44,8 @@ export interface Host {
   immortalize(count: number, code: number, most: number): void;
   /** Collects garbage, and makes what is left exempt from collection. */
   freezeObjects(): void;
+  /** Makes Python's built-in module `_taipan`. */
+  startPython(): void;
   /** Gives away all gaps in the heap, so that what is allocated from now on lies together. */
   plugHeap(): void;
   /**

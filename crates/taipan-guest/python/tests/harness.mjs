@@ -181,7 +181,7 @@ export class Worker {
     const request = this.host.of(id);
     if (body !== undefined) request.body = (Array.isArray(body) ? body : [body]).map(part => Buffer.from(part));
     const flat = Object.entries(headers).flat();
-    this.runtime.onEvent(2, id, [method, `http://localhost${path}`, body === undefined ? null : -1, cf && JSON.stringify(cf), ...flat]);
+    this.runtime.onEvent(2, id, [method, `http://localhost${path}`, body === undefined ? null : -1, cf && JSON.stringify(cf), "1.1 192.0.2.7 4711 127.0.0.1 80", ...flat]);
     return id;
   }
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http.client import HTTPMessage
 from typing import Any
 
 from pyodide.ffi import JsProxy
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_LINE = re.compile(r"[\0\r\n]").search
 _FORBIDDEN = re.compile(r"[\0\r\n]|[^\0-\xff]").search
 
 
@@ -36,6 +37,21 @@ def sendable(text: str, what: str) -> str:
     if found := _FORBIDDEN(text):
         raise ValueError(f"The {what} has a character that cannot be sent: {found.group()!r}")
     return text
+
+
+def field_pairs(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """Names and values that are bytes, as a program has them, in the way in which the border takes them."""
+    pairs = []
+    for name, value in fields:
+        key = _name(name.decode("latin-1").lower())
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            text = value.decode("latin-1")
+        if found := _LINE(text):
+            raise ValueError(f"The value of header {key!r} has a character that cannot be sent: {found.group()!r}")
+        pairs.append((key, text.strip(" \t")))
+    return pairs
 
 
 def _pairs(init: Any) -> Any:

@@ -6,9 +6,11 @@ body or one of the rarer properties is wanted.
 
 from __future__ import annotations
 
+import asyncio
 import json as json_module
 from http import HTTPMethod
 from typing import Any
+from urllib.parse import urlsplit
 
 import js
 from pyodide.ffi import JsException, JsProxy
@@ -25,7 +27,7 @@ _METHODS = {method.value: method for method in HTTPMethod}
 class Request:
     """A request that came in, or one to be made."""
 
-    __slots__ = ("_cf", "_event", "_headers", "_js", "_method", "_url", "_was_read")
+    __slots__ = ("_cf", "_event", "_headers", "_js", "_method", "_reader", "_url", "_was_read")
 
     def __init__(self, input: Request | str | Any, **options: Any) -> None:
         self._event = -1
@@ -34,6 +36,7 @@ class Request:
         self._method = ""
         self._url = ""
         self._was_read = False
+        self._reader: Any = None
         if isinstance(input, Request):
             input = input.js_object
         if isinstance(input, JsProxy) and js_kind(input) == "Request" and not options:
@@ -47,7 +50,7 @@ class Request:
         request._event = event
         request._method = method
         request._url = url
-        request._headers = request._js = request._cf = None
+        request._headers = request._js = request._cf = request._reader = None
         request._was_read = False
         return request
 
@@ -85,6 +88,58 @@ class Request:
             else:
                 self._headers = Headers(self._js.headers)
         return self._headers
+
+    def _method_name(self) -> str:
+        return self._method or str(self._js.method)
+
+    def _connection(self) -> tuple[str, tuple[str, int] | None, tuple[str, int | None] | None]:
+        """HTTP's version, and the client's and the server's address and port."""
+        text = _runtime.bridge.connection(self._event) if self._event >= 0 else None
+        if text is None:
+            host = urlsplit(self.url)
+            return "1.1", None, (host.hostname or "", host.port or (443 if host.scheme == "https" else 80))
+        version, client, client_port, server, server_port = text.split(" ")
+        return version, (client, int(client_port)), (server, int(server_port))
+
+    def _raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """Names and values as they came, repeated names repeatedly."""
+        if self._js is None and self._headers is None:
+            flat = _runtime.bridge.headers(self._event)
+            if flat is None:
+                raise _over()
+            fields = flat.encode().split(b"\n") if flat else []
+            return list(zip(fields[::2], fields[1::2], strict=True))
+        return [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
+
+    def _length(self) -> int | None:
+        """Of the body: None when there is none, -1 when it is not known."""
+        if self._event >= 0:
+            length = _runtime.bridge.length(self._event)
+            return None if length is None else int(length)
+        return -1 if self._js.body else None
+
+    async def _next_chunk(self) -> bytes | None:
+        """The next part of the body; None at its end."""
+        if self._js is None and self._reader is None:
+            self._was_read = True
+            reading = _runtime.bridge.chunk(self._event)
+            if reading is None:
+                raise _over()
+            chunk = await reading
+            return None if chunk is None else chunk.to_bytes()  # type: ignore[no-any-return]
+        if self._reader is None:
+            body = self.body
+            if body is None:
+                return None
+            self._reader = body.getReader()
+        step = await self._reader.read()
+        return None if step.done else step.value.to_bytes()  # type: ignore[no-any-return]
+
+    async def _gone(self) -> None:
+        """Returns once the client is gone or the request is over."""
+        if self._event < 0:
+            await asyncio.get_running_loop().create_future()
+        await _runtime.bridge.gone(self._event)
 
     @property
     def cf(self) -> Any:

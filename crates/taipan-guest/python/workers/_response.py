@@ -7,6 +7,7 @@ their JavaScript twin is made only for those who ask for it.
 from __future__ import annotations
 
 import json as json_module
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from pyodide.http import FetchResponse
 from . import _runtime
 from ._body import Blob, FormData, construct, js_body, js_kind, plain_object, read_body
 from ._headers import Headers, sendable
+from ._stream import Produced, Stream, js_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +58,10 @@ class Response(FetchResponse):
 
     _js: Any
     _headers: Headers | None
+    #: A body that is written while it is sent.
+    _stream: Stream | None = None
+    #: What the client's connection goes to instead of a body.
+    _socket: Any = None
     abort_controller = None
     abort_signal = None
     js_request = None
@@ -95,8 +101,31 @@ class Response(FetchResponse):
         elif isinstance(body, (bytes, bytearray, memoryview)):
             self._body = bytes(body)
             return
+        elif isinstance(body, (AsyncIterator, Iterator)) and not isinstance(body, JsProxy):
+            self._stream = Produced(body)
+            return
+        elif isinstance(body, AsyncIterable) and not isinstance(body, JsProxy):
+            self._stream = Produced(aiter(body))
+            return
         if web_socket is not None or body is not None:
             self._make_js(js_body(body, "Response"), web_socket)
+
+    @classmethod
+    def _made(cls, status: int, headers: list[tuple[str, str]], body: bytes | Stream | None) -> Response:
+        """From parts that have been checked."""
+        response = cls.__new__(cls)
+        response._url = ""
+        response._js = None
+        response._status = status
+        response._status_text = ""
+        response._headers = own = Headers()
+        own._headers = headers
+        response._body = None
+        if isinstance(body, Stream):
+            response._stream = body
+        elif status not in NULL_BODY:
+            response._body = body
+        return response
 
     def _adopt(self, js_response: Any) -> None:
         self._js = js_response
@@ -139,7 +168,10 @@ class Response(FetchResponse):
         """The JavaScript Response."""
         if self._js is None:
             old = self._headers
-            twin = self._make_js(js_body(self._body, "Response"))
+            if self._socket is not None:
+                raise TypeError("The response that opens an application's WebSocket has no JavaScript twin: return it")
+            body = js_stream(self._stream) if self._stream is not None else js_body(self._body, "Response")
+            twin = self._make_js(body)
             if old is not None:
                 # Whoever holds these headers goes on changing this response's.
                 old._follow(twin.headers)
@@ -271,12 +303,22 @@ class Response(FetchResponse):
         """What goes over the border: a string for Python's own responses, else the JavaScript Response.
 
         The string is the status, the status text, and the headers' names and values, each on a line; then NUL and
-        the text, or SOH when the bytes were handed over before, or nothing when there is no body.
+        the text, or SOH when the bytes were handed over before, or nothing when there is no body. It is empty when the
+        response is on its way already.
         """
         if self._js is not None:
             return self._js
         headers = self._headers
-        head = f"{self._status}\n{self._status_text}{headers._flat() if headers is not None else ''}"
+        flat = headers._flat() if headers is not None else ""
+        if self._socket is not None:
+            self._socket.attach(event, flat[1:])
+            return ""
+        head = f"{self._status}\n{self._status_text}{flat}"
+        if self._stream is not None:
+            # Of a handler that was given up, nobody wants a body.
+            if _runtime.bridge.begin(event, head):
+                self._stream.attach(event)
+            return ""
         body = self._body
         if body is None:
             return head

@@ -13,12 +13,15 @@ except ImportError:
     # Before Pyodide 0.28 JavaScript's null was None.
     jsnull = None
 
-__all__ = ["bridge", "js_env", "jsnull", "wait"]
+__all__ = ["bridge", "js_env", "jsnull", "report", "wait"]
 
 R = TypeVar("R")
 
 #: Functions of `js/src/worker/dispatch.ts`.
 bridge: Any = None
+
+#: Logs an exception that nobody else gets to see, and where it was.
+report: Any = None
 
 #: The JavaScript `env`.
 js_env: Any = None

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use taipan_bindings::{Aborted, BodySource, ResponseStream};
+use taipan_bindings::{Aborted, BodySource, Chunk, ResponseStream};
 use tokio::io::{AsyncBufRead, AsyncRead, BufReader, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -41,7 +41,12 @@ impl Body for Upload {
         match self.get_mut() {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(stream) => {
-                stream.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+                stream.poll_chunk(cx).map(|chunk| match chunk? {
+                    Ok(Chunk::Data(bytes)) => Some(Ok(Frame::data(bytes))),
+                    // No operation sends any with a request.
+                    Ok(Chunk::Trailers(_)) => None,
+                    Err(aborted) => Some(Err(aborted)),
+                })
             }
         }
     }

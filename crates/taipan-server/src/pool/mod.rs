@@ -251,12 +251,17 @@ impl Pool {
         state.queue.retain(|fetch| fetch.request != request);
         let found = state.seats.iter_mut().find(|(_, seat)| seat.requests.contains(request));
         if let Some((id, seat)) = found {
-            seat.requests.disconnected(request);
+            let told = seat.requests.disconnected(request);
+            let is_told = !told.is_empty();
+            seat.completed.extend(told);
+            seat.arrived.notify_one();
             if seat.requests.contains(request) {
                 seat.notices.push_back(Event::Disconnected { request });
-                let id = *id;
-                self.schedule(&mut state, id);
+            } else if !is_told {
+                return self.finish_if_done(&mut state);
             }
+            let id = *id;
+            self.schedule(&mut state, id);
         }
         self.finish_if_done(&mut state);
     }

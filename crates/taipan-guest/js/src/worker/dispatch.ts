@@ -67,7 +67,7 @@ export interface WorkerRuntime {
 /** A request between its event and `http.done`. */
 interface Entry {
   readonly id: number;
-  /** method, url, body length (null none, −1 unknown), cf as JSON or null, then headers' names and values */
+  /** method, url, body length (null none, −1 unknown), cf as JSON or null, the connection, then headers' names and values */
   readonly fields: FieldOut[];
   request: Request | undefined;
   abort: AbortController | undefined;
@@ -100,6 +100,8 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
   ) as [number, number, number, number, number, number, number];
 
   const UPGRADE = H.opNumber("ws.upgrade");
+  const GONE = H.opNumber("http.gone");
+  const [RECEIVE, SEND, DRAINED, CLOSE_SOCKET] = ["receive", "send", "drained", "close"].map(verb => H.opNumber(`ws.${verb}`)) as [number, number, number, number];
 
   // Taken before any code of the Worker can change the globals.
   const Controller: new () => AbortController = (globalThis as any).AbortController;
@@ -129,7 +131,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
     // Partial lines wait in the terminal devices.
     for (const stream of streams) stream.stream_ops.fsync(stream);
     // A handler that was given up may still return.
-    if (entry.isAnswered) return;
+    if (entry.isAnswered) return finishIfDone(entry);
     try {
       if (typeof answer !== "string") respondJs(entry, answer as Response);
       else if (answer.startsWith("{")) fail(entry, answer);
@@ -215,7 +217,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
 
   function jsRequest(entry: Entry): Request {
     if (entry.request) return entry.request;
-    const [method, url, length, cf, ...headers] = entry.fields;
+    const [method, url, length, cf, , ...headers] = entry.fields;
     entry.abort = new Controller();
     if (entry.isDisconnected) disconnect(entry);
     entry.request = web.makeIncomingRequest({
@@ -250,7 +252,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       if (entry) respond(entry, answer);
     },
     headers(id: number): string | undefined {
-      return entries.get(id)?.fields.slice(4).join("\n");
+      return entries.get(id)?.fields.slice(5).join("\n");
     },
     cf(id: number): string | undefined {
       return (entries.get(id)?.fields[3] as string | null | undefined) ?? undefined;
@@ -269,6 +271,63 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
     body(id: number, bytes: Uint8Array) {
       const entry = entries.get(id);
       if (entry) entry.bytes = bytes;
+    },
+    /** HTTP's version and the two ends of the connection. */
+    connection(id: number): string | undefined {
+      return (entries.get(id)?.fields[4] as string | null | undefined) ?? undefined;
+    },
+    /** The length of the request's body; −1 unknown, undefined none. */
+    length(id: number): number | undefined {
+      return (entries.get(id)?.fields[2] as number | null | undefined) ?? undefined;
+    },
+    /** The next chunk of the request's body; nothing at its end. Undefined when somebody has the body as a stream. */
+    chunk(id: number): Promise<Uint8Array | undefined> | undefined {
+      const entry = entries.get(id);
+      if (!entry || entry.request?.bodyUsed) return undefined;
+      return read(id).then(chunk => chunk ?? undefined);
+    },
+    /** Settles once the client is gone or the request is over. */
+    gone: (id: number) => H.opAsync(GONE, id).then(() => undefined),
+    /** Begins a response whose body Python writes; false when there is none to give any more. */
+    begin(id: number, head: string): boolean {
+      const entry = entries.get(id);
+      if (!entry || entry.isAnswered) return false;
+      const [status, statusText, ...headers] = head.split("\n");
+      H.opSync(RESPOND, id, Number(status), statusText, -1, ...headers);
+      entry.isAnswered = entry.isSending = true;
+      return true;
+    },
+    /** Settles once there is room for more. */
+    write: (id: number, bytes: Uint8Array) => H.opAsync(WRITE, id, bytes).then(() => undefined),
+    /** Ends the body, with trailers (as headers have it), or breaks it off for a reason. */
+    end(id: number, trailers: string, reason: string | undefined) {
+      const entry = entries.get(id);
+      if (!entry?.isSending) return;
+      if (reason === undefined) H.opSync(CLOSE, id, ...(trailers ? trailers.split("\n") : []));
+      else H.opSync(ABORT, id, reason);
+      entry.isSending = false;
+      for (const stream of streams) stream.stream_ops.fsync(stream);
+      finishIfDone(entry);
+    },
+    /** Answers the request with a WebSocket, and gives its number. */
+    upgrade(id: number, headers: string): number | undefined {
+      const entry = entries.get(id);
+      if (!entry || entry.isAnswered) return undefined;
+      const socket = H.opSync(UPGRADE, id, ...(headers ? headers.split("\n") : []))[0] as number;
+      entry.isAnswered = true;
+      return socket;
+    },
+    /** The next message: a string, bytes, or how the connection ended: [code, reason]. */
+    async receive(socket: number): Promise<unknown> {
+      const [first, reason] = await H.opAsync(RECEIVE, socket);
+      if (typeof first === "number") return `${first} ${reason as string}`;
+      return typeof first === "string" ? ` ${first}` : new Uint8Array(first as ArrayBuffer);
+    },
+    /** How many bytes wait for the peer; undefined when the socket is closed. */
+    send: (socket: number, data: string | Uint8Array) => H.opSync(SEND, socket, data)[0] as number | undefined,
+    drained: (socket: number) => H.opAsync(DRAINED, socket).then(() => undefined),
+    closeSocket(socket: number, code: number, reason: string) {
+      H.opSync(CLOSE_SOCKET, socket, code, reason);
     },
     hold(id: number) {
       const entry = entries.get(id);
@@ -324,6 +383,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       const sys = py.pyimport("sys");
       sys.path.insert(0, folder);
       sys.destroy();
+      H.startPython();
       module = py.pyimport("_taipan_worker");
       // What runs from now on is what isolates run.
       module.compact();

@@ -1,0 +1,450 @@
+"""Threads, where there is one.
+
+A thread that is started runs later: when another one waits (for it, for a lock, a queue, a future), or when the event loop has
+nothing to do that came before. It runs to its end then, with an identity and a context of its own and no running event loop, as a
+thread has them. What blocks in it waits as `run_sync` does: others run meanwhile, on top of it, so waits end last in, first out. A
+thread that waits for one that is below it waits for ever, which is an error.
+
+Two kinds of threads would keep the isolate blocked for good, and do not run as they are written. Threads that take work from a queue
+end where they would wait for the first of it, and begin again when there is some. Daemon threads that sleep in a loop are ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures.thread as pools
+import contextvars
+import itertools
+import queue
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future as PoolFuture
+from functools import wraps
+from typing import Any
+
+import _taipan
+import _thread
+from pyodide.ffi import JsException, run_sync
+from pyodide.webloop import WebLoop
+
+import workers._runtime as runtime
+
+#: Together, in seconds, a daemon thread for which nobody waits may sleep.
+_PATIENCE = 1.0
+
+#: Whose loops keep nothing from one turn to the next: they are begun again after any of them.
+_STATELESS = frozenset({("anyio._backends._asyncio", "WorkerThread"), ("logging.handlers", "QueueListener")})
+
+_excepthook = threading.excepthook
+_MAIN_IDENT = _thread.get_ident()
+_idents = itertools.count(_MAIN_IDENT + 1)
+
+#: The thread that runs; None is the main one.
+current: _Run | None = None
+#: Threads that were started and have not run.
+_ready: deque[_Run] = deque()
+#: How many waits are on the stack in which somebody waits for what threads do.
+_waits = 0
+
+
+class _Idle(SystemExit):
+    """The thread waits for work, and begins again when there is some."""
+
+
+class _Ended(SystemExit):
+    """The thread would keep the isolate for ever."""
+
+
+class _Run:
+    """A thread that was started."""
+
+    def __init__(self, thread: threading.Thread) -> None:
+        self.thread = thread
+        self.ident = next(_idents)
+        self.is_done = False
+        self.slept = 0.0
+        self.has_begun = False
+        self.has_taken = False
+        self.is_waited_for = False
+        self._parts = {name: getattr(thread, name) for name in ("_target", "_args", "_kwargs") if hasattr(thread, name)}
+        target = getattr(thread._target, "__self__", None)  # type: ignore[attr-defined]
+        self._is_stateless = any(_name(of) in _STATELESS for of in (thread, target))
+        self._is_idle = False
+        self._joiners: list[asyncio.Future[None]] = []
+        self._context = getattr(thread, "_context", None) or contextvars.Context()
+
+    def schedule(self) -> None:
+        _ready.append(self)
+        _loop().call_soon(_run_ready, context=contextvars.Context())
+
+    def execute(self) -> None:
+        global current
+        loop = asyncio._get_running_loop()
+        task = asyncio.tasks._swap_current_task(loop, None) if loop is not None else None  # type: ignore[attr-defined]
+        asyncio._set_running_loop(None)
+        before, current = current, self
+        thread: Any = self.thread
+        self.is_waited_for = _waits > 0
+        self.has_taken = False
+        self.has_begun = True
+        self.slept = 0.0
+        thread._ident = self.ident
+        threading._active[self.ident] = thread  # type: ignore[attr-defined]
+        try:
+            _taipan.in_thread(self._body)
+        finally:
+            threading._active.pop(self.ident, None)  # type: ignore[attr-defined]
+            current = before
+            asyncio._set_running_loop(loop)
+            if loop is not None:
+                asyncio.tasks._swap_current_task(loop, task)  # type: ignore[attr-defined]
+        if not self._is_idle:
+            self.is_done = True
+            for joiner in self._joiners:
+                if not joiner.done():
+                    joiner.set_result(None)
+
+    def _body(self) -> None:
+        thread: Any = self.thread
+        self._is_idle = False
+        try:
+            self._context.run(thread.run)
+        except _Idle:
+            self._is_idle = True
+            for name, part in self._parts.items():
+                setattr(thread, name, part)
+        except _Ended as end:
+            print(f"Thread {thread.name!r} was ended: {end}", file=sys.stderr)
+        except SystemExit:
+            pass
+        except BaseException as error:
+            if threading.excepthook is _excepthook and runtime.report is not None:
+                runtime.report(error, f"thread {thread.name!r}")
+            else:
+                thread._invoke_excepthook(thread)
+
+    def join(self, timeout: float | None) -> None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.is_done:
+            future = _loop().create_future()
+            self._joiners.append(future)
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not _wait(future, left, f"thread {self.thread.name!r} to end"):
+                return
+
+    def wait_for_work(self, waiting: list[_Run]) -> None:
+        """There is no work yet."""
+        if self.has_taken and not self._is_stateless:
+            return
+        waiting.append(self)
+        raise _Idle
+
+
+def _name(of: Any) -> tuple[str, str]:
+    cls = type(of)
+    return cls.__module__, cls.__qualname__
+
+
+def _loop() -> Any:
+    return asyncio._get_running_loop() or asyncio.get_event_loop_policy().get_event_loop()
+
+
+def _run_ready() -> None:
+    if _ready:
+        _ready.popleft().execute()
+
+
+def _wait(future: asyncio.Future[None], timeout: float | None, what: str) -> bool:
+    """Whether the future is done before the time is over; what goes on meanwhile is everything else."""
+    global _waits
+    _waits += 1
+    try:
+        while _ready and not future.done():
+            _ready.popleft().execute()
+        if future.done():
+            return True
+        if timeout is not None:
+            _sleep_in_daemon(timeout)
+        run_sync(asyncio.wait([future], timeout=timeout))
+        return future.done()
+    except JsException as error:
+        if "can never happen" not in str(error):
+            raise
+        if current is not None and current.thread.daemon:
+            raise _Ended(f"it waits for {what}, and nothing is left that could bring that about") from None
+        raise RuntimeError(
+            f"Deadlock: {threading.current_thread().name!r} waits for {what}, and nothing is left that could bring that about. "
+            "Threads run one after the other here: one that waits cannot go on before those that began after it have ended"
+        ) from None
+    finally:
+        _waits -= 1
+
+
+def _sleep_in_daemon(seconds: float) -> None:
+    if current is None or not current.thread.daemon or current.is_waited_for:
+        return
+    current.slept += seconds
+    if current.slept > _PATIENCE:
+        raise _Ended("it is a daemon thread that goes on sleeping; use a cron trigger for what is to happen from time to time")
+
+
+class Lock:
+    """As `threading.Lock`."""
+
+    __slots__ = ("__weakref__", "_is_held", "_waiters")
+
+    def __init__(self) -> None:
+        self._is_held = False
+        self._waiters: list[asyncio.Future[None]] | None = None
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        if not self._is_held:
+            self._is_held = True
+            return True
+        if not blocking:
+            if timeout != -1:
+                raise ValueError("can't specify a timeout for a non-blocking call")
+            return False
+        if timeout < 0 and timeout != -1:
+            raise ValueError("timeout value must be a non-negative number")
+        deadline = None if timeout == -1 else time.monotonic() + timeout
+        while self._is_held:
+            future = _loop().create_future()
+            if self._waiters is None:
+                self._waiters = []
+            self._waiters.append(future)
+            try:
+                if not _wait(future, None if deadline is None else max(0.0, deadline - time.monotonic()), "a lock"):
+                    return False
+            finally:
+                self._waiters.remove(future)
+        self._is_held = True
+        return True
+
+    def release(self) -> None:
+        if not self._is_held:
+            raise RuntimeError("release unlocked lock")
+        self._is_held = False
+        for future in self._waiters or ():
+            if not future.done():
+                future.set_result(None)
+                break
+
+    acquire_lock, release_lock = acquire, release
+
+    def locked(self) -> bool:
+        return self._is_held
+
+    locked_lock = locked
+
+    def _at_fork_reinit(self) -> None:
+        self._is_held = False
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        return f"<{'locked' if self._is_held else 'unlocked'} lock at {id(self):#x}>"
+
+
+_runs: weakref.WeakKeyDictionary[threading.Thread, _Run] = weakref.WeakKeyDictionary()
+
+
+def _start(self: Any) -> None:
+    if not self._initialized:
+        raise RuntimeError("thread.__init__() not called")
+    if self._started.is_set():
+        raise RuntimeError("threads can only be started once")
+    run = _runs[self] = _Run(self)
+    self._ident = run.ident
+    self._started.set()
+    run.schedule()
+
+
+def _join(self: Any, timeout: float | None = None) -> None:
+    if not self._initialized:
+        raise RuntimeError("Thread.__init__() not called")
+    if not self._started.is_set():
+        raise RuntimeError("cannot join thread before it is started")
+    if self is threading.current_thread():
+        raise RuntimeError("cannot join current thread")
+    if run := _runs.get(self):
+        run.join(None if timeout is None else max(timeout, 0))
+
+
+def _is_alive(self: Any) -> bool:
+    run = _runs.get(self)
+    return self is threading.main_thread() if run is None else not run.is_done
+
+
+def _start_new_thread(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None, /) -> int:
+    thread = threading.Thread(target=function, args=args, kwargs=kwargs or {}, daemon=True)
+    thread.start()
+    return thread.ident or 0
+
+
+def _get_ident() -> int:
+    return _MAIN_IDENT if current is None else current.ident
+
+
+# ---- queues
+
+_idle: weakref.WeakKeyDictionary[Any, list[_Run]] = weakref.WeakKeyDictionary()
+
+
+def _working(cls: Any, size: Callable[[Any], int]) -> None:
+    """Lets threads that wait for a queue's first item end until there is one."""
+    get, put = cls.get, cls.put
+
+    def get_or_end(self: Any, block: bool = True, timeout: float | None = None) -> Any:
+        if block and timeout is None and current is not None and not size(self):
+            current.wait_for_work(_idle.setdefault(self, []))
+        item = get(self, block, timeout)
+        if current is not None:
+            current.has_taken = True
+        return item
+
+    def put_and_begin(self: Any, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        put(self, item, block, timeout)
+        if waiting := _idle.get(self):
+            waiting.pop(0).schedule()
+
+    cls.get, cls.put = get_or_end, put_and_begin
+
+
+# ---- executors
+
+
+class _Item:
+    """A call that was given to an executor."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.future: PoolFuture[Any] = PoolFuture()
+        self.call = call
+
+    def run(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            result = self.call()
+        except BaseException as error:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
+
+
+def _work(executor: Any) -> None:
+    """One turn of an executor's thread: what there is to do now."""
+    if begin := executor.__dict__.pop("_taipan_initializer", None):
+        begin()
+    while True:
+        try:
+            item = executor._work_queue.get_nowait()
+        except queue.Empty:
+            break
+        if item is not None:
+            item.run()
+    executor._threads.discard(threading.current_thread())
+
+
+def _submit(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> PoolFuture[Any]:
+    if self._shutdown:
+        raise RuntimeError("cannot schedule new futures after shutdown")
+    item = _Item(lambda: fn(*args, **kwargs))
+    self._work_queue.put(item)
+    # One that has not begun does this as well; one that has may be waiting for it.
+    if all(_runs[thread].has_begun for thread in self._threads) and len(self._threads) < self._max_workers:
+        thread = threading.Thread(target=_work, args=(self,), name=f"{self._thread_name_prefix or 'ThreadPoolExecutor'}_0")
+        self._threads.add(thread)
+        thread.start()
+    return item.future
+
+
+def _run_in_executor(self: Any, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    if executor is None:
+        executor = _default
+        if executor is None or executor._shutdown:
+            executor = _make_default()
+    return asyncio.wrap_future(executor.submit(func, *args), loop=self)
+
+
+_default: Any = None
+
+
+def _make_default() -> Any:
+    global _default
+    _default = pools.ThreadPoolExecutor(thread_name_prefix="asyncio")
+    return _default
+
+
+def _set_default(self: Any, executor: Any) -> None:
+    global _default
+    _default = executor
+
+
+def install() -> None:
+    """Once, at start."""
+    thread: Any = threading.Thread
+    thread.start, thread.join, thread.is_alive = _start, _join, _is_alive
+    for module in (threading, _thread):
+        module.get_ident = _get_ident  # type: ignore[attr-defined]
+    for name in ("Lock", "_allocate_lock"):
+        setattr(threading, name, Lock)
+    _thread.allocate_lock = _thread.allocate = Lock  # type: ignore[attr-defined,assignment]
+    threading._start_new_thread = _thread.start_new_thread = _thread.start_new = _start_new_thread  # type: ignore
+    queue.SimpleQueue = queue._PySimpleQueue  # type: ignore[attr-defined,misc]
+    _working(queue.Queue, lambda self: self._qsize())
+    _working(queue._PySimpleQueue, lambda self: len(self._queue))  # type: ignore[attr-defined]
+
+    pool: Any = pools.ThreadPoolExecutor
+    make = pool.__init__
+
+    def init(self: Any, max_workers: Any = None, thread_name_prefix: str = "", initializer: Any = None, initargs: Any = (), **more: Any) -> None:
+        make(self, max_workers, thread_name_prefix, initializer, initargs, **more)
+        if initializer is not None and type(self).__init__ is init:
+            self._taipan_initializer = lambda: initializer(*initargs)
+
+    pool.__init__, pool.submit = init, _submit
+    loop: Any = WebLoop
+    loop.run_in_executor, loop.set_default_executor = _run_in_executor, _set_default
+
+    asyncio.run = _run_coroutine(asyncio.run)
+    sleep = time.sleep
+
+    def sleep_here(seconds: float) -> None:
+        while _ready:
+            _ready.popleft().execute()
+        _sleep_in_daemon(seconds)
+        sleep(seconds)
+
+    time.sleep = sleep_here
+
+
+def _run_coroutine(run: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(run)
+    def run_here(main: Any, *, debug: bool | None = None, loop_factory: Any = None) -> Any:
+        if current is not None and loop_factory is None and asyncio._get_running_loop() is None:
+            # There is one event loop, which goes on while a thread waits.
+            return run_sync(main)
+        return run(main, debug=debug, loop_factory=loop_factory)
+
+    return run_here
+
+
+def enter_blocking() -> Any:
+    """A wait begins: until it ends, the thread that runs is the event loop's."""
+    global current
+    before, current = current, None
+    return before
+
+
+def leave_blocking(before: Any) -> None:
+    global current
+    current = before
