@@ -1,6 +1,7 @@
 """A WSGI application without a framework."""
 
 import asyncio
+import contextvars
 import hashlib
 import json
 import sys
@@ -8,7 +9,7 @@ import sys
 from pyodide.ffi import run_sync
 from workers import wsgi
 
-closed = []
+number = contextvars.ContextVar("number", default=0)
 
 
 class Parts:
@@ -84,6 +85,19 @@ def slow(environ, start_response):
             yield f"{i} ".encode()
 
     return parts()
+
+
+def context(environ, start_response):
+    """A body that ends what the application has begun."""
+    start_response("200 OK", [])
+    token = number.set(7)
+
+    def parts():
+        yield f"{number.get()} "
+        yield f"{number.get()}"
+        number.reset(token)
+
+    return (part.encode() for part in parts())
 
 
 def recovered(environ, start_response):

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from contextvars import Context
 from typing import Any
 
 import js
@@ -140,14 +141,16 @@ class Stream:
 class Produced(Stream):
     """A body that an iterator gives, asynchronous or not."""
 
-    def __init__(self, chunks: AsyncIterator[Any] | Iterator[Any]) -> None:
+    def __init__(self, chunks: AsyncIterator[Any] | Iterator[Any], context: Context | None = None) -> None:
         super().__init__()
         self._chunks = chunks
+        #: In which the iterator runs, when it has begun in one.
+        self._context = context
         self._task: asyncio.Task[None] | None = None
 
     def _open(self, sink: _Client | _Reader) -> None:
         super()._open(sink)
-        self._task = asyncio.ensure_future(self._produce())
+        self._task = asyncio.get_running_loop().create_task(self._produce(), context=self._context)
         if self.gone is not None:
             # Whatever it waits for, it does not go on.
             self.gone.add_done_callback(lambda _: self._task and self._task.cancel())

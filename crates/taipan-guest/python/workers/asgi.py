@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import importlib
+import sys
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -514,6 +516,10 @@ _sockets: set[asyncio.Task[None]] = set()
 
 def entrypoint(app: Application, *, options: Options | None = None) -> type[WorkerEntrypoint]:
     """A class `Default` that has the application answer every request."""
+
+    # It would be imported in the middle of the first request that needs a thread; so it is part of the snapshot.
+    if "anyio" in sys.modules:
+        importlib.import_module("anyio._backends._asyncio")
 
     class Default(WorkerEntrypoint):
         async def fetch(self, request: Request) -> Response:

@@ -10,6 +10,7 @@ request's body is read from the client as the application reads it, and what the
 
 from __future__ import annotations
 
+import contextvars
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -165,11 +166,16 @@ async def fetch(
     app: Application, request: Any, env: Any = None, ctx: Any = None, *, options: Options | None = None
 ) -> Response:
     """Has the application answer a request."""
-    options = options or _DEFAULT
     if not isinstance(request, Request):
         request = Request(request)
+    # All that the application does for this request is done in one context.
+    context = contextvars.copy_context()
+    return context.run(_answer, app, request, _environ(request, env, ctx, options or _DEFAULT), context)
+
+
+def _answer(app: Application, request: Request, environ: Environ, context: contextvars.Context) -> Response:
     call = _Call()
-    result = app(_environ(request, env, ctx, options), call.start_response)
+    result = app(environ, call.start_response)
     close = getattr(result, "close", None)
     try:
         chunks = iter(result)
@@ -182,7 +188,7 @@ async def fetch(
         if call.status in NULL_BODY or request._method_name() == "HEAD":
             body = None
         elif not isinstance(result, (list, tuple)) and str(len(body)) != dict(call.headers).get("content-length"):
-            body = Produced(_parts(body, chunks, close))
+            body = Produced(_parts(body, chunks, close), context)
             close = None
         response = Response._made(call.status, call.headers, body)
         response._status_text = call.status_text
