@@ -40,13 +40,16 @@ fn build_engine(engine: &Path, out: &Path) -> Result<()> {
     let linker = tool("WASM_LD", "wasm-ld")?;
     let quickjs = out.join("quickjs");
     // Who edits JavaScript or Python need not wait for C.
-    let common = newest(&[engine.join("include"), engine.join("patches"), "build.rs".into(), "Cargo.toml".into()])?;
+    let common =
+        newest(&[engine.join("include"), engine.join("patches"), "build.rs".into(), "Cargo.toml".into()])?;
     let headers = files(&engine.join("src"), "h")?;
     let copied = quickjs.join("quickjs.c");
     let sources = quickjs_sources()?;
     // Its path has the version in it.
     let origin = out.join("quickjs.origin");
-    if !is_newer(&copied, common) || !fs::read(&origin).is_ok_and(|o| o == sources.as_os_str().as_encoded_bytes()) {
+    if !is_newer(&copied, common)
+        || !fs::read(&origin).is_ok_and(|o| o == sources.as_os_str().as_encoded_bytes())
+    {
         copy_patched(&sources, &engine.join("patches"), &quickjs)?;
         fs::write(&origin, sources.as_os_str().as_encoded_bytes())?;
     }
@@ -59,7 +62,11 @@ fn build_engine(engine: &Path, out: &Path) -> Result<()> {
     for unit in &units {
         let object = out.join(unit.file_name().ok_or("no name")?).with_extension("o");
         objects.push(object.clone());
-        let own = if unit.starts_with(engine) { newest(&[&[unit.clone()], &headers[..]].concat())? } else { common };
+        let own = if unit.starts_with(engine) {
+            newest(&[&[unit.clone()], &headers[..]].concat())?
+        } else {
+            common
+        };
         if is_newer(&object, common.max(own)) && is_newer(&object, modified(&copied)?) {
             continue;
         }

@@ -215,9 +215,16 @@ impl Live {
         let (answer, mut response) = oneshot::channel();
         self.host.requests.open(REQUEST, None, answer);
         let url = format!("http://localhost{path}");
-        let head =
-            ["GET".into(), url.into(), Field::Null, Field::Null, Field::Null, "host".into(), "localhost".into()]
-                .into();
+        let head = [
+            "GET".into(),
+            url.into(),
+            Field::Null,
+            Field::Null,
+            Field::Null,
+            "host".into(),
+            "localhost".into(),
+        ]
+        .into();
         let mut turn = self.isolate.turn(vec![Event::Fetch { request: REQUEST, head }])?;
         loop {
             match response.try_recv() {

@@ -253,7 +253,9 @@ impl Requests {
             Some(Some(writer)) => writer.write(id, chunk),
             // The request is over, because its client has gone.
             None => client_is_gone(),
-            Some(None) => OpReply::Failed { name: "TypeError", message: "the response has no open body".into() },
+            Some(None) => {
+                OpReply::Failed { name: "TypeError", message: "the response has no open body".into() }
+            }
         }
     }
 

@@ -141,7 +141,15 @@ fn rehearse(isolate: &mut Isolate, times: u32) -> Result<(), SnapshotError> {
         isolate.thaw("{}")?;
         for (request, method, accept) in [(1, "GET", "*/*"), (2, "POST", "*/*"), (3, "GET", "javascript")] {
             let url = "http://localhost/";
-            let head = [method.into(), url.into(), Field::Null, "{}".into(), Field::Null, "accept".into(), accept.into()];
+            let head = [
+                method.into(),
+                url.into(),
+                Field::Null,
+                "{}".into(),
+                Field::Null,
+                "accept".into(),
+                accept.into(),
+            ];
             let mut turn = isolate.turn(vec![Event::Fetch { request, head: head.into() }])?;
             while turn.next_timer.is_some() {
                 turn = isolate.turn(vec![])?;

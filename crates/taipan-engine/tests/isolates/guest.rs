@@ -288,7 +288,8 @@ impl Guest {
     pub(crate) fn begin(&mut self, name: &str, body: Option<u32>) -> Result<Turn, IsolateError> {
         self.requests += 1;
         let body = body.map_or(Field::Null, Field::from);
-        let head = vec!["POST".into(), format!("http://localhost/{name}").into(), body, Field::Null, Field::Null];
+        let head =
+            vec!["POST".into(), format!("http://localhost/{name}").into(), body, Field::Null, Field::Null];
         self.isolate.turn(vec![Event::Fetch { request: self.requests, head }])
     }
 
