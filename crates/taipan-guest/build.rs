@@ -62,11 +62,7 @@ fn build_engine(engine: &Path, out: &Path) -> Result<()> {
     for unit in &units {
         let object = out.join(unit.file_name().ok_or("no name")?).with_extension("o");
         objects.push(object.clone());
-        let own = if unit.starts_with(engine) {
-            newest(&[&[unit.clone()], &headers[..]].concat())?
-        } else {
-            common
-        };
+        let own = if unit.starts_with(engine) { modified(unit)?.max(newest(&headers)?) } else { common };
         if is_newer(&object, common.max(own)) && is_newer(&object, modified(&copied)?) {
             continue;
         }
