@@ -58,7 +58,8 @@ impl Stream {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk, Aborted>>> {
         let chunk = ready!(match &mut self.chunks {
             Chunks::Written(chunks) => chunks.poll_chunk(cx),
-            Chunks::Fetched(body) if !self.broken => body.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Chunk::Data))),
+            Chunks::Fetched(body) if !self.broken =>
+                body.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Chunk::Data))),
             // As said below: the error comes once, and what was before it is being sent.
             Chunks::Fetched(_) =>
                 Poll::Ready(Some(Err(Aborted { message: "the response broke off".into() }))),
