@@ -12,7 +12,7 @@ use libtest_mimic::{Arguments, Trial};
 
 use crate::case::{
     Between, CacheSearch, Case, EditStep, Logs, RawStep, RequestStep, RestartStep, SocketStep, StartFailure,
-    Step,
+    Step, Upload,
 };
 use crate::check;
 use crate::http::{Client, Request, Response, read_until};
@@ -201,20 +201,20 @@ fn request(server: &mut Server, step: &RequestStep, worker: &Path) -> Result<()>
 
 fn to_request(step: &RequestStep, worker: &Path) -> Result<Request> {
     let (method, path) = step.request.split_once(' ').context("a request is a method and a path")?;
-    let body = match (&step.body, &step.body_file, step.body_repeat) {
-        (None, None, None) => Vec::new(),
-        (Some(text), None, None) => text.clone().into_bytes(),
-        (None, Some(file), None) => fs_err::read(worker.join(file))?,
-        (None, None, Some(repeat)) => repeat.bytes(),
-        _ => bail!("a request has only one of body, body_file and body_repeat"),
+    let mut headers: Vec<_> = step.headers.clone().into_iter().collect();
+    let body = match (&step.body, &step.body_file, step.body_repeat, &step.body_upload) {
+        (None, None, None, None) => Vec::new(),
+        (Some(text), None, None, None) => text.clone().into_bytes(),
+        (None, Some(file), None, None) => fs_err::read(worker.join(file))?,
+        (None, None, Some(repeat), None) => repeat.bytes(),
+        (None, None, None, Some(upload)) => {
+            let boundary = Upload::BOUNDARY;
+            headers.push(("content-type".into(), format!("multipart/form-data; boundary={boundary}")));
+            upload.bytes()
+        }
+        _ => bail!("a request has only one of body, body_file, body_repeat and body_upload"),
     };
-    Ok(Request {
-        method: method.into(),
-        path: path.into(),
-        headers: step.headers.clone().into_iter().collect(),
-        body,
-        chunked: step.chunked,
-    })
+    Ok(Request { method: method.into(), path: path.into(), headers, body, chunked: step.chunked })
 }
 
 fn send_all(port: u16, request: &Request, parallel: usize, repeat: usize) -> Result<Vec<Response>> {
@@ -263,11 +263,18 @@ fn raw(port: u16, step: &RawStep) -> Result<()> {
 fn socket(server: &Server, step: &SocketStep) -> Result<()> {
     let log_start = server.log.len();
     let port = server.port();
+    let meanwhile = step.meanwhile.as_ref();
+    let begun = meanwhile
+        .map(|other| Client::new(port, REQUEST).send_until(other.raw.as_bytes(), &other.until))
+        .transpose()?;
     thread::scope(|scope| {
         let talks: Vec<_> =
             (0..step.parallel).map(|_| scope.spawn(|| converse(&Client::new(port, REQUEST), step))).collect();
         talks.into_iter().try_for_each(|talk| talk.join().map_err(|_| anyhow!("a client panicked"))?)
     })?;
+    if let Some((mut connection, other)) = begun.zip(meanwhile) {
+        read_until(&mut connection, &other.then)?;
+    }
     logs(server, &step.logs, log_start)
 }
 

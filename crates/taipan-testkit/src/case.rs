@@ -117,6 +117,8 @@ pub struct RequestStep {
     pub body_file: Option<String>,
     /// The body, as a pattern.
     pub body_repeat: Option<Repeat>,
+    /// The body, as a form with a file.
+    pub body_upload: Option<Upload>,
     /// Whether the body is sent in chunks, without a length.
     #[serde(default)]
     pub chunked: bool,
@@ -142,6 +144,39 @@ pub struct RequestStep {
     /// What is printed.
     #[serde(default)]
     pub logs: Logs,
+}
+
+/// A form of one file, whose content is as [`Repeat`] says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upload {
+    /// The field's name.
+    pub field: String,
+    /// The file's name.
+    pub filename: String,
+    /// The first byte.
+    pub byte: u8,
+    /// How many bytes.
+    pub count: usize,
+}
+
+impl Upload {
+    /// As it is in the body of forms.
+    pub const BOUNDARY: &str = "taipan-boundary";
+
+    /// The form.
+    pub fn bytes(&self) -> Vec<u8> {
+        let Self { field, filename, byte, count } = self;
+        let boundary = Self::BOUNDARY;
+        let head = format!(
+            "--{boundary}\r\ncontent-disposition: form-data; name=\"{field}\"; filename=\"{filename}\"\r\n\
+             content-type: application/octet-stream\r\n\r\n"
+        );
+        let mut form = head.into_bytes();
+        form.extend(Repeat { byte: *byte, count: *count }.bytes());
+        form.extend(format!("\r\n--{boundary}--\r\n").into_bytes());
+        form
+    }
 }
 
 /// Bytes on a connection of their own, whose answer takes long.
@@ -207,6 +242,8 @@ pub struct SocketStep {
     /// How many connections do that at the same time.
     #[serde(default = "one")]
     pub parallel: usize,
+    /// An answer that is received in part before the socket is opened, and to its end afterwards.
+    pub meanwhile: Option<Meanwhile>,
     /// What is printed.
     #[serde(default)]
     pub logs: Logs,
