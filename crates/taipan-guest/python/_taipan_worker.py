@@ -26,7 +26,9 @@ from pyodide.ffi import JsProxy, can_run_sync
 from pyodide.http import FetchResponse
 
 import _taipan_costs as costs
+import _taipan_promises as promises
 import _taipan_report as reports
+import _taipan_sdk as sdk
 import _taipan_threads as threads
 import workers._context
 import workers._env
@@ -52,8 +54,8 @@ _PACKAGES = "python_modules"
 
 _EVENTS = ("fetch", "alarm", "scheduled", "trace", "queue", "pubsub")
 _BRIDGE = (
-    *("begin", "body", "cf", "chunk", "closeSocket", "complete", "connection", "drained", "end", "gone", "headers", "hold"),
-    *("length", "read", "receive", "release", "request", "send", "upgrade", "write"),
+    *("begin", "body", "cf", "chunk", "closeSocket", "complete", "connection", "drained", "end", "env", "gone", "headers", "hold"),
+    *("importModule", "length", "read", "receive", "release", "request", "send", "upgrade", "write"),
 )
 #: The class for each kind of binding (`js/src/bindings/index.ts`).
 _BINDINGS: dict[str, Callable[[str, Any], Any]] = {"kv": KVNamespace, "d1": D1Database}
@@ -65,6 +67,8 @@ Call = Callable[[int, str, str, Context], Any]
 
 #: In the place of a request's method: the event is none (`taipan-server/src/worker.rs`).
 _CRON = "cron:"
+
+promises.install()
 
 
 class _ReportedError(Exception):
@@ -219,6 +223,8 @@ def _takes(function: Any, is_method: bool) -> int:
 def _class_call(cls: type, function: Any) -> Call:
     is_method = isinstance(inspect.getattr_static(cls, "fetch"), FunctionType)
     takes = _takes(function, is_method)
+    if not issubclass(cls, WorkerEntrypoint):
+        return _sdk_call(cls, takes)
     incoming = Request._incoming
 
     if takes == 1:
@@ -229,6 +235,17 @@ def _class_call(cls: type, function: Any) -> Call:
 
         def call(event: int, method: str, url: str, context: Context) -> Any:
             return cls(context, env).fetch(*(incoming(event, method, url), env, context)[:takes])
+
+    return call
+
+
+def _sdk_call(cls: type, takes: int) -> Call:
+    """For a class of the SDK's, which makes Python objects of JavaScript's itself."""
+    request_class, wrapper = sdk.loaded().Request, sdk.loaded()._EnvWrapper  # type: ignore[union-attr]
+
+    def call(event: int, method: str, url: str, context: Context) -> Any:
+        request, js_env = request_class(workers._runtime.bridge.request(event)), workers._runtime.js_env
+        return cls(context, js_env).fetch(*(request, wrapper(js_env), context)[:takes])
 
     return call
 
@@ -300,13 +317,16 @@ def _exported(module: ModuleType) -> dict[str, Any]:
 def _find(module: ModuleType, main: str, global_handlers: bool) -> tuple[Call, str, Any]:
     exported = _exported(module)
     default = exported.get("Default")
-    classes = [c for c in exported.values() if isinstance(c, type) and issubclass(c, _BASES) and c not in _BASES]
+    bases: tuple[type, ...] = _BASES
+    if installed := sdk.loaded():
+        bases += tuple(getattr(installed, base.__name__) for base in _BASES)
+    classes = [c for c in exported.values() if isinstance(c, type) and issubclass(c, bases) and c not in bases]
     functions = {name: f for name in _EVENTS if callable(f := exported.get(f"on_{name}"))}
     if default is not None and functions:
         names = ", ".join(f"on_{name}" for name in functions)
         raise TypeError(f"Cannot define multiple default entrypoints: {main} has both the class Default and {names}")
 
-    if isinstance(default, type) and issubclass(default, WorkerEntrypoint):
+    if default in classes and issubclass(default, tuple(b for b in bases if b.__name__ == "WorkerEntrypoint")):
         function = getattr(default, "fetch", None)
         if function is None:
             return _missing(main, 'the class Default has no method "fetch"'), "fetch", None
@@ -365,6 +385,7 @@ def _import(main: str, root: str) -> ModuleType:
     # The Worker's own modules come first, then the packages that were vendored with it.
     packages = os.path.join(root, _PACKAGES)
     sys.path[:] = [os.path.dirname(path), packages, *(folder for folder in sys.path if folder != packages)]
+    sdk.take_over(packages)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -414,6 +435,7 @@ def import_packages(root: str, names_json: str, learned_json: str) -> str | None
     if packages not in sys.path:
         sys.path.insert(0, packages)
     importlib.invalidate_caches()
+    sdk.take_over(os.path.join(root, _PACKAGES))
     try:
         for name in json.loads(names_json):
             importlib.import_module(name)
@@ -465,6 +487,11 @@ def load(
     workers._runtime.js_env = js_env
     workers._env.release()
     return runtime
+
+
+def wait_until(promise: Any) -> None:
+    """`waitUntil` of the module `cloudflare:workers`."""
+    workers._context.wait_until(promise)
 
 
 def imported(root: str) -> str:

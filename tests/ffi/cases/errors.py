@@ -205,6 +205,13 @@ async def rejections_are_raised():
         await js("Promise.reject(new TypeError('t'))")
 
 
+@only("taipan", "Pyodide waits for ever")
+async def rejections_with_what_is_no_error():
+    for text in ["5", "'text'", "null", "undefined", "({a: 1})", "[1]", "Symbol('s')"]:
+        with raises(JsException, "rejected with something that is no error"):
+            await js(f"Promise.reject({text})")
+
+
 async def rejections_show_where_they_are_from():
     with raises(JsException) as caught:
         await js("async function rejecter() { await 0; throw new Error('later') }; rejecter")()

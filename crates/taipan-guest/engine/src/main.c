@@ -169,28 +169,81 @@ static bool run_until_settled(JSValueConst promise) {
   return true;
 }
 
-/* ---- modules: only those that the host has as files ---- */
-static char *normalize(JSContext *c, const char *base, const char *name, void *opaque) { return js_strdup(c, name); }
+/* ---- modules: the host's files, then what JavaScript finds ---- */
+static JSValue on_module = JS_UNDEFINED;
+
+/* Relative names are paths from the folder of the module that imports. */
+static char *normalize(JSContext *c, const char *base, const char *name, void *opaque) {
+  if (strncmp(name, "./", 2) && strncmp(name, "../", 3)) return js_strdup(c, name);
+  const char *end = strrchr(base, '/');
+  size_t length = end ? end - base : 0;
+  char *path = js_malloc(c, length + strlen(name) + 2);
+  if (!path) return NULL;
+  memcpy(path, base, length);
+  while (*name) {
+    size_t n = 0;
+    while (name[n] && name[n] != '/') n++;
+    if (n == 2 && name[0] == '.' && name[1] == '.') {
+      while (length && path[--length] != '/') {}
+    } else if (n && !(n == 1 && *name == '.')) {
+      path[length++] = '/';
+      memcpy(path + length, name, n);
+      length += n;
+    }
+    name += n + (name[n] == '/');
+  }
+  path[length] = 0;
+  return path;
+}
+
+/* The text of a module, to be freed, and what else it is given. */
+static char *module_text(JSContext *c, const char *name, size_t *length, JSValue *platform) {
+  Block file = {0};
+  if (host_read_file(name, strlen(name), &file)) {
+    char *text = realloc(file.bytes, file.length + 1);
+    *length = file.length;
+    if (!text) free(file.bytes);
+    return text;
+  }
+  JSValue argument = JS_NewString(c, name);
+  JSValue found = JS_Call(c, on_module, JS_UNDEFINED, 1, (JSValueConst *)&argument);
+  JS_FreeValue(c, argument);
+  char *text = NULL;
+  if (JS_IsObject(found)) {
+    JSValue source = JS_GetPropertyUint32(c, found, 0);
+    *platform = JS_GetPropertyUint32(c, found, 1);
+    char *bytes = text_encode(source, length);
+    text = bytes ? realloc(bytes, *length + 1) : NULL;
+    if (bytes && !text) free(bytes);
+    JS_FreeValue(c, source);
+  } else if (!JS_IsException(found)) {
+    JS_ThrowReferenceError(c, "there is no module '%s'", name);
+  }
+  JS_FreeValue(c, found);
+  return text;
+}
 
 static JSModuleDef *load_module(JSContext *c, const char *name, void *opaque) {
-  Block file = {0};
-  if (!host_read_file(name, strlen(name), &file)) {
-    JS_ThrowReferenceError(c, "there is no module '%s'", name);
-    return NULL;
-  }
-  uint8_t *text = realloc(file.bytes, file.length + 1);
+  size_t length = 0;
+  JSValue platform = JS_UNDEFINED;
+  char *text = module_text(c, name, &length, &platform);
   if (!text) {
-    free(file.bytes);
-    JS_ThrowOutOfMemory(c);
+    JS_FreeValue(c, platform);
+    if (!JS_HasException(c)) JS_ThrowOutOfMemory(c);
     return NULL;
   }
-  text[file.length] = 0;
-  JSValue f = JS_Eval(c, (char *)text, file.length, name, JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
+  text[length] = 0;
+  JSValue f = JS_Eval(c, text, length, name, JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
   free(text);
-  if (JS_IsException(f)) return NULL;
+  if (JS_IsException(f)) {
+    JS_FreeValue(c, platform);
+    return NULL;
+  }
   JSModuleDef *m = JS_VALUE_GET_PTR(f);
   JSValue meta = JS_GetImportMeta(c, m);
   JS_SetPropertyStr(c, meta, "url", JS_NewString(c, name));
+  if (JS_IsUndefined(platform)) JS_FreeValue(c, platform);
+  else JS_SetPropertyStr(c, meta, "platform", platform);
   JS_FreeValue(c, meta);
   JS_FreeValue(c, f);
   return m;
@@ -242,6 +295,10 @@ FN(set_on_timers) {
 }
 FN(set_on_rejection) {
   on_rejection = JS_DupValue(c, argv[0]);
+  return JS_UNDEFINED;
+}
+FN(set_on_module) {
+  on_module = JS_DupValue(c, argv[0]);
   return JS_UNDEFINED;
 }
 FN(wait_until_settled) {
@@ -316,6 +373,7 @@ EXPORT(engine_init) int engine_init(int stack) {
   define(h, "onEvent", set_on_event, 1);
   define(h, "onTimers", set_on_timers, 2);
   define(h, "onUnhandledRejection", set_on_rejection, 1);
+  define(h, "onModule", set_on_module, 1);
   define(h, "promiseState", promise_state, 1);
   define(h, "promiseResult", promise_result, 1);
   define(h, "runUntilSettled", wait_until_settled, 1);

@@ -29,6 +29,8 @@ export interface Host {
   onTimers(runDue: (now: number) => boolean, nextDue: () => number | undefined): void;
   /** Called once: `rejected(reason)` is told of promise rejections nobody handled. */
   onUnhandledRejection(report: (reason: unknown) => void): void;
+  /** Called once: `find(name)` gives the text of a module that is no file of the host's, and what it finds as `import.meta.platform`. */
+  onModule(find: (name: string) => [source: string, platform?: object] | undefined): void;
 
   promiseState(promise: Promise<unknown>): 0 | 1 | 2;
   promiseResult(promise: Promise<unknown>): unknown;

@@ -56,7 +56,7 @@ function place(sources: string[], withPackages: boolean): void {
 async function load(options: WorkerOptions): Promise<void> {
   place(options.sources, options.hasPackages);
   const { main, envJson, withheld, globalHandlers, bindings } = options;
-  H.booted(await worker.load(python, { main, root: WORKER_ROOT, envJson, withheld, globalHandlers, bindings }));
+  H.booted(await worker.load(python, { main, root: WORKER_ROOT, packages: PACKAGES_ROOT, envJson, withheld, globalHandlers, bindings }));
 }
 
 function loadPackages({ sources, imports, learned, hasPackages }: PackageOptions): void {

@@ -37,6 +37,7 @@ const OPS = ["respond", "read", "write", "close", "abort", "fail", "done"].map(v
 /** A host that answers like the real one, for as many requests as come. */
 class Host {
   requests = new Map();
+  onModule = () => {};
   opNumber = name => OPS.indexOf(name);
   utf8Encode = text => new TextEncoder().encode(text).buffer;
   of(id) {
@@ -167,6 +168,7 @@ export class Worker {
     const report = await worker.runtime.load(py, {
       main: main ?? Object.keys(files)[0],
       root: ROOT,
+      packages: "/session/packages",
       withheld: [],
       envJson: JSON.stringify(env),
       globalHandlers,

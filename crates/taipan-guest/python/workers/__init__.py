@@ -11,9 +11,10 @@ from ._context import Context, wait_until
 from ._d1 import D1Database, D1DatabaseSession, D1PreparedStatement, D1Result
 from ._entrypoints import DurableObject, WorkerEntrypoint, WorkflowEntrypoint, handler
 from ._env import env, patch_env
-from ._fetch import fetch, import_from_javascript
+from ._fetch import fetch
 from ._headers import Headers
 from ._kv import KVNamespace
+from ._modules import import_from_javascript
 from ._request import Request
 from ._response import Response
 from ._rpc import python_from_rpc, python_to_rpc

@@ -1,19 +1,15 @@
-"""Outgoing requests, and modules of the platform."""
+"""Outgoing requests."""
 
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any
 
 import js
 from pyodide.ffi import JsException, JsProxy
 from pyodide.http import AbortError
 
-from . import _runtime
 from ._body import construct, js_kind
-from ._context import wait_until
-from ._entrypoints import DurableObject, WorkerEntrypoint, WorkflowEntrypoint
 from ._request import Request, request_options
 from ._response import Response
 
@@ -53,18 +49,3 @@ def _failure(error: Any) -> Exception:
         case "TypeError" | "NetworkError" | "Error":
             return OSError(error.message)
     return error  # type: ignore[no-any-return]
-
-
-def import_from_javascript(module_name: str) -> Any:
-    """A module of the platform: only "cloudflare:workers" for now."""
-    if module_name != "cloudflare:workers":
-        raise ImportError(
-            f'No JavaScript module {module_name!r}: only "cloudflare:workers" can be imported', name=module_name
-        )
-    return SimpleNamespace(
-        env=_runtime.js_env,
-        waitUntil=wait_until,
-        WorkerEntrypoint=WorkerEntrypoint,
-        DurableObject=DurableObject,
-        WorkflowEntrypoint=WorkflowEntrypoint,
-    )

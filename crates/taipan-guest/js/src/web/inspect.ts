@@ -3,6 +3,10 @@
 /** A platform object answers this method with what to show of it (its state lives in getters and private fields). */
 export const inspected = Symbol("inspected");
 
+/** Lines of a stack that are the runtime's, and properties that Pyodide's errors have for itself. */
+const RUNTIME_FRAME = /^ +at .*\((?:wasm:|taipan:|\/pyodide\/)/;
+const HIDDEN = ["stack", "message", "cause", "errors", "__error_address"];
+
 const MAX_ITEMS = 100;
 const LINE = 72;
 
@@ -16,10 +20,11 @@ export function errorText(error: Error, depth = 2, seen: object[] = [error], ind
   let stack = typeof error.stack === "string" ? error.stack.replace(/\n$/, "") : "";
   // QuickJS's stack holds the frames only; V8's begins with the error.
   if (!stack.startsWith(header)) stack = stack ? `${header}\n${stack}` : header;
-  let text = stack.replaceAll("\n", `\n${indent}`);
+  const lines = stack.split("\n").filter((line) => !RUNTIME_FRAME.test(line));
+  let text = lines.join(`\n${indent}`);
   const extra: string[] = [];
   for (const key of Object.keys(error)) {
-    if (key === "stack" || key === "message" || key === "cause" || key === "errors") continue;
+    if (HIDDEN.includes(key)) continue;
     extra.push(property(error, key, depth, seen, indent));
   }
   const { cause, errors } = error as { cause?: unknown; errors?: unknown };

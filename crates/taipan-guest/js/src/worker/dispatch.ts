@@ -10,6 +10,7 @@ import type { AbortController } from "../web/abort";
 import type { Request, Response, WebInternals } from "../web/index";
 import type { ReadableStream } from "../web/streams";
 import { type Declared, makeBindings, setImporting } from "../bindings/index";
+import { cloudflareWorkers, installModules, liveEnvironment, type Modules } from "./modules";
 import { failureReport } from "./report";
 
 /** Kinds of events; the host's numbers. */
@@ -21,6 +22,8 @@ export interface LoadOptions {
   main: string;
   /** The folder of the Worker's files. */
   root: string;
+  /** The folder of the packages that its project has locked. */
+  packages: string;
   /** Variables, as a JSON object. */
   envJson: string;
   /** Names of variables that module scope must not read. */
@@ -112,6 +115,8 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
   let isPromising = false;
   /** Our Python module. */
   let module: any;
+  let modules: Modules | undefined;
+  let variables: object = {};
   let streams: any[] = [];
   /** What the JavaScript `env` has beside variables. */
   let bound: Record<string, object> = {};
@@ -333,6 +338,8 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       const entry = entries.get(id);
       if (entry) entry.isHeld = true;
     },
+    env: liveEnvironment(() => variables),
+    importModule: (name: string) => modules?.importModule(name),
     release(id: number) {
       const entry = entries.get(id);
       if (!entry) return;
@@ -341,6 +348,12 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       finishIfDone(entry);
     },
   };
+
+  /** Makes the Worker's JavaScript modules known. */
+  function addModules(py: any, worker: string, packages: string): void {
+    modules ??= installModules(H, py.FS, { worker, packages });
+    modules.define("cloudflare:workers", cloudflareWorkers(bridge.env, promise => module.wait_until(promise)));
+  }
 
   function onFetch(id: number, fields: FieldOut[]): void {
     const entry: Entry = {
@@ -391,13 +404,15 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       blocking.enter = module.enter_blocking;
       blocking.leave = module.leave_blocking;
     },
-    async load(py, { main, root, envJson, withheld, globalHandlers, bindings }) {
+    async load(py, { main, root, packages, envJson, withheld, globalHandlers, bindings }) {
       isPromising = Boolean(py._module.jspiSupported) && !module.can_block();
       streams = [1, 2].map(fd => py.FS.getStream(fd)).filter(stream => stream?.stream_ops?.fsync);
       const made = makeBindings(H, web, bindings ?? []);
       bound = made.objects;
       const jsEnv = { ...JSON.parse(envJson), ...bound };
       const early = withhold(jsEnv, withheld);
+      variables = early;
+      addModules(py, root, packages);
       const names = JSON.stringify(withheld);
       setImporting(true);
       let loaded;
@@ -408,6 +423,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       }
       for (const stream of streams) stream.stream_ops.fsync(stream);
       if (typeof loaded === "string") return loaded;
+      variables = jsEnv;
       python = loaded;
       fetch = loaded.fetch;
       return null;
@@ -446,7 +462,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
     },
     pending: () => (entries.size ? null : (python?.pending() ?? null)),
     thaw(envJson) {
-      if (python) python.thaw(envJson, { ...JSON.parse(envJson), ...bound });
+      if (python) python.thaw(envJson, (variables = { ...JSON.parse(envJson), ...bound }));
       else module?.refresh();
     },
     pendingRequests: () => [...entries.values()].filter(entry => !entry.isAnswered).map(entry => entry.id),
