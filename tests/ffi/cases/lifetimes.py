@@ -1,11 +1,12 @@
 """How long proxies live, and what they say afterwards."""
 
+import asyncio
 import gc
 import sys
 import weakref
 
 from pyodide.ffi import JsException, create_once_callable, create_proxy, destroy_proxies, to_js
-from suite import js, raises, same
+from suite import js, only, raises, same
 
 _keep = js("(() => { let kept; return (x) => { const old = kept; kept = x; return typeof old } })()")
 _type = js("(x) => x.type")
@@ -229,6 +230,29 @@ def captured_this():
     o.f = p
     assert js("(o) => o.f(2)")(o) == (1, 2)
     p.destroy()
+
+
+@only("taipan", "V8 collects when it likes")
+async def registries_tell_of_the_end_of_their_tokens():
+    count = js("""
+      (() => {
+        let n = 0;
+        const registry = new FinalizationRegistry((x) => (n += x));
+        for (let i = 0; i < 10; i++) {
+          const own = {}, other = {}, token = {}, kept = {};
+          registry.register(own, 1, own);
+          registry.register(other, 100, token);
+          registry.register({}, 10000);
+          registry.register(kept, 1000000, kept);
+          registry.register(kept, 1000000, kept);
+          if (!registry.unregister(kept) || registry.unregister(kept)) throw new Error("unregister");
+          if (i % 2) registry.unregister(token);
+        }
+        return () => [n, registry][0];
+      })()
+    """)
+    await asyncio.sleep(0.001)
+    same(count(), 100510)
 
 
 def using_declares_lifetimes():
