@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use crate::bindings::Bindings;
-use crate::compat::{self, Blame, CompatibilityDate, PyodideRelease};
+use crate::compat::{self, CompatibilityDate, PyodideRelease};
 use crate::cron::Cron;
 use crate::decode::Section;
 use crate::dev_vars;
@@ -37,7 +37,7 @@ pub struct WorkerConfig {
     pub compatibility_date: CompatibilityDate,
     /// The listed compatibility flags. Each is known, and none contradicts another.
     pub flags: Vec<String>,
-    /// The release of Pyodide that date and flags select. It is supported.
+    /// The release of Pyodide that date and flags select.
     pub release: &'static PyodideRelease,
     /// Whether handlers may be global functions such as `on_fetch`.
     pub global_handlers: bool,
@@ -334,11 +334,8 @@ fn compatibility(
         }
     };
     let compatibility = compat::resolve(date, &flags).map_err(|error| {
-        let place = match error.blame {
-            Blame::Flag(index) => listed.get(index).map(|(_, at)| *at),
-            Blame::Date => written.map(|(_, at)| at),
-        };
-        dated.source.error(place.unwrap_or_default(), error.message).with_hint(error.hint)
+        let place = listed.get(error.flag).map(|(_, at)| *at);
+        flagged.source.error(place.unwrap_or_default(), error.message).with_hint(error.hint)
     })?;
     Ok((date, flags, compatibility))
 }

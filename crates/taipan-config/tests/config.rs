@@ -300,9 +300,9 @@ fn values_that_are_wrong() {
     wrangler.jsonc:1:45: wrong value of `compatibility_date`: expected a date, found `2026-02-30`
     write a date of the calendar as YYYY-MM-DD, for example 2026-09-08
     ");
-    insta::assert_snapshot!(with(r#""compatibility_date": "2025-12-01""#), @r"
-    wrangler.jsonc:1:45: compatibility date 2025-12-01 selects Python 3.13 (Pyodide 0.29.5), which taipan does not support yet
-    for Python 3.14, set `compatibility_date` to 2026-09-08 or later, or add the flag `python_workers_314`
+    insta::assert_snapshot!(with(r#""compatibility_flags": ["python_3.12", "python_3.13"]"#), @r"
+    wrangler.jsonc:1:62: contradictory compatibility flags: `python_3.12` and `python_3.13`
+    remove one of the two
     ");
     insta::assert_snapshot!(with(r#""compatibility_flags": ["python_workers", "python_workflow"]"#), @r"
     wrangler.jsonc:1:65: unknown compatibility flag: `python_workflow`; did you mean `python_workflows`?

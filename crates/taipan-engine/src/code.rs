@@ -25,6 +25,8 @@ pub(crate) struct Code {
 /// What instantiating the module would have done.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct First {
+    /// Bytes of static memory, of a module that can be placed anywhere.
+    pub(crate) memory_size: Option<u32>,
     segments: Vec<Segment>,
     start: Option<String>,
     /// Signatures of imports and exports that have references to JavaScript's values, which its code knows as numbers.
@@ -55,6 +57,7 @@ impl First {
         let imports = references.imports.iter().filter_map(|(name, ty)| Some((name.clone(), signature(ty)?)));
         let exports = references.exports.iter().filter_map(|(name, ty)| Some((name.clone(), signature(ty)?)));
         Self {
+            memory_size: output.dylink.as_ref().map(|dylink| dylink.memory_size),
             segments: segments.collect(),
             start: output.start.clone(),
             imports: imports.collect(),

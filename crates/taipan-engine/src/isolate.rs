@@ -43,6 +43,8 @@ pub struct Isolate {
 #[derive(Serialize)]
 struct Boot<'a> {
     version: &'a str,
+    /// The file with Pyodide's JavaScript.
+    glue: &'static str,
     python: Vec<&'a str>,
 }
 
@@ -78,7 +80,10 @@ impl Isolate {
         let linked = start(&mut store).map_err(|e| explain(store.data(), &e))?;
         let mut isolate = Self::new(store, linked, None, request_cpu, boot_cpu)?;
         let python = taipan_guest::PYTHON.iter().map(|(name, _)| *name).collect();
-        match isolate.ask_to_start(event::BOOT, &Boot { version: runtime.version(), python })? {
+        match isolate.ask_to_start(
+            event::BOOT,
+            &Boot { version: runtime.version(), glue: runtime.glue_file(), python },
+        )? {
             Ok(()) => Ok(isolate),
             Err(report) => Err(IsolateError::Aborted { reason: report }),
         }

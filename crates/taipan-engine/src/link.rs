@@ -33,6 +33,9 @@ pub(crate) const SOURCES: &str = "/worker/";
 /// The function table's export.
 pub(crate) const TABLE: &str = "__indirect_function_table";
 
+/// C's stack pointer: the main module exports it, or before Pyodide 314 imports it.
+const STACK_POINTER: &str = "__stack_pointer";
+
 /// The engine's own stack. JavaScript's recursion limit keeps within it.
 const ENGINE_STACK: u32 = 4 << 20;
 /// What the engine leaves unused, for its C code that does not check.
@@ -57,9 +60,12 @@ pub(crate) fn link(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result<
         let ty = wasmtime::FuncType::new(store.engine(), [], []);
         Tag::new(&mut *store, &TagType::new(ty))?
     };
-    let (main, memory) = instantiate_main(store, frozen)?;
+    let (main, memory, given) = instantiate_main(store, frozen)?;
     let table = export(store, main, TABLE, Extern::into_table)?;
-    let stack_pointer = export(store, main, "__stack_pointer", Extern::into_global)?;
+    let stack_pointer = match given {
+        Some(imported) => imported,
+        None => export(store, main, STACK_POINTER, Extern::into_global)?,
+    };
     let malloc: TypedFunc<u32, u32> = main.get_typed_func(&mut *store, "malloc")?;
     let length = crate::table::initial_length(table.size(&*store));
     let state = store.data_mut();
@@ -72,9 +78,12 @@ pub(crate) fn link(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result<
         Some(frozen) => (frozen.layout.data, frozen.layout.stack),
         None => {
             let first = runtime.first(runtime.main())?;
-            first.run(store.as_context_mut(), memory, main, &HashMap::new())?;
-            if let Ok(init) = main.get_typed_func::<(), ()>(&mut *store, "emscripten_stack_init") {
-                init.call(&mut *store, ())?;
+            let places = first.memory_size.map(Places::new).unwrap_or_default();
+            first.run(store.as_context_mut(), memory, main, &places.bases())?;
+            for name in ["__wasm_apply_data_relocs", "emscripten_stack_init"] {
+                if let Ok(f) = main.get_typed_func::<(), ()>(&mut *store, name) {
+                    f.call(&mut *store, ())?;
+                }
             }
             allocate_engine(store, memory, &malloc)?
         }
@@ -141,6 +150,40 @@ fn export<T>(
 ) -> Result<T> {
     let found = instance.get_export(store, name).and_then(kind);
     found.ok_or_else(|| wasmtime::Error::msg(format!("the main module does not export {name}")))
+}
+
+/// Where things are in the memory of a main module that imports it (those of Pyodide before 314). Its glue says the same, and
+/// compares (`bindMain` of the guest's `WebAssembly`).
+#[derive(Default)]
+struct Places(HashMap<&'static str, u32>);
+
+impl Places {
+    /// Emscripten's choices: static data begins after a page that nothing uses, functions after the null pointer, and C's
+    /// stack lies between data and heap.
+    fn new(memory_size: u32) -> Self {
+        const MEMORY_BASE: u32 = 1024;
+        const TABLE_BASE: u32 = 1;
+        const STACK: u32 = 5 << 20;
+        let stack_low = MEMORY_BASE.saturating_add(memory_size).saturating_add(15) & !15;
+        let stack_high = stack_low.saturating_add(STACK);
+        Self(HashMap::from([
+            ("__memory_base", MEMORY_BASE),
+            ("__table_base", TABLE_BASE),
+            ("__stack_low", stack_low),
+            ("__stack_high", stack_high),
+            (STACK_POINTER, stack_high),
+            ("__heap_base", stack_high),
+        ]))
+    }
+
+    fn bases(&self) -> HashMap<(String, String), u32> {
+        self.0.iter().map(|(name, at)| (("env".to_owned(), (*name).to_owned()), *at)).collect()
+    }
+
+    /// What an imported global holds at first. The glue fills in the rest; -1 says that we do not know it.
+    fn initial(&self, name: &str) -> Val {
+        Val::I32(self.0.get(name).map_or(-1, |at| at.cast_signed()))
+    }
 }
 
 /// What all isolates are linked with, made once: host functions belong to no store.
@@ -250,11 +293,18 @@ impl Links {
     }
 }
 
-/// The main module with a slot behind each of its function imports.
-fn instantiate_main(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result<(Instance, Memory)> {
+/// The main module with a slot behind each of its function imports; also its memory, and its stack pointer if it imports that.
+fn instantiate_main(
+    store: &mut Store<State>,
+    frozen: Option<&Frozen>,
+) -> Result<(Instance, Memory, Option<Global>)> {
     let runtime = store.data().runtime.clone();
     let links = runtime.links();
-    let mut memory = None;
+    let places = match frozen {
+        None => runtime.first(runtime.main())?.memory_size.map(Places::new).unwrap_or_default(),
+        Some(_) => Places::default(),
+    };
+    let (mut memory, mut stack_pointer) = (None, None);
     let mut globals = 0usize;
     let mut given = Vec::with_capacity(links.main.len());
     let mut described = Vec::new();
@@ -269,8 +319,11 @@ fn instantiate_main(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result
                 let kind = Kind::of(ty.content());
                 let saved = frozen.and_then(|f| value_of(kind?, *f.main_import_globals.get(globals)?));
                 globals += 1;
-                // Addresses that the glue fills in; -1 is its mark for "not yet".
-                let global = Global::new(&mut *store, ty.clone(), saved.unwrap_or(Val::I32(-1)))?;
+                let initial = saved.unwrap_or_else(|| places.initial(&link.name));
+                let global = Global::new(&mut *store, ty.clone(), initial)?;
+                if link.name == STACK_POINTER {
+                    stack_pointer = Some(global);
+                }
                 let entry = GlobalEntry { global, kind, mutable: ty.mutability() == Mutability::Var };
                 let number = match frozen {
                     // The first numbers are these, in the same order.
@@ -291,6 +344,7 @@ fn instantiate_main(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result
                 let maximum = ty.maximum().and_then(|m| u32::try_from(m).ok());
                 let m = Memory::new(&mut *store, MemoryType::new(u32::try_from(minimum)?, maximum))?;
                 memory = Some(m);
+                store.data_mut().memory = Some(m);
                 (ImportItem::Other, m.into())
             }
             LinkKind::Tag(ty) => (ImportItem::Other, Tag::new(&mut *store, ty)?.into()),
@@ -307,7 +361,7 @@ fn instantiate_main(store: &mut Store<State>, frozen: Option<&Frozen>) -> Result
     store.data_mut().main_imports = described;
     let instance = Instance::new(&mut *store, &runtime.main().module, &given)?;
     let memory = memory.ok_or_else(|| wasmtime::Error::msg("the main module does not import its memory"))?;
-    Ok((instance, memory))
+    Ok((instance, memory, stack_pointer))
 }
 
 /// Blocks of the main module's heap for the engine: the address of its data, and the top of its stack.
@@ -334,6 +388,9 @@ struct Parts {
     table: Table,
 }
 
+/// What older main modules have under another name. Before Pyodide 0.28, JavaScript's null is None.
+const ELSEWHERE: [(&str, &str); 1] = [("_js2python_null", "_js2python_none")];
+
 /// The engine as a side module: its functions at the end of the table, its data and stack in the given blocks.
 fn instantiate_engine(
     store: &mut Store<State>,
@@ -358,10 +415,15 @@ fn instantiate_engine(
         given.push(match (import.module(), import.name()) {
             ("env", "memory") => parts.memory.into(),
             ("env", TABLE) => parts.table.into(),
-            ("env", "__stack_pointer") => stack_pointer.into(),
+            ("env", STACK_POINTER) => stack_pointer.into(),
             ("env", "__memory_base") => i32_global(store, Mutability::Const, data)?.into(),
             ("env", "__table_base") => i32_global(store, Mutability::Const, table_base)?.into(),
-            ("env", name) => parts.main.get_export(&mut *store, name).ok_or_else(missing)?,
+            ("env", name) => {
+                let known = parts.main.get_export(&mut *store, name);
+                let older = ELSEWHERE.iter().find(|(new, _)| *new == name);
+                let found = known.or_else(|| parts.main.get_export(&mut *store, older?.1));
+                found.ok_or_else(missing)?
+            }
             (imports::MODULE, name) => runtime.links().function(store, imports::MODULE, name)?,
             _ => return Err(missing()),
         });
@@ -390,14 +452,8 @@ fn allocate(store: &mut Store<State>, malloc: &TypedFunc<u32, u32>, size: u32, a
 
 /// `emscripten_resize_heap`: native, because the engine's own `malloc` can ask for it and must not re-enter JavaScript.
 fn resize_heap(mut caller: wasmtime::Caller<'_, State>, wanted: u32) -> Result<i32> {
-    let memory = match caller.data().guest.as_ref() {
-        Some(guest) => guest.memory,
-        // While linking: the engine's stack is allocated before the guest is complete.
-        None => caller
-            .get_export("memory")
-            .and_then(Extern::into_memory)
-            .ok_or_else(|| wasmtime::Error::msg("the main module does not export its memory"))?,
-    };
+    // While linking, the engine's stack is allocated before the guest is complete.
+    let memory = caller.data().memory.ok_or_else(|| wasmtime::Error::msg("there is no memory yet"))?;
     let old = memory.data_size(&caller) as u64;
     let wanted = u64::from(wanted);
     if wanted <= old {

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use fs_err as fs;
 use parking_lot::Mutex;
+use taipan_guest::glue::{ERROR_HANDLE, Glue};
 use taipan_wasm::references::{Mark, References};
 use taipan_wasm::{Dylink, Options};
 use wasmtime::{Config, Engine, OptLevel, WasmBacktraceDetails};
@@ -26,7 +27,7 @@ const WASM_STACK: usize = STACK_SIZE / 4 * 3;
 const GC_HEAP_RESERVATION: u64 = 64 << 20;
 
 /// The release's files that guest JavaScript reads. Of the main module it sees only the custom sections.
-const FILES: [&str; 4] = ["pyodide.mjs", "pyodide.asm.mjs", "python_stdlib.zip", "pyodide-lock.json"];
+const FILES: [&str; 3] = ["pyodide.mjs", "python_stdlib.zip", "pyodide-lock.json"];
 const MAIN_FILE: &str = "pyodide.asm.wasm";
 
 /// Where guest JavaScript finds them.
@@ -43,6 +44,7 @@ pub struct Runtime {
     engine_module: Arc<Code>,
     engine_layout: Dylink,
     release: RuntimeFiles,
+    glue: &'static Glue,
     files: OnceLock<Files>,
     ticker: Ticker,
     side_modules: Mutex<HashMap<CodeName, Arc<Code>>>,
@@ -65,7 +67,10 @@ impl Runtime {
         let engine = new_engine()?;
         let cache = CodeCache::open(&options.cache_dir, &engine)?;
         let release = options.files;
-        let references = references();
+        let unknown =
+            || module_error(MAIN_FILE, format!("this build does not run Pyodide {}", release.version));
+        let glue = taipan_guest::glue::glue(&release.version).ok_or_else(unknown)?;
+        let references = references(glue);
         let how = recipe(&format!("main {references:?}"));
         let main = cache.get(&engine, cache.name(&how, release.digest.as_bytes()), || {
             let wasm = read(&folder_of(&release)?.join(MAIN_FILE))?;
@@ -91,6 +96,7 @@ impl Runtime {
             engine_module,
             engine_layout,
             release,
+            glue,
             files: OnceLock::new(),
             ticker,
             side_modules: Mutex::default(),
@@ -112,6 +118,11 @@ impl Runtime {
         &self.release.version
     }
 
+    /// The file with the release's JavaScript.
+    pub(crate) fn glue_file(&self) -> &'static str {
+        self.glue.file
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }
@@ -130,7 +141,7 @@ impl Runtime {
         if let Some(files) = self.files.get() {
             return Ok(files);
         }
-        let files = Files::read(&folder_of(&self.release)?)?;
+        let files = Files::read(&folder_of(&self.release)?, self.glue)?;
         Ok(self.files.get_or_init(|| files))
     }
 
@@ -223,9 +234,9 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    fn read(folder: &Path) -> Result<Self, RuntimeError> {
+    fn read(folder: &Path, glue: &Glue) -> Result<Self, RuntimeError> {
         let mut by_path = HashMap::new();
-        for name in FILES {
+        for name in FILES.into_iter().chain([glue.file]) {
             by_path.insert(format!("{FILES_ROOT}{name}"), read(&folder.join(name))?.into());
         }
         for (name, content) in taipan_guest::PYTHON {
@@ -272,15 +283,17 @@ fn recipe(kind: &str) -> String {
 }
 
 /// What the JavaScript engine knows of references.
-fn references() -> References {
-    let natives = taipan_guest::NATIVES.iter().map(|name| (*name).to_owned()).collect();
-    // The value that C code returns for "an exception is pending".
-    let mark = Mark {
-        handle: taipan_guest::ERROR_HANDLE,
-        give: "Jsv_GetError_import".into(),
-        check: "JsvError_Check".into(),
-    };
-    References { natives, mark: Some(mark), ..References::default() }
+fn references(glue: &Glue) -> References {
+    let natives =
+        taipan_guest::NATIVES.iter().zip(0..).filter(|(name, _)| !glue.left_to_javascript.contains(name));
+    let mark = glue.mark.as_ref().map(|mark| Mark {
+        handle: ERROR_HANDLE,
+        module: mark.module.into(),
+        give: mark.give.into(),
+        check: mark.check.into(),
+    });
+    let natives = natives.map(|(name, place)| ((*name).to_owned(), place)).collect();
+    References { natives, mark, ..References::default() }
 }
 
 fn compile(

@@ -162,6 +162,8 @@ impl ResourceLimiter for Limits {
 /// The data of one isolate's store.
 pub(crate) struct State {
     pub(crate) runtime: Arc<Runtime>,
+    /// The linear memory, from the moment that there is one.
+    pub(crate) memory: Option<Memory>,
     pub(crate) guest: Option<Arc<Guest>>,
     /// What the snapshot says, in a restored isolate.
     pub(crate) frozen: Option<Arc<Frozen>>,
@@ -218,6 +220,7 @@ impl State {
     pub(crate) fn new(runtime: Arc<Runtime>, ops: Box<dyn Ops>, memory_limit: usize, cpu: CpuBudget) -> Self {
         Self {
             runtime,
+            memory: None,
             guest: None,
             frozen: None,
             functions: Functions::default(),

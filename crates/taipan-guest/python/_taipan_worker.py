@@ -545,7 +545,9 @@ _blocked: list[tuple[Any, Any, Any]] = []
 def enter_blocking() -> None:
     """Called when a `run_sync` begins to wait: other tasks run in the meantime, and asyncio allows one at a time."""
     loop = asyncio._get_running_loop()
-    task = None if loop is None else asyncio.tasks._swap_current_task(loop, None)  # type: ignore[attr-defined]
+    task = None if loop is None else asyncio.current_task(loop)
+    if task is not None:  # Python 3.12 fails to put nothing in the place of nothing.
+        asyncio.tasks._swap_current_task(loop, None)  # type: ignore[attr-defined]
     _blocked.append((loop, task, threads.enter_blocking()))
 
 
@@ -553,7 +555,7 @@ def leave_blocking() -> None:
     loop, task, thread = _blocked.pop()
     threads.leave_blocking(thread)
     asyncio._set_running_loop(loop)
-    if loop is not None:
+    if task is not None:
         asyncio.tasks._swap_current_task(loop, task)  # type: ignore[attr-defined]
 
 

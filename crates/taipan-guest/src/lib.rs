@@ -6,13 +6,11 @@
 //! [`protocol`], so that the engine and the host's operations agree on one definition.
 #![forbid(unsafe_code)]
 
+pub mod glue;
 pub mod ops;
 pub mod protocol;
 /// The functions of Pyodide that the engine implements in place of its JavaScript, in the order of the engine's table.
 pub const NATIVES: &[&str] = include!(concat!(env!("OUT_DIR"), "/natives.rs"));
-
-/// The engine's handle for the value that Pyodide's C code returns for "an exception is pending".
-pub const ERROR_HANDLE: u32 = 4;
 
 /// QuickJS-ng with our shim: a WebAssembly side module.
 pub const ENGINE_WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/engine.wasm"));

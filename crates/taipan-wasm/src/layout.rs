@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use wasm_encoder::{Encode, EntityType, ExportKind, MemoryType, SectionId, TableType};
+use wasm_encoder::{Encode, EntityType, ExportKind, MemoryType, SectionId, TableType, TagKind, TagType};
 use wasmparser::{ExternalKind, TypeRef};
 
 use crate::emit::{Edits, Items};
@@ -47,8 +47,9 @@ pub(crate) fn place_memory_and_table(
 ) -> Result<u64, RewriteError> {
     let moves_memory = options.memory != MemoryPlacement::Keep;
     let defines_table = options.table != TablePlacement::Keep && module.imported_tables > 0;
+    let defines_tags = options.define_tags && imported_tags(module).next().is_some();
     let first_seat = place_table(module, options, seats, edits)?;
-    if !moves_memory && !defines_table {
+    if !moves_memory && !defines_table && !defines_tags {
         return Ok(first_seat);
     }
     let mut imports = Items::default();
@@ -56,6 +57,7 @@ pub(crate) fn place_memory_and_table(
         match import.ty {
             TypeRef::Memory(_) if moves_memory => {}
             TypeRef::Table(_) if defines_table => {}
+            TypeRef::Tag(_) if defines_tags => {}
             _ => imports.push(|bytes| bytes.extend_from_slice(import.bytes)),
         }
     }
@@ -72,8 +74,24 @@ pub(crate) fn place_memory_and_table(
         import(&mut imports, from, name, EntityType::Memory(ty));
         edits.drop(SectionId::Memory);
     }
+    if defines_tags {
+        let mut tags = Items::default();
+        for (_, ty) in imported_tags(module) {
+            tags.push(|bytes| TagType { kind: TagKind::Exception, func_type_idx: ty }.encode(bytes));
+        }
+        tags.append(&Items::of(module, SectionId::Tag)?);
+        edits.replace(SectionId::Tag, tags.section());
+    }
     edits.replace(SectionId::Import, imports.section());
     Ok(first_seat)
+}
+
+/// The names of imported tags, without that of what they are imported from, and their types.
+fn imported_tags<'m>(module: &'m Module<'_>) -> impl Iterator<Item = (&'m str, u32)> {
+    module.imports.iter().filter_map(|import| match import.ty {
+        TypeRef::Tag(tag) => Some((import.name, tag.func_type_idx)),
+        _ => None,
+    })
 }
 
 /// Writes the table section if the function table, the first one, comes to be defined or becomes larger.
@@ -134,6 +152,14 @@ pub(crate) fn add_exports(
     let before = exports.count;
     let mut added = Added::default();
     let table = export_defined_table(module, options, &mut exports)?;
+    if options.define_tags {
+        for (index, (name, _)) in (0..).zip(imported_tags(module)) {
+            if module.exports.iter().any(|export| export.name == name) {
+                return Err(RewriteError::ExportTaken(name.into()));
+            }
+            export(&mut exports, name, ExportKind::Tag, index);
+        }
+    }
     if options.export_hidden {
         added.hidden = export_hidden(module, table, &mut exports)?;
     }

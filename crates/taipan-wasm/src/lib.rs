@@ -40,7 +40,7 @@ use references::Lowered;
 
 /// The version of the rewriter. Raised whenever the output for some input changes; part of every key under which
 /// compiled code is kept.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// What the names of exports begin with that [`rewrite`] adds for the engine. No input may use it.
 pub const RESERVED_PREFIX: &str = "__taipan_";
@@ -85,7 +85,11 @@ fn rearrange(
     let seated = if options.seat_exports { seats::unseated(module)? } else { Vec::new() };
     let first_seat = layout::place_memory_and_table(module, options, seated.len(), &mut edits)?;
     if !seated.is_empty() {
-        seats::seat(module, &seated, first_seat, &mut edits)?;
+        let base = match options.table {
+            TablePlacement::Define { extra } if module.imported_tables > 0 => Some(extra),
+            _ => None,
+        };
+        seats::seat(module, &seated, first_seat, base, &mut edits)?;
     }
     let exports = layout::add_exports(module, options, &mut edits)?;
     let data = if options.detach_data { data::detach(module, &mut edits)? } else { Vec::new() };

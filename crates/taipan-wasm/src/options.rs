@@ -25,7 +25,8 @@ pub enum TablePlacement {
     /// An imported table becomes one that the module defines, at the same index, and exports under the import's second
     /// name. Wasmtime fills a table lazily only where the module defines it.
     Define {
-        /// Entries to add to the minimum that the import asked for. Tables that were defined already keep their size.
+        /// Entries to add to the minimum that the import asked for, before the module's own: it becomes the offset of element
+        /// segments that begin at the import `env.__table_base`. Tables that were defined already keep their size.
         extra: u32,
     },
 }
@@ -45,6 +46,9 @@ pub struct Options {
     pub memory: MemoryPlacement,
     /// Where the function table comes from.
     pub table: TablePlacement,
+    /// Turn imported tags into tags that the module defines, at the same indices, and exports under their imports' second
+    /// names.
+    pub define_tags: bool,
     /// Entries to add at the end of the function table if the module defines it, for functions of other modules: a table
     /// that is enlarged while it is in use moves. Who instantiates the module counts them as not there yet.
     pub table_reserve: u32,
@@ -67,6 +71,7 @@ impl Default for Options {
             references: None,
             memory: MemoryPlacement::Keep,
             table: TablePlacement::Keep,
+            define_tags: false,
             table_reserve: 0,
             seat_exports: false,
             export_hidden: false,
@@ -86,6 +91,7 @@ impl Options {
             memory: MemoryPlacement::Import { module: "env".into(), name: "memory".into() },
             // The glue makes such a table one entry larger than the import asks for: slot 0 is the null pointer.
             table: TablePlacement::Define { extra: 1 },
+            define_tags: true,
             table_reserve: MAIN_TABLE_RESERVE,
             seat_exports: true,
             ..Self::side()

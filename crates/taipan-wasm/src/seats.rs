@@ -7,7 +7,9 @@
 use std::collections::HashSet;
 
 use wasm_encoder::{Encode, SectionId};
-use wasmparser::{ElementItems, ElementSectionReader, ExternalKind, Operator};
+use wasmparser::{
+    ConstExpr, ElementItems, ElementKind, ElementSectionReader, ExternalKind, Operator, TypeRef,
+};
 
 use crate::RewriteError;
 use crate::emit::{Edits, Items};
@@ -48,15 +50,40 @@ fn seated(module: &Module<'_>) -> Result<HashSet<u32>, RewriteError> {
     Ok(known)
 }
 
-/// Seats `functions` in the slots from `first` on; the table has room for them.
+/// Seats `functions` in the slots from `first` on; the table has room for them. `base` is where segments begin whose offset is
+/// the base of the table, an import: engines fill a table lazily only with segments whose places are constants.
 pub(crate) fn seat(
     module: &Module<'_>,
     functions: &[u32],
     first: u64,
+    base: Option<u32>,
     edits: &mut Edits,
 ) -> Result<(), RewriteError> {
     let offset = i32::try_from(first).map_err(|_| RewriteError::Bug("a table of 2³¹ slots"))?;
-    let mut elements = Items::of(module, SectionId::Element)?;
+    let mut elements = Items::default();
+    if let Some(section) = module.section(SectionId::Element) {
+        for element in ElementSectionReader::new(section.reader())? {
+            let element = element?;
+            let (start, end) = (element.range.start, element.range.end);
+            match (base, element.kind) {
+                (Some(base), ElementKind::Active { offset_expr, .. })
+                    if is_table_base(module, &offset_expr)? =>
+                {
+                    let place = offset_expr.get_binary_reader().range();
+                    let (before, after) = (module.bytes(start..place.start)?, module.bytes(place.end..end)?);
+                    elements.push(|bytes| {
+                        bytes.extend_from_slice(before);
+                        wasm_encoder::ConstExpr::i32_const(base.cast_signed()).encode(bytes);
+                        bytes.extend_from_slice(after);
+                    });
+                }
+                _ => {
+                    let same = module.bytes(start..end)?;
+                    elements.push(|bytes| bytes.extend_from_slice(same));
+                }
+            }
+        }
+    }
     elements.push(|bytes| {
         // Kind 0: active, in table 0, functions by index.
         0u32.encode(bytes);
@@ -65,4 +92,15 @@ pub(crate) fn seat(
     });
     edits.replace(SectionId::Element, elements.section());
     Ok(())
+}
+
+fn is_table_base(module: &Module<'_>, offset: &ConstExpr<'_>) -> Result<bool, RewriteError> {
+    let mut operators = offset.get_operators_reader();
+    let Operator::GlobalGet { global_index } = operators.read()? else { return Ok(false) };
+    if !matches!(operators.read()?, Operator::End) {
+        return Ok(false);
+    }
+    let mut globals = module.imports.iter().filter(|import| matches!(import.ty, TypeRef::Global(_)));
+    let import = globals.nth(global_index as usize);
+    Ok(import.is_some_and(|import| (import.module, import.name) == ("env", "__table_base")))
 }

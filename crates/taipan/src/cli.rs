@@ -221,6 +221,9 @@ pub(crate) struct PythonArgs {
     /// A folder that the program may read beside the current one and its own; repeatable.
     #[arg(long = "allow-read", value_name = "DIR", env = EnvVars::PYTHON_ALLOW_READ, value_delimiter = ':')]
     pub(crate) allow_read: Vec<PathBuf>,
+    /// Its version [default: that of the Worker in the current folder, or the newest].
+    #[arg(long = "python", value_name = "3.12|3.13|3.14")]
+    pub(crate) version: Option<String>,
     /// What `sys.executable` is.
     #[arg(long, value_name = "FILE", hide = true)]
     pub(crate) executable: Option<PathBuf>,

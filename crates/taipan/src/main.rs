@@ -9,6 +9,7 @@ mod dev;
 mod env_vars;
 mod packages;
 mod progress;
+mod release;
 mod report;
 mod runtime;
 mod settings;

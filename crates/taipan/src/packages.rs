@@ -135,7 +135,7 @@ impl Packages<'_> {
         let own = env::current_exe().context("the program's own file is gone")?;
         let script = format!(
             "#!/bin/sh\n# Written by taipan, for uv: Python in the sandbox, which may read uv's questions.\n\
-             exec {} python --cache-dir {} --executable \"$0\" \\\n  \
+             exec {} python --python {minor} --cache-dir {} --executable \"$0\" \\\n  \
              --allow-read \"${{UV_CACHE_DIR:-${{XDG_CACHE_HOME:-$HOME/.cache}}/uv}}\" \"$@\"\n",
             quoted(&own)?,
             quoted(self.cache.folder())?,

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 use std::path::{PathBuf, absolute};
 
-use anyhow::{Result, anyhow};
-use taipan_packages::pyodide::{Cache, ObtainError, RELEASES, Release, Source};
+use anyhow::{Context, Result};
+use taipan_packages::pyodide::{Cache, ObtainError, Release, Source};
 use taipan_packages::python::Index;
 use taipan_server::{IsolateCap, Policy};
 
 use crate::cli::{DevArgs, Egress, LogLevel, PackageArgs, ProjectArgs, Protocol, PythonArgs};
+use crate::release;
 use crate::report::hinted;
 
 /// Everything that `taipan dev` goes by, except what the Worker's own configuration says.
@@ -153,7 +154,10 @@ impl PythonSettings {
             arguments: args.arguments,
             folders: args.allow_read.into_iter().map(absolute).collect::<Result<_, _>>()?,
             executable: executable.to_string_lossy().into_owned(),
-            release: RELEASES.first().ok_or_else(|| anyhow!("this build knows no release of Python"))?,
+            release: match args.version {
+                Some(version) => release::of_python(&version)?,
+                None => release::of_folder(&std::env::current_dir().context("the current folder is gone")?)?,
+            },
             pyodide: pyodide_source(args.pyodide),
             cache: Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?,
         })

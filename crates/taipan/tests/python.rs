@@ -115,8 +115,26 @@ fn streams_modules_and_waits() {
     let ended = python(folder.path(), &["-c", code], "");
     assert_eq!((&*ended.stdout, &*ended.stderr), ("5\n", ""));
     let ended = python(folder.path(), &["-V"], "");
-    assert!(ended.stdout.starts_with("Python 3."), "{}", ended.stdout);
+    assert!(ended.stdout.starts_with("Python 3.14."), "{}", ended.stdout);
     let code = "import sysconfig; print(sysconfig.get_config_var('PYEMSCRIPTEN_PLATFORM_VERSION'))";
     assert_eq!(python(folder.path(), &["-c", code], "").stdout, "2026_0\n");
     assert_eq!(python(folder.path(), &["-Z"], "").code, Some(1));
+}
+
+#[test]
+fn the_python_is_that_of_the_worker_or_the_one_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = r#"{ "name": "w", "main": "entry.py", "compatibility_flags": ["python_3.13"] }"#;
+    fs_err::write(folder.path().join("wrangler.jsonc"), config).unwrap();
+    fs_err::write(folder.path().join("entry.py"), "").unwrap();
+    let code = "import sys; print(*sys.version_info[:2])";
+    assert_eq!(python(folder.path(), &["-c", code], "").stdout, "3 13\n");
+    assert_eq!(python(folder.path(), &["--python", "3.12", "-c", code], "").stdout, "3 12\n");
+    assert_eq!(python(folder.path(), &["--python", "3.12", "-V"], "").stdout, "Python 3.12.7\n");
+    let ended = python(folder.path(), &["--python", "3.11", "-V"], "");
+    assert!(
+        ended.code == Some(1) && ended.stderr.contains("choose one of 3.14, 3.13, 3.12"),
+        "{}",
+        ended.stderr
+    );
 }

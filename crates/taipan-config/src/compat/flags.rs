@@ -121,6 +121,8 @@ pub const KNOWN_FLAGS: &[(&str, Option<&str>)] = &[
     ("nonclass_entrypoint_reuses_ctx_across_invocations", None),
     ("pedantic_wpt", Some("non_pedantic_wpt")),
     ("precise_timers", Some("no_precise_timers")),
+    ("python_3.12", None),
+    ("python_3.13", None),
     ("python_3.14", None),
     ("python_check_rng_state", Some("disable_python_check_rng_state")),
     ("python_dedicated_snapshot", Some("disable_python_dedicated_snapshot")),

@@ -20,27 +20,18 @@ use crate::nearest::nearest;
 /// What was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compatibility {
-    /// The Pyodide release to run. It is supported.
+    /// The Pyodide release to run.
     pub release: &'static PyodideRelease,
     /// Whether handlers may be global functions such as `on_fetch`.
     pub global_handlers: bool,
 }
 
-/// Which of the two decided, and so is to blame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blame {
-    /// The compatibility date.
-    Date,
-    /// The flag at this position of the list.
-    Flag(usize),
-}
-
-/// Why date and flags cannot be followed.
+/// Why flags cannot be followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct CompatibilityError {
-    /// What is at fault.
-    pub blame: Blame,
+    /// The position of the flag that is at fault.
+    pub flag: usize,
     /// What is wrong.
     pub message: String,
     /// What to do.
@@ -50,40 +41,21 @@ pub struct CompatibilityError {
 /// Chooses the release and the handler style for a date and flags.
 ///
 /// # Errors
-/// When a flag is unknown, two flags contradict each other, or the release they select is not supported yet.
+/// When a flag is unknown, or two flags contradict each other.
 pub fn resolve(date: CompatibilityDate, flags: &[String]) -> Result<Compatibility, CompatibilityError> {
     check_flags(flags)?;
     let listed = |name: &str| flags.iter().any(|flag| flag == name);
-    let (release, blame) = release::select(date, flags);
-    if !release.supported {
-        let PyodideRelease { version, python, .. } = release;
-        let selected_by = match blame {
-            Blame::Date => format!("compatibility date {date}"),
-            Blame::Flag(index) => {
-                format!("flag `{}`", flags.get(index).map(String::as_str).unwrap_or_default())
-            }
-        };
-        return Err(CompatibilityError {
-            blame,
-            message: format!(
-                "{selected_by} selects Python {python} (Pyodide {version}), which taipan does not support yet"
-            ),
-            hint: upgrade(flags),
-        });
-    }
+    let release =
+        release::select(date, flags).map_err(|(earlier, later)| contradiction(flags, earlier, later))?;
     Ok(Compatibility { release, global_handlers: !listed("python_no_global_handlers") })
 }
 
-/// How to get from an older release to the newest supported one.
-fn upgrade(flags: &[String]) -> String {
-    let newest = newest();
-    let PyodideRelease { python, default_from, .. } = newest;
-    let flag = newest.flags.first().copied().unwrap_or_default();
-    match flags.iter().find(|flag| newest.disabled_by.contains(&flag.as_str())) {
-        Some(disabling) => format!("for Python {python}, remove the flag `{disabling}`"),
-        None => format!(
-            "for Python {python}, set `compatibility_date` to {default_from} or later, or add the flag `{flag}`"
-        ),
+fn contradiction(flags: &[String], earlier: usize, later: usize) -> CompatibilityError {
+    let flag = |index: usize| flags.get(index).map(String::as_str).unwrap_or_default();
+    CompatibilityError {
+        flag: later,
+        message: format!("contradictory compatibility flags: `{}` and `{}`", flag(earlier), flag(later)),
+        hint: "remove one of the two".to_owned(),
     }
 }
 
@@ -96,19 +68,16 @@ fn check_flags(flags: &[String]) -> Result<(), CompatibilityError> {
             let names = KNOWN_FLAGS.iter().flat_map(|(enable, disable)| [Some(*enable), *disable]).flatten();
             let suggestion = nearest(flag, names).map(|name| format!("; did you mean `{name}`?"));
             return Err(CompatibilityError {
-                blame: Blame::Flag(index),
+                flag: index,
                 message: format!("unknown compatibility flag: `{flag}`{}", suggestion.unwrap_or_default()),
                 hint: "correct the flag or remove it".to_owned(),
             });
         };
         let earlier = flags.get(..index).unwrap_or_default();
         let opposite = if enable == flag { *disable } else { Some(*enable) };
-        if let Some(opposite) = opposite.filter(|opposite| earlier.iter().any(|flag| flag == opposite)) {
-            return Err(CompatibilityError {
-                blame: Blame::Flag(index),
-                message: format!("contradictory compatibility flags: `{opposite}` and `{flag}`"),
-                hint: "remove one of the two".to_owned(),
-            });
+        if let Some(opposite) = opposite.and_then(|opposite| earlier.iter().position(|flag| flag == opposite))
+        {
+            return Err(contradiction(flags, opposite, index));
         }
     }
     Ok(())
@@ -132,17 +101,41 @@ mod tests {
     fn the_date_selects_the_release() {
         assert_eq!(run("2026-09-08", &["python_workers"]).unwrap().release.python, "3.14");
         assert_eq!(run("2027-01-01", &[]).unwrap().release.version, "314.0.7");
-        insta::assert_snapshot!(refused("2026-09-07", &["python_workers"]), @"compatibility date 2026-09-07 selects Python 3.13 (Pyodide 0.29.5), which taipan does not support yet | for Python 3.14, set `compatibility_date` to 2026-09-08 or later, or add the flag `python_workers_314`");
-        insta::assert_snapshot!(refused("2024-04-02", &[]), @"compatibility date 2024-04-02 selects Python 3.12 (Pyodide 0.27.7), which taipan does not support yet | for Python 3.14, set `compatibility_date` to 2026-09-08 or later, or add the flag `python_workers_314`");
+        for (date, python) in
+            [("2026-09-07", "3.13"), ("2025-09-29", "3.13"), ("2025-09-28", "3.12"), ("2024-04-02", "3.12")]
+        {
+            assert_eq!(run(date, &["python_workers"]).unwrap().release.python, python);
+        }
+        assert_eq!(run("2026-01-01", &["no_python_workers_20250116"]).unwrap().release.python, "3.12");
     }
 
     #[test]
     fn a_flag_selects_a_newer_release_than_the_date() {
-        for flag in ["python_workers_314", "python_3.14", "python_workers_20260610"] {
+        for flag in ["python_workers_314", "python_workers_20260610", "python_workers_20260817"] {
             assert_eq!(run("2024-04-02", &["python_workers", flag]).unwrap().release.python, "3.14");
         }
         assert_eq!(run("2026-09-08", &["python_workers_20250116"]).unwrap().release.python, "3.14");
-        insta::assert_snapshot!(refused("2024-04-02", &["python_workers", "python_workers_20250116"]), @"flag `python_workers_20250116` selects Python 3.13 (Pyodide 0.29.5), which taipan does not support yet | for Python 3.14, set `compatibility_date` to 2026-09-08 or later, or add the flag `python_workers_314`");
+        assert_eq!(run("2024-04-02", &["python_workers_20250116"]).unwrap().release.python, "3.13");
+        assert_eq!(
+            run("2024-04-02", &["python_workers_20250116", "python_workers_314"]).unwrap().release.python,
+            "3.14"
+        );
+    }
+
+    #[test]
+    fn a_flag_names_a_python_at_any_date() {
+        for python in ["3.12", "3.13", "3.14"] {
+            for date in ["2024-04-02", "2026-01-01", "2026-11-01"] {
+                assert_eq!(
+                    run(date, &["python_workers", &format!("python_{python}")]).unwrap().release.python,
+                    python
+                );
+            }
+        }
+        insta::assert_snapshot!(refused("2026-09-08", &["python_3.14", "python_3.12"]), @"contradictory compatibility flags: `python_3.14` and `python_3.12` | remove one of the two");
+        insta::assert_snapshot!(refused("2026-09-08", &["python_workers_314", "python_3.13"]), @"contradictory compatibility flags: `python_workers_314` and `python_3.13` | remove one of the two");
+        insta::assert_snapshot!(refused("2026-09-08", &["python_3.13", "no_python_workers_20250116"]), @"contradictory compatibility flags: `python_3.13` and `no_python_workers_20250116` | remove one of the two");
+        insta::assert_snapshot!(refused("2026-09-08", &["python_3.11"]), @"unknown compatibility flag: `python_3.11`; did you mean `python_3.12`? | correct the flag or remove it");
     }
 
     #[test]

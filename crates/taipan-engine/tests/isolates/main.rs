@@ -14,6 +14,7 @@
 
 mod cache;
 mod endings;
+mod glue;
 mod guest;
 mod javascript;
 mod native;

@@ -11,7 +11,7 @@
 /*
  * 0 is null; odd numbers are integers; even ones from FIRST on are places on the stack. The others are constants.
  */
-enum { UNDEFINED = 2, TRUE = 6, FALSE = 8, FIRST = 16 };
+enum { TRUE = 6, FALSE = 8, FIRST = 16 };
 enum { INT_MAX_INLINE = (1 << 30) - 1, INT_MIN_INLINE = -(1 << 30) };
 
 /* A stack this large is not kept when it is empty. */
@@ -65,7 +65,7 @@ static int push(JSValue v) {
 int handle_take(JSValue v) {
   switch (JS_VALUE_GET_TAG(v)) {
   case JS_TAG_NULL: return H_NULL;
-  case JS_TAG_UNDEFINED: return UNDEFINED;
+  case JS_TAG_UNDEFINED: return H_UNDEFINED;
   case JS_TAG_BOOL: return JS_VALUE_GET_BOOL(v) ? TRUE : FALSE;
   case JS_TAG_INT: {
     int32_t x = JS_VALUE_GET_INT(v);
@@ -85,7 +85,7 @@ JSValueConst handle_peek(int handle) {
   if (handle & 1) return JS_NewInt32(ctx, handle >> 1);
   switch (handle) {
   case H_NULL: return JS_NULL;
-  case UNDEFINED: return JS_UNDEFINED;
+  case H_UNDEFINED: return JS_UNDEFINED;
   case TRUE: return JS_TRUE;
   case FALSE: return JS_FALSE;
   case H_ERROR: return error_marker;
@@ -94,7 +94,12 @@ JSValueConst handle_peek(int handle) {
   return i < layout.top ? values[i] : JS_UNDEFINED;
 }
 
-void handles_set_error_marker(JSValueConst marker) { error_marker = JS_DupValue(ctx, marker); }
+int h_failed = H_NULL;
+
+void handles_set_error_marker(JSValueConst marker) {
+  error_marker = JS_DupValue(ctx, marker);
+  h_failed = H_ERROR;
+}
 
 /* Arrays that a call was over with: the next takes them. */
 enum { SPARES = 4 };

@@ -107,9 +107,11 @@ static void raise_in_python(void) {
 
 /* A result as the glue gives it: a handle, or the mark for "Python has an exception". */
 static int result_of(JSValue v) {
+  /* Where null is that mark, a null becomes undefined. */
+  if (JS_IsNull(v) && h_failed == H_NULL) return H_UNDEFINED;
   if (!JS_IsException(v)) return handle_take(v);
   raise_in_python();
-  return H_ERROR;
+  return h_failed;
 }
 
 int native_JsvNoValue_Check(int v) {
@@ -192,7 +194,7 @@ int native_JsvArray_Get(int array, int index) {
   uint32_t count;
   if (!taipan_fast_array(handle_peek(array), &values, &count) || (uint32_t)index >= count)
     return LEAVE2(JsvArray_Get, array, index);
-  return handle_take(JS_DupValue(ctx, values[index]));
+  return result_of(JS_DupValue(ctx, values[index]));
 }
 
 int native_JsvArray_Check(int v) {
@@ -223,7 +225,7 @@ int native_JsProxy_GetAttr_js(int object, const char *key) {
   int has = JS_IsUndefined(v) ? JS_HasProperty(ctx, target, atom) : 1;
   JS_FreeAtom(ctx, atom);
   if (has < 0) v = JS_EXCEPTION;
-  return has ? result_of(v) : H_ERROR;
+  return has ? result_of(v) : h_failed;
 }
 
 /* ---- Maps ---- */
@@ -276,7 +278,7 @@ int native__python2js_cache_lookup(int cache, int object) {
   }
   if (JS_IsObject(v)) return handle_take(v);
   JS_FreeValue(ctx, v);
-  return H_ERROR;
+  return h_failed;
 }
 
 int native__python2js_add_to_cache(int cache, int object, int v) {
@@ -759,9 +761,9 @@ bool taipan_call_proxy(JSContext *c, JSValueConst target, JSValueConst with, int
   int args = handle_take(list), names = handle_take(JS_DupValue(c, empty_array));
   int result = pyproxy_apply((void *)object, args, argc, names, 0);
   calls_leave();
-  *ret = result == H_ERROR ? JS_UNDEFINED : JS_DupValue(c, handle_peek(result));
+  *ret = result == h_failed ? JS_UNDEFINED : JS_DupValue(c, handle_peek(result));
   handles_release(top);
-  if (result == H_ERROR) {
+  if (result == h_failed) {
     *ret = JS_Call(c, throw_python, JS_UNDEFINED, 0, NULL);
   } else if (is_pyproxy(*ret)) {
     /* It may be a coroutine that has to be scheduled. */

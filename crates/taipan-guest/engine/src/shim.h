@@ -22,7 +22,9 @@ extern JSRuntime *rt;
 extern JSContext *ctx;
 
 /* handles.c */
-enum { H_NULL, H_ERROR = 4 };
+enum { H_NULL, H_UNDEFINED = 2, H_ERROR = 4 };
+/* The handle by which Pyodide's functions say "Python has an exception": of the marker, or null before there was one. */
+extern int h_failed;
 /* A handle for the value, which it takes over. */
 int handle_take(JSValue value);
 /* The value, for as long as the handle is not released. */

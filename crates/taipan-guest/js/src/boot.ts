@@ -8,9 +8,12 @@ import type { Declared } from "./bindings/index";
 import type { Host } from "./host";
 import { enableNatives } from "./wasm/natives";
 import { installSuspending } from "./wasm/suspend";
+import { Response } from "./web/response";
 
 export interface BootOptions {
   version: string;
+  /** The file with Pyodide's JavaScript: a module, or before 314 a script. */
+  glue: string;
   /** Paths of our Python files. */
   python: string[];
 }
@@ -39,6 +42,8 @@ export interface PackageOptions {
 }
 
 const RUNTIME = "/pyodide/";
+/** What Pyodide's script defines. */
+const SCRIPT = "_createPyodideModule";
 export const PYTHON = "/taipan/python/";
 /** Where the host has the Worker's files, and where Python sees them. */
 const SOURCES = "/worker/";
@@ -60,6 +65,27 @@ function copyIn(H: Host, fs: any, from: string, names: string[], to: string): vo
   }
 }
 
+/**
+ * What a script sees beside that: a worker of the kind that loads scripts. Before 0.28, Pyodide knows no shell, and fetches its
+ * files.
+ */
+function classicWorker(H: Host): Record<string, unknown> {
+  const location = { href: RUNTIME };
+  return {
+    location,
+    self: { location },
+    // The platform's needs the host, which is not there yet.
+    URL: class URL {
+      constructor(readonly href: string) {}
+      toString() { return this.href; }
+    },
+    importScripts: () => {
+      throw new Error("scripts cannot be loaded");
+    },
+    fetch: async (path: unknown) => new Response(readOrThrow(H, `${path}`)),
+  };
+}
+
 /** Gives Python the Worker's files. */
 export function placeSources(H: Host, py: any, sources: string[]): void {
   py.FS.mkdirTree(WORKER_ROOT);
@@ -69,6 +95,7 @@ export function placeSources(H: Host, py: any, sources: string[]): void {
 /** Returns Pyodide's API, with our Python in place. */
 export async function bootPython(H: Host, options: BootOptions): Promise<any> {
   const scope = globalThis as any;
+  const isScript = options.glue.endsWith(".js");
   const disguise: Record<string, unknown> = {
     read: (path: string) => H.utf8Decode(readOrThrow(H, path)),
     readbuffer: (path: string) => readOrThrow(H, path).buffer,
@@ -76,22 +103,28 @@ export async function bootPython(H: Host, options: BootOptions): Promise<any> {
       throw new Error("scripts cannot be loaded");
     },
     WorkerGlobalScope: class WorkerGlobalScope {},
+    ...(isScript && classicWorker(H)),
   };
+  const visible = new Map(Object.keys(disguise).map(name => [name, Object.getOwnPropertyDescriptor(scope, name)]));
   Object.assign(scope, disguise);
   let glue: any;
   installSuspending(H, () => glue);
   // The paths are variables so that the bundler leaves these imports to the engine.
-  const loader = `${RUNTIME}pyodide.mjs`, module = `${RUNTIME}pyodide.asm.mjs`;
+  const loader = `${RUNTIME}pyodide.mjs`, module = RUNTIME + options.glue;
   const { loadPyodide } = await import(loader);
-  const { default: createPyodideModule } = await import(module);
+  const { default: create = scope[SCRIPT] } = await import(module);
+  const createPyodideModule = (settings: any) => {
+    glue = settings;
+    // Otherwise the glue ends in a trap, which says nothing.
+    settings.onAbort = (what: unknown) => H.exit(1, `aborted ${what ?? ""}`.trim());
+    // What does not have its memory itself takes it from here.
+    if (isScript) settings.wasmMemory = new (globalThis as any).WebAssembly.Memory();
+    return create(settings);
+  };
+  if (isScript) scope[SCRIPT] = createPyodideModule;
   const py = await loadPyodide({
     indexURL: RUNTIME,
-    createPyodideModule: (settings: any) => {
-      glue = settings;
-      // Otherwise the glue ends in a trap, which says nothing.
-      settings.onAbort = (what: unknown) => H.exit(1, `aborted ${what ?? ""}`.trim());
-      return createPyodideModule(settings);
-    },
+    createPyodideModule,
     jsglobals: scope,
     env: { HOME: "/home/pyodide", PYTHONSAFEPATH: "1" },
     stdin: () => null,
@@ -99,7 +132,11 @@ export async function bootPython(H: Host, options: BootOptions): Promise<any> {
     stderr: (line: string) => H.log(4, line),
   });
   glue = py._module;
-  for (const name of Object.keys(disguise)) delete scope[name];
+  delete scope[SCRIPT];
+  for (const [name, before] of visible) {
+    delete scope[name];
+    if (before) Object.defineProperty(scope, name, before);
+  }
   py._api.on_fatal = (e: unknown) => H.exit(1, String((e as Error)?.message ?? e));
   copyIn(H, py.FS, PYTHON, options.python, PYTHON.slice(0, -1));
   enableNatives(H, py);

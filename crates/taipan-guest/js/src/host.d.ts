@@ -106,7 +106,7 @@ export interface Host {
   /** The exception object's tag and values; only for objects of class WebAssembly.Exception. */
   exceptionIs(exception: object, tag: number): boolean;
   exceptionArg(exception: object, tag: number, index: number): unknown;
-  /** Makes `marker` the value that C code recognises as "an error was thrown". */
+  /** Makes `marker` the value that C code recognises as "an error was thrown"; without one it is null. */
   setErrorMarker(marker: symbol): void;
   /** Sets the prototype of thrown WebAssembly exceptions. */
   setExceptionPrototype(prototype: object): void;

@@ -31,48 +31,134 @@ pub struct Release {
 }
 
 /// Every supported release, the newest first.
-pub static RELEASES: &[Release] = &[Release {
-    version: "314.0.7",
-    python: "3.14.2",
-    platform_tag: "pyemscripten_2026_0_wasm32",
-    tarball: Artifact {
-        name: "pyodide-314.0.7.tgz",
-        size: 6_488_647,
-        sha256: "66b7949e5a0cba2250b586d7e368bf12fb482800748d182c4618254b685ffaa0",
+pub static RELEASES: &[Release] = &[
+    Release {
+        version: "314.0.7",
+        python: "3.14.2",
+        platform_tag: "pyemscripten_2026_0_wasm32",
+        tarball: Artifact {
+            name: "pyodide-314.0.7.tgz",
+            size: 6_488_647,
+            sha256: "66b7949e5a0cba2250b586d7e368bf12fb482800748d182c4618254b685ffaa0",
+        },
+        files: &[
+            Artifact {
+                name: "package.json",
+                size: 2_999,
+                sha256: "40ca48e43ce4ddc68412d5b7a7ca9e2477cd4f0e672277ae468ac2245717079b",
+            },
+            Artifact {
+                name: "pyodide-lock.json",
+                size: 119_077,
+                sha256: "5dc2fc119108bc148c7457dc86e7675b5c87e1cafd420b9c34c1eaef7b36c010",
+            },
+            Artifact {
+                name: "pyodide.asm.mjs",
+                size: 1_250_344,
+                sha256: "f7cdc8ece80678ceb712f8e65ebe6d3a83203a180c399865f49612a051693635",
+            },
+            Artifact {
+                name: "pyodide.asm.wasm",
+                size: 9_598_218,
+                sha256: "cc36e3cab04fdfc9a63ff13eb52eae2b911bf46c025cc7b281f394bd3de1d5e6",
+            },
+            Artifact {
+                name: "pyodide.mjs",
+                size: 17_931,
+                sha256: "6f1d60f7bf529beb300f0f47983c921d3982363640ba20af0e38efdddbc66109",
+            },
+            Artifact {
+                name: "python_stdlib.zip",
+                size: 2_545_637,
+                sha256: "fa1957e5777068fc4f7437f96d860ae2fbe9c19732ba06c84e004ec16dd7dd7a",
+            },
+        ],
     },
-    files: &[
-        Artifact {
-            name: "package.json",
-            size: 2_999,
-            sha256: "40ca48e43ce4ddc68412d5b7a7ca9e2477cd4f0e672277ae468ac2245717079b",
+    Release {
+        version: "0.29.5",
+        python: "3.13.2",
+        platform_tag: "pyodide_2025_0_wasm32",
+        tarball: Artifact {
+            name: "pyodide-0.29.5.tgz",
+            size: 5_598_317,
+            sha256: "6749b10ee515a1458ecea36d860c8ce2a48366e85b3f92d749ad1840e4aff181",
         },
-        Artifact {
-            name: "pyodide-lock.json",
-            size: 119_077,
-            sha256: "5dc2fc119108bc148c7457dc86e7675b5c87e1cafd420b9c34c1eaef7b36c010",
+        files: &[
+            Artifact {
+                name: "package.json",
+                size: 3_018,
+                sha256: "d4803005d5a661faecd1046b8cdd31e61e0859c56e707bcf9fba08946dcc9cba",
+            },
+            Artifact {
+                name: "pyodide-lock.json",
+                size: 122_027,
+                sha256: "14d2c2dba101277999e17135e653d8f15389ad1437f53eae213bf0c3cdff723d",
+            },
+            Artifact {
+                name: "pyodide.asm.js",
+                size: 1_074_322,
+                sha256: "356c42f69e1695397e9d8670bd3c2e678248cde76e18bdae1731e848537b47d7",
+            },
+            Artifact {
+                name: "pyodide.asm.wasm",
+                size: 8_647_684,
+                sha256: "54309a5a2cfd757b1f0fdbc9093c92503f7b341500110329d932487183912718",
+            },
+            Artifact {
+                name: "pyodide.mjs",
+                size: 17_616,
+                sha256: "510ca14305230018f50c40fb81be673afd68080e70ce7733fcce6600dd6a1714",
+            },
+            Artifact {
+                name: "python_stdlib.zip",
+                size: 2_424_003,
+                sha256: "831fd1e535084b972f87c6a35275de3d236efd5166f5e77ce89497710635e73c",
+            },
+        ],
+    },
+    Release {
+        version: "0.27.7",
+        python: "3.12.7",
+        platform_tag: "pyodide_2024_0_wasm32",
+        tarball: Artifact {
+            name: "pyodide-0.27.7.tgz",
+            size: 5_898_824,
+            sha256: "89d5d952675eb08e11286e52c7238f1248ce71726e896db9703e73bef23dc343",
         },
-        Artifact {
-            name: "pyodide.asm.mjs",
-            size: 1_250_344,
-            sha256: "f7cdc8ece80678ceb712f8e65ebe6d3a83203a180c399865f49612a051693635",
-        },
-        Artifact {
-            name: "pyodide.asm.wasm",
-            size: 9_598_218,
-            sha256: "cc36e3cab04fdfc9a63ff13eb52eae2b911bf46c025cc7b281f394bd3de1d5e6",
-        },
-        Artifact {
-            name: "pyodide.mjs",
-            size: 17_931,
-            sha256: "6f1d60f7bf529beb300f0f47983c921d3982363640ba20af0e38efdddbc66109",
-        },
-        Artifact {
-            name: "python_stdlib.zip",
-            size: 2_545_637,
-            sha256: "fa1957e5777068fc4f7437f96d860ae2fbe9c19732ba06c84e004ec16dd7dd7a",
-        },
-    ],
-}];
+        files: &[
+            Artifact {
+                name: "package.json",
+                size: 3_267,
+                sha256: "bf221f60c881626236d3501375a97753672a7fa6fed70e469e083f157c8a30d4",
+            },
+            Artifact {
+                name: "pyodide-lock.json",
+                size: 112_205,
+                sha256: "9c45b916001a750f4102fc287494f3eab215909c7535c626a20db80fd6333e2c",
+            },
+            Artifact {
+                name: "pyodide.asm.js",
+                size: 1_255_688,
+                sha256: "6b4c90de5b7172873f04f21884d0e9d2274e305fe32116558fe3e4fbe3618d51",
+            },
+            Artifact {
+                name: "pyodide.asm.wasm",
+                size: 10_105_545,
+                sha256: "a50dd1843f805a0b7c45b61037ee0d7b26dfe85efe0e18ef95a34ad24e401f5f",
+            },
+            Artifact {
+                name: "pyodide.mjs",
+                size: 13_931,
+                sha256: "04c052c815abb0bf2981fa38c2dfa58e3120ee5288c956df2b2a15e301782c5f",
+            },
+            Artifact {
+                name: "python_stdlib.zip",
+                size: 2_360_737,
+                sha256: "16611534726e5d8ac2bd8f926410b2dcb8d6f49aa24913463533b457a2115c16",
+            },
+        ],
+    },
+];
 
 /// The release with this version.
 ///
@@ -102,7 +188,7 @@ mod tests {
 
     #[test]
     fn every_release_that_a_configuration_can_select_is_in_the_table() {
-        for selectable in taipan_config::compat::RELEASES.iter().filter(|release| release.supported) {
+        for selectable in &taipan_config::compat::RELEASES {
             let release = release(selectable.version).unwrap();
             assert!(release.python.starts_with(&format!("{}.", selectable.python)));
         }

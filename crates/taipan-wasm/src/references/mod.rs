@@ -27,7 +27,7 @@
 
 mod function;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use wasm_encoder::{BlockType, ConstExpr, Encode, ExportKind, GlobalType, SectionId};
 use wasmparser::{
@@ -63,8 +63,8 @@ pub mod layout {
 /// What [`Options::references`](crate::Options::references) says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct References {
-    /// The names of functions, imported from `env`, that the engine implements, in its order.
-    pub natives: Vec<String>,
+    /// The names of functions, imported from `env`, that the engine implements, each with its place among them.
+    pub natives: BTreeMap<String, u32>,
     /// A value that has the same handle everywhere.
     pub mark: Option<Mark>,
     /// Whether tables of references become the engine's. It does not tell modules apart, so only one can have any.
@@ -76,9 +76,11 @@ pub struct References {
 pub struct Mark {
     /// Its handle.
     pub handle: u32,
-    /// The import from `env` that gives it, without parameters.
+    /// What the imports that deal with it are imported from.
+    pub module: String,
+    /// The import that gives it, without parameters.
     pub give: String,
-    /// The import from `env` that says whether its parameter is it.
+    /// The import that says whether its parameter is it.
     pub check: String,
 }
 
@@ -138,7 +140,8 @@ pub(crate) fn lower(
     let helpers = types(module, &mut edits)?;
     let mark = |name: fn(&Mark) -> &str| {
         let mark = references.mark.as_ref()?;
-        let function = imported_functions(module).find(|(_, i)| i.module == "env" && i.name == name(mark))?;
+        let function =
+            imported_functions(module).find(|(_, i)| i.module == mark.module && i.name == name(mark))?;
         Some((function.0, mark.handle))
     };
     let context = Context {
@@ -184,10 +187,12 @@ fn imported_functions<'m>(module: &'m Module<'_>) -> impl Iterator<Item = (u32, 
 }
 
 fn natives(module: &Module<'_>, references: &References) -> HashMap<u32, u32> {
-    let words: HashMap<&str, u32> =
-        references.natives.iter().map(String::as_str).zip(layout::NATIVES..).collect();
     let ours = imported_functions(module).filter(|(_, import)| import.module == "env");
-    ours.filter_map(|(index, import)| Some((index, *words.get(import.name)?))).collect()
+    ours.filter_map(|(index, import)| {
+        let place = references.natives.get(import.name)?;
+        Some((index, layout::NATIVES.saturating_add(*place)))
+    })
+    .collect()
 }
 
 /// Writes the types without references, and those of the helpers. Gives the index of the first of those.

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
-use taipan_config::{CONFIG_NAMES, ConfigError, WorkerConfig};
-use taipan_packages::pyodide::{self, ObtainError, RELEASES, Release};
 use taipan_packages::python::{Lock, Manifest, StoredWheel, requirement_name};
 
 use super::cache::size;
 use crate::packages::{Packages, advised};
-use crate::report::{hint, hinted};
+use crate::release;
+use crate::report::hint;
 use crate::settings::ProjectSettings;
 
 /// How many of the largest packages are named.
@@ -150,17 +149,10 @@ fn chains(lock: &Lock, manifest: &Manifest, name: &str) -> Vec<Vec<String>> {
 
 /// The project that the settings name, on the Python of its Worker, or the newest when there is no Worker.
 fn packages(settings: &ProjectSettings) -> Result<Packages<'_>> {
-    let has_worker = CONFIG_NAMES.iter().any(|name| settings.folder.join(name).exists());
-    let release: &'static Release = if has_worker {
-        let config = WorkerConfig::load(&settings.folder, None).map_err(|e| hinted(e, ConfigError::hint))?;
-        pyodide::release(config.release.version).map_err(|e| hinted(e, ObtainError::hint))?
-    } else {
-        RELEASES.first().ok_or_else(|| anyhow!("this build knows no release of Python"))?
-    };
     Ok(Packages {
         folder: &settings.folder,
         settings: &settings.packages,
-        release,
+        release: release::of_folder(&settings.folder)?,
         cache: &settings.cache,
         pyodide: &settings.pyodide,
     })

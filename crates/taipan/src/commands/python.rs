@@ -131,8 +131,7 @@ fn parse(arguments: &[String]) -> Result<Parsed> {
 }
 
 /// Folders that Python needs at these places, so that nothing of the host's can be seen there.
-const TAKEN: &[&str] =
-    &["/", "/dev", "/home/pyodide", "/lib", "/lib/python3.14", "/proc", "/pyodide", "/session", "/taipan"];
+const TAKEN: &[&str] = &["/", "/dev", "/home/pyodide", "/lib", "/proc", "/pyodide", "/session", "/taipan"];
 
 /// What to run, and what it may read: the current folder, the script's, and those that were named.
 fn program(settings: &PythonSettings, invocation: Invocation) -> Result<(Program, Vec<Arc<dyn Volume>>)> {
@@ -160,7 +159,7 @@ fn program(settings: &PythonSettings, invocation: Invocation) -> Result<(Program
     let mut volumes: Vec<Arc<dyn Volume>> = vec![];
     for folder in folders {
         let at = text(&folder)?;
-        if TAKEN.contains(&at.as_str()) {
+        if TAKEN.contains(&at.as_str()) || at.starts_with("/lib/python3.") {
             continue;
         }
         // A folder that is not there has nothing to show.

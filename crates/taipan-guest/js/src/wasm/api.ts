@@ -28,6 +28,8 @@ const TYPE_OF: Record<string, ValueKind> = { i: "i32", j: "i64", f: "f32", d: "f
 const CODE_OF: Partial<Record<string, string>> = { i32: "i", i64: "j", f32: "f", f64: "d" };
 const KIND_NAME: Record<Kind, string> = { f: "function", g: "global", t: "table", m: "memory", x: "tag" };
 const MAIN = 0;
+/** The host's mark for an address that it does not know. */
+const UNPLACED = -1;
 /** The glue's functions by which Python calls JavaScript functions. */
 const CALLERS = new Set(["JsvFunction_CallBound", "JsvFunction_Call_OneArg", "JsvFunction_Construct"]);
 
@@ -158,8 +160,16 @@ export function installWebAssembly(H: Host): void {
     grow(): number { throw new RangeError("the memory grows by itself"); }
   }
 
+  /** One that JavaScript makes is nobody's until the main module is bound, which has it under a name. */
   class Tag {
-    constructor(readonly number = -1) {}
+    number = -1;
+    constructor(type?: { parameters: ValueKind[] }) {
+      // Pyodide then catches exceptions in JavaScript, which it does by a module of its own for each signature otherwise.
+      if (type?.parameters.includes("externref")) throw new TypeError("exceptions of JavaScript have no tag");
+    }
+    static of(number: number): Tag {
+      return Object.assign(new Tag(), { number });
+    }
   }
 
   /** Objects of this class come from the shim; they refer to an exception in the host. */
@@ -185,7 +195,7 @@ export function installWebAssembly(H: Host): void {
       case "f": return H.wasmFunction(handle);
       case "g": return Global.of(handle, signature);
       case "t": return Object.defineProperty(new Table(), "number", { value: handle });
-      case "x": return new Tag(handle);
+      case "x": return Tag.of(handle);
       default: return memory;
     }
   }
@@ -215,17 +225,48 @@ export function installWebAssembly(H: Host): void {
         if (typeof value !== "function") throw new LinkError(`import ${module}.${name} is not a function`);
         H.bindImport(handle, value, signature, CALLERS.has(name), name);
       } else if (kind === "g" && value instanceof Global) {
-        const before = value.adopt(handle);
-        if (value.mutable && typeof before === "number") H.globalSet(handle, before);
+        const [before, now] = [value.adopt(handle), value.value];
+        // Addresses that others know are in a table of the glue's, where it puts them later.
+        const expected = module === "env" ? before : imports["env"]?.[name];
+        if (now === UNPLACED) {
+          if (typeof before === "number") value.value = before;
+        } else if (typeof expected === "number" && expected !== now) {
+          throw new LinkError(`${name} is at ${now}, and Pyodide expects it at ${expected}`);
+        }
       }
     }
     // The value that C code returns for "an exception is pending".
-    const marker = (imports["env"]?.["Jsv_GetError_import"] as (() => unknown) | undefined)?.();
-    if (typeof marker === "symbol") H.setErrorMarker(marker);
+    const marker = (imports["env"]?.["Jsv_GetError_import"] ?? imports["sentinel"]?.["create_sentinel"]) as (() => unknown) | undefined;
+    const value = marker?.();
+    if (typeof value === "symbol") H.setErrorMarker(value);
     const exports = wrapExports(main.exports);
+    // What a main module imported before the host rewrote it, and exports now, is not an export for the glue.
+    for (const [name, item] of Object.entries(exports)) {
+      const given = imports["env"]?.[name];
+      if (item instanceof Tag && given instanceof Tag) given.number = item.number;
+      else if (!(item instanceof Table && given instanceof Table)) continue;
+      delete exports[name];
+    }
+    relocateOnce(exports);
     applyWithoutSwitching(exports, H);
     for (const name of ["pythonexc2js", "_iscoroutinefunction"]) mainExports[name] = exports[name] as Function;
     return exports;
+  }
+
+  /**
+   * The host has relocated the data of a main module that needs it, to be able to allocate memory. The glue does it again, when
+   * it knows where functions are; where the heap ends must survive that.
+   */
+  function relocateOnce(exports: Record<string, unknown>): void {
+    const relocate = exports["__wasm_apply_data_relocs"] as (() => void) | undefined;
+    const heapEnd = exports["emscripten_get_sbrk_ptr"] as (() => number) | undefined;
+    if (relocate === undefined || heapEnd === undefined) return;
+    exports["__wasm_apply_data_relocs"] = () => {
+      const at = heapEnd();
+      const end = new DataView(H.memoryBuffer()).getUint32(at, true);
+      relocate();
+      new DataView(H.memoryBuffer()).setUint32(at, end, true);
+    };
   }
 
   class Instance {
@@ -263,7 +304,10 @@ export function installWebAssembly(H: Host): void {
       }
     },
     async compile(source: BufferSource) { return new Module(source); },
-    async instantiate(source: BufferSource | Module, imports?: Imports) {
+    async instantiateStreaming(source: Promise<{ arrayBuffer(): Promise<ArrayBuffer> }>, imports?: Imports) {
+      return api.instantiate(await (await source).arrayBuffer(), imports);
+    },
+    async instantiate(source: BufferSource | Module, imports?: Imports): Promise<any> {
       if (source instanceof Module) return new Instance(source, imports);
       const module = new Module(source);
       return { module, instance: new Instance(module, imports) };

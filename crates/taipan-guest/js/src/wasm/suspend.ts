@@ -6,7 +6,8 @@ import type { Host } from "../host";
 
 /** The glue's hooks: what a suspending import returns for "failed", and where it looks for the reason. */
 export interface Syncify {
-  error: unknown;
+  /** Before 0.28, null says it. */
+  error?: unknown;
   syncify_error: unknown;
 }
 
@@ -73,7 +74,7 @@ export function installSuspending(H: Host, glue: () => Syncify): void {
         promise.catch(() => {});
         if (!H.runUntilSettled(promise)) {
           // Throwing from here would be fatal to the interpreter; this way it becomes a Python exception.
-          const { error } = glue();
+          const { error = null } = glue();
           glue().syncify_error = new Error(
             "run_sync() waits for something that can never happen: no timer, operation or task is left that could complete it",
           );

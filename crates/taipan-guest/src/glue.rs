@@ -1,0 +1,55 @@
+//! How Pyodide's releases differ in what the engine does in place of their JavaScript.
+
+/// The engine's handle for the value by which a release says that an exception is pending, where it has one ([`Glue::mark`]).
+pub const ERROR_HANDLE: u32 = 4;
+
+/// What the engine must know of a release.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Glue {
+    /// The release's version.
+    pub version: &'static str,
+    /// The file with its JavaScript.
+    pub file: &'static str,
+    /// The value that C code returns for "an exception is pending". Without one, `null` says it.
+    pub mark: Option<Mark>,
+    /// Those of [`NATIVES`](crate::NATIVES) that the release does differently: its JavaScript does them.
+    pub left_to_javascript: &'static [&'static str],
+}
+
+/// Imports of the main module.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// What they are imported from.
+    pub module: &'static str,
+    /// Gives the value.
+    pub give: &'static str,
+    /// Says whether its parameter is the value.
+    pub check: &'static str,
+}
+
+/// Every release. A test of the engine's compares what is said here with what the releases do.
+pub static GLUES: [Glue; 3] = [
+    Glue {
+        version: "314.0.7",
+        file: "pyodide.asm.mjs",
+        mark: Some(Mark { module: "env", give: "Jsv_GetError_import", check: "JsvError_Check" }),
+        left_to_javascript: &[],
+    },
+    Glue {
+        version: "0.29.5",
+        file: "pyodide.asm.js",
+        mark: Some(Mark { module: "sentinel", give: "create_sentinel", check: "is_sentinel" }),
+        left_to_javascript: &["JsProxy_compute_typeflags"],
+    },
+    Glue {
+        version: "0.27.7",
+        file: "pyodide.asm.js",
+        mark: None,
+        left_to_javascript: &["JsProxy_compute_typeflags"],
+    },
+];
+
+/// What there is to know of a release; `None` for one that the engine cannot run.
+pub fn glue(version: &str) -> Option<&'static Glue> {
+    GLUES.iter().find(|glue| glue.version == version)
+}
