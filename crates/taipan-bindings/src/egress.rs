@@ -2,6 +2,7 @@
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::connections::{Lookup, Target, TlsSession, TlsTerms, Wire};
 use crate::fetches::{BodySource, FetchAnswer, FetchRequest};
 use crate::streams::Pull;
 
@@ -12,4 +13,13 @@ pub trait Egress: Send + Sync {
 
     /// Runs [`pump`](crate::pump).
     fn pump(&self, source: Box<dyn BodySource>, pulls: UnboundedReceiver<Pull>);
+
+    /// Opens a connection and serves it until both sides are done.
+    fn connect(&self, target: Target, wire: Wire);
+
+    /// Looks up the addresses of a name.
+    fn resolve(&self, host: String, lookup: Lookup);
+
+    /// Begins TLS on a connection that the guest carries. What cannot be done is said.
+    fn tls(&self, terms: &TlsTerms) -> Result<Box<dyn TlsSession>, String>;
 }

@@ -371,6 +371,7 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
+    use crate::connections::{Lookup, Target, TlsSession, TlsTerms, Wire};
 
     struct Source(Vec<&'static str>);
 
@@ -391,6 +392,15 @@ mod tests {
             unreachable!()
         }
         fn pump(&self, _: Box<dyn BodySource>, _: UnboundedReceiver<Pull>) {}
+        fn connect(&self, _: Target, _: Wire) {
+            unreachable!()
+        }
+        fn resolve(&self, _: String, _: Lookup) {
+            unreachable!()
+        }
+        fn tls(&self, _: &TlsTerms) -> Result<Box<dyn TlsSession>, String> {
+            unreachable!()
+        }
     }
 
     fn head(status: u16) -> FetchHead {

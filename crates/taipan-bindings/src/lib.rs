@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod blobs;
+mod connections;
 mod data;
 mod egress;
 mod events;
@@ -18,6 +19,7 @@ mod requests;
 mod streams;
 mod web_sockets;
 
+pub use connections::{Lookup, Refusal, Target, TlsFacts, TlsSession, TlsStep, TlsTerms, Wire};
 pub use data::{BindingTable, Stores};
 pub use egress::Egress;
 pub use events::EventSender;

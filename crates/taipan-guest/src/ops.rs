@@ -112,6 +112,28 @@ pub const OPS: &[OpDecl] = &[
     later("http.gone"),
     // socket → nothing, once the peer has taken most of what was sent, or the connection has ended
     later("ws.drained"),
+    // host, port, secure (0 | 1) → connection, peer's address and port, own address and port
+    later("tcp.connect"),
+    // connection → bytes, or nothing at their end
+    later("tcp.read"),
+    // connection, bytes → nothing, once there is room for more
+    later("tcp.write"),
+    // connection → nothing; no more will be written
+    sync("tcp.end"),
+    // connection → nothing; what was written is sent all the same
+    sync("tcp.close"),
+    // host → address, …
+    later("dns.resolve"),
+    // server's name, check chain (0 | 1), check name (0 | 1), trusted certificates (PEM) or null, trust the system's too (0 | 1),
+    // then protocols → TLS session
+    sync("tls.open"),
+    // TLS session, bytes from the peer, bytes for it, say goodbye (0 | 1) → bytes for the guest, bytes for the peer, handshaking
+    // (0 | 1), ended (0 | 1), error or null
+    sync("tls.step"),
+    // TLS session → version, cipher, protocol, certificate; each null when not known
+    sync("tls.facts"),
+    // TLS session → nothing
+    sync("tls.drop"),
 ];
 
 /// The number of the operation called `name`.

@@ -15,6 +15,7 @@ use crate::case::{
     Step, Upload,
 };
 use crate::check;
+use crate::databases::Databases;
 use crate::http::{Client, Request, Response, read_until};
 use crate::server::{Server, ServerOptions, Stream, run_to_end};
 use crate::upstream::Upstream;
@@ -74,6 +75,10 @@ fn run(binary: &Path, folder: &Path, case: &Case, shared_cache: &Path) -> Result
         let vars = upstream.vars().map(|(name, value)| format!("{name}={value}"));
         options.args.extend(vars.into_iter().flat_map(|var| ["--var".to_owned(), var]));
         options.env.push(upstream.env());
+    }
+    let databases = case.databases.then(Databases::start).transpose()?;
+    for (name, value) in databases.iter().flat_map(Databases::vars) {
+        options.args.extend(["--var".to_owned(), format!("{name}={value}")]);
     }
     if let Some(failure) = &case.fails_to_start {
         return fail_to_start(&options, failure);

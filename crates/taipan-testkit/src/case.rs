@@ -27,6 +27,9 @@ pub struct Case {
     /// Whether there is a server for the Worker to talk to; its addresses are in variables.
     #[serde(default)]
     pub upstream: bool,
+    /// Whether there are a PostgreSQL and a Redis for the Worker to talk to.
+    #[serde(default)]
+    pub databases: bool,
     /// Whether something else already listens on the port.
     #[serde(default)]
     pub occupied_port: bool,

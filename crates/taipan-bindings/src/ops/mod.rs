@@ -6,6 +6,7 @@ mod fetch;
 mod files;
 mod http;
 mod kv;
+mod network;
 mod program;
 mod text;
 mod url;
@@ -22,6 +23,7 @@ pub use files::{FileStat, Volume};
 pub use program::Process;
 
 use crate::blobs::Blobs;
+use crate::connections::Connections;
 use crate::fetches::Fetches;
 use crate::web_sockets::WebSockets;
 use crate::{BindingTable, Egress, EventSender, Requests, WebSocketDialer};
@@ -41,6 +43,7 @@ pub struct HostOps {
     sockets: WebSockets,
     dialer: Option<Arc<dyn WebSocketDialer>>,
     fetches: Fetches,
+    connections: Connections,
     egress: Option<Arc<dyn Egress>>,
     events: EventSender,
     embedder: Box<dyn Embedder>,
@@ -58,6 +61,7 @@ impl HostOps {
             sockets: WebSockets::default(),
             dialer: None,
             fetches: Fetches::default(),
+            connections: Connections::default(),
             egress: None,
             events,
             embedder,
@@ -112,6 +116,11 @@ impl HostOps {
         }
     }
 
+    fn network(&self) -> network::Parts<'_> {
+        let egress = self.egress.as_deref();
+        network::Parts { connections: &self.connections, events: &self.events, egress }
+    }
+
     fn data(&self) -> data::Parts<'_> {
         data::Parts { table: self.bindings.as_deref(), blobs: &self.blobs, events: &self.events }
     }
@@ -141,6 +150,9 @@ impl HostOps {
                     },
                 )
             }
+            "tcp" => network::tcp(verb, id, args, &self.network()),
+            "dns" => network::dns(verb, id, args, &self.network()),
+            "tls" => network::tls(verb, args, &self.network()),
             "ws" => web_socket::call(verb, id, args, &self.parts()),
             "kv" => kv::call(verb, id, args, &self.data()),
             "d1" => d1::call(verb, id, args, &self.data()),

@@ -6,6 +6,7 @@
  */
 import type { Declared } from "./bindings/index";
 import type { Host } from "./host";
+import { installNetwork } from "./network";
 import { enableNatives } from "./wasm/natives";
 import { installSuspending } from "./wasm/suspend";
 import { Response } from "./web/response";
@@ -140,5 +141,6 @@ export async function bootPython(H: Host, options: BootOptions): Promise<any> {
   py._api.on_fatal = (e: unknown) => H.exit(1, String((e as Error)?.message ?? e));
   copyIn(H, py.FS, PYTHON, options.python, PYTHON.slice(0, -1));
   enableNatives(H, py);
+  installNetwork(py);
   return py;
 }

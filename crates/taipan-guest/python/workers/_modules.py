@@ -8,6 +8,7 @@ from typing import Any
 from pyodide.ffi import JsException, run_sync
 
 from . import _runtime
+from ._body import plain_object
 from ._context import wait_until
 from ._entrypoints import DurableObject, WorkerEntrypoint, WorkflowEntrypoint
 
@@ -22,7 +23,19 @@ def import_from_javascript(module_name: str) -> Any:
             DurableObject=DurableObject,
             WorkflowEntrypoint=WorkflowEntrypoint,
         )
+    if module_name == "cloudflare:sockets":
+        return SimpleNamespace(connect=_connect)
     try:
         return run_sync(_runtime.bridge.importModule(module_name))
     except JsException as error:
         raise ImportError(f"No JavaScript module {module_name!r}: {error.message}", name=module_name) from error
+
+
+def _connect(address: Any, options: Any = None, **more: Any) -> Any:
+    """A JavaScript Socket, from "host:port" or {"hostname": …, "port": …}."""
+    import _taipan_host  # type: ignore[import-not-found]
+
+    if isinstance(address, dict):
+        address = plain_object(address)
+    given = {**options, **more} if isinstance(options, dict) else more
+    return _taipan_host.open_socket(address, plain_object(given) if given or options is None else options)

@@ -84,6 +84,17 @@ async fn dial_tcp(host: &str, port: u16, policy: Policy) -> Result<TcpStream, Eg
     Err(last)
 }
 
+impl Dialed {
+    /// The peer's address, and ours.
+    pub(super) fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Secure(tls) => tls.get_ref().0,
+        };
+        Ok((tcp.peer_addr()?, tcp.local_addr()?))
+    }
+}
+
 impl AsyncRead for Dialed {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {

@@ -10,11 +10,15 @@ mod error;
 mod fetch;
 mod headers;
 mod policy;
+mod session;
+mod socket;
 mod tls;
 
 use std::sync::Arc;
 
-use taipan_bindings::{BodySource, FetchAnswer, FetchRequest, Pull};
+use taipan_bindings::{
+    BodySource, FetchAnswer, FetchRequest, Lookup, Pull, Target, TlsSession, TlsTerms, Wire,
+};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -28,6 +32,8 @@ use fetch::Fetcher;
 /// Makes connections for isolates, on the executor that it was made on.
 pub(crate) struct Egress {
     executor: Handle,
+    policy: Policy,
+    tls: Arc<TlsClient>,
     fetcher: Arc<Fetcher>,
 }
 
@@ -35,7 +41,8 @@ impl Egress {
     /// Connections are served by the current executor. None outside of one.
     pub(crate) fn new(policy: Policy, tls: Arc<TlsClient>) -> Option<Arc<Self>> {
         let executor = Handle::try_current().ok()?;
-        Some(Arc::new(Self { executor, fetcher: Arc::new(Fetcher::new(policy, tls)) }))
+        let fetcher = Arc::new(Fetcher::new(policy, tls.clone()));
+        Some(Arc::new(Self { executor, policy, tls, fetcher }))
     }
 }
 
@@ -47,5 +54,22 @@ impl taipan_bindings::Egress for Egress {
 
     fn pump(&self, source: Box<dyn BodySource>, pulls: UnboundedReceiver<Pull>) {
         self.executor.spawn(taipan_bindings::pump(source, pulls));
+    }
+
+    fn connect(&self, target: Target, wire: Wire) {
+        self.executor.spawn(socket::serve(target, wire, self.policy, self.tls.clone()));
+    }
+
+    fn resolve(&self, host: String, lookup: Lookup) {
+        let policy = self.policy;
+        self.executor.spawn(async move {
+            let found = connect::resolve(&host, 0, policy).await;
+            let addresses = found.map(|found| found.iter().map(|a| a.ip().to_string()).collect());
+            lookup.found(addresses.map_err(|error| socket::refusal(&error)));
+        });
+    }
+
+    fn tls(&self, terms: &TlsTerms) -> Result<Box<dyn TlsSession>, String> {
+        session::begin(terms)
     }
 }

@@ -398,6 +398,9 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       sys.destroy();
       H.startPython();
       module = py.pyimport("_taipan_worker");
+      const network = py.pyimport("_taipan_network");
+      network.install();
+      network.destroy();
       // What runs from now on is what isolates run.
       module.compact();
       module.costs.watch();
