@@ -1,6 +1,7 @@
 //! Python modules that measure themselves inside: in a Worker, and in Pyodide on Node.
 //!
-//! Both run the same `bench/worker/NAME.py`; so neither HTTP nor pipes are part of a number.
+//! Both run the same `bench/worker/NAME.py`; so neither HTTP nor pipes are part of a number. The peer of `bindings` is a program with
+//! the same cases.
 
 use std::io::Write;
 use std::path::Path;
@@ -43,11 +44,16 @@ struct Ours {
 
 impl Ours {
     fn start(options: &Options, folder: &Path) -> Result<Self> {
+        let state = options.folder.join("state");
+        if state.exists() {
+            fs_err::remove_dir_all(&state)?;
+        }
         let server = Server::start(&ServerOptions {
             binary: options.taipan.clone(),
             folder: folder.to_owned(),
             port: 0,
-            args: Vec::new(),
+            // A state of its own, so that it begins empty.
+            args: vec!["--persist-to".to_owned(), state.to_string_lossy().into_owned()],
             env: Vec::new(),
         })?;
         let client = Client::new(server.port(), Duration::from_secs(120));
@@ -65,11 +71,16 @@ impl Side for Ours {
     }
 }
 
-/// `bench/peer/pyodide.mjs`.
+/// `bench/peer/pyodide.mjs`; or, as that has no data, `bench/peer/bindings.py`.
 struct Peer(Lines);
 
 impl Peer {
     fn start(options: &Options, root: &Path, folder: &Path) -> Result<Self> {
+        if options.name == "bindings" {
+            let mut python = Command::new("python3");
+            python.arg(root.join("bench/peer/bindings.py")).arg(&options.folder);
+            return Ok(Self(Lines::start(&mut python)?));
+        }
         let mut node = Command::new("node");
         node.arg(root.join("bench/peer/pyodide.mjs")).args([&options.pyodide, folder]);
         Ok(Self(Lines::start(&mut node)?))
@@ -93,8 +104,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let mut peer = Peer::start(options, root, &folder)?;
     let cases: Vec<String> = serde_json::from_str(&ours.ask(name)?).context("not a list of cases")?;
     let mut out = std::io::stdout();
+    let peer_name = if name == "bindings" { "peer" } else { "pyodide/node" };
     if !options.json {
-        writeln!(out, "{:<28} {:>12} {:>12} {:>8}", "ns per operation", "taipan", "pyodide/node", "ratio")?;
+        writeln!(out, "{:<32} {:>12} {:>12} {:>8}", "ns per operation", "taipan", peer_name, "ratio")?;
     }
     for case in &cases {
         // The first sample of each side warms it up.
@@ -114,7 +126,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
             });
             writeln!(out, "{row}")?;
         } else {
-            writeln!(out, "{case:<28} {ours:>12.0} {peer:>12.0} {ratio:>8.2}")?;
+            writeln!(out, "{case:<32} {ours:>12.0} {peer:>12.0} {ratio:>8.2}")?;
         }
     }
     Ok(())
