@@ -12,7 +12,7 @@ use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
 
 use super::manifest::replace;
 use super::tags::{canonical, rank};
-use super::{Manifest, PackageError, Target};
+use super::{Manifest, PackageError, Target, marker};
 
 /// The name of the file.
 pub(super) const NAME: &str = "pylock.toml";
@@ -218,6 +218,10 @@ impl Lock {
         let mut packages = vec![];
         let mut unusable = vec![];
         for package in document.packages {
+            // What is needed on other platforms only.
+            if package.marker.as_ref().is_some_and(|marker| !marker::applies(marker, target)) {
+                continue;
+            }
             let version = package.version.unwrap_or_default();
             let ranked = package.wheels.iter().filter_map(|wheel| {
                 Some((rank(wheel.file_name(), target.python_minor(), &target.platform)?, wheel))
@@ -235,8 +239,6 @@ impl Lock {
             }
             match fitting {
                 Some(wheel) => packages.push(locked(wheel, false)),
-                // What is needed on other platforms only need not have a wheel for this one.
-                None if package.marker.is_some() => {}
                 None => unusable.push(Misfit {
                     source: package.sdist.clone().map(|source| locked(source, true)),
                     wheels: package.wheels.iter().map(|wheel| wheel.file_name().to_owned()).collect(),

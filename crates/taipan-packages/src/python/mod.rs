@@ -9,6 +9,7 @@
 mod error;
 mod lock;
 mod manifest;
+mod marker;
 mod pip;
 mod resolve;
 mod stand_in;

@@ -99,8 +99,10 @@ impl Resolver<'_> {
                 indexes = self.usual();
                 indexes.extend(["--find-links".into(), links.0.to_string_lossy().into_owned()]);
                 let third = self.attempt(&question, &indexes)?;
+                // What was built is not what is missing.
+                let is_built = |misfit: &Misfit| built.has(&misfit.name);
                 outcome = third.or_else(|failure| {
-                    outcome.map_err(|first| if first.missing.is_empty() { failure } else { first })
+                    outcome.map_err(|first| if first.missing.iter().all(is_built) { failure } else { first })
                 });
             }
             // While the stand-ins are there.
@@ -241,14 +243,10 @@ impl Resolver<'_> {
 
     fn explain(&self, question: &Question<'_>, failure: Failure, built: &Built) -> PackageError {
         let Failure { complaint, missing, mut notes } = failure;
-        // What could be built is not what is missing.
-        let is_built = |misfit: &Misfit| {
-            let name = canonical(&misfit.name);
-            built.sources.iter().any(|source| source.name == name)
-        };
-        let missing: Vec<Misfit> = missing.into_iter().filter(|misfit| !is_built(misfit)).collect();
+        let missing: Vec<Misfit> = missing.into_iter().filter(|misfit| !built.has(&misfit.name)).collect();
         if missing.is_empty() {
-            return PackageError::Unsatisfiable { reason: complaint };
+            let reason = if complaint.is_empty() { notes.join("; ") } else { complaint };
+            return PackageError::Unsatisfiable { reason };
         }
         for misfit in &missing {
             notes.extend(self.elsewhere(question, misfit));
@@ -361,6 +359,13 @@ struct Built {
     sources: Vec<LockedPackage>,
     /// Names of packages that cannot be built.
     failed: Vec<String>,
+}
+
+impl Built {
+    fn has(&self, name: &str) -> bool {
+        let name = canonical(name);
+        self.sources.iter().any(|source| source.name == name)
+    }
 }
 
 /// A folder of stand-ins, for as long as they are needed.
