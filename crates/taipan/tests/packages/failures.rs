@@ -3,81 +3,11 @@
 //! The index is one of ours on loopback, to which uv is led as its users lead it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use taipan_testkit::index::{Entry, Fault, Index, Wheel};
+use taipan_testkit::index::{Entry, Fault, Wheel};
 
-use crate::project::{Ended, Project, cache_without_packages, wait};
-
-struct Scene {
-    project: Project,
-    cache: tempfile::TempDir,
-    /// uv's cache, and an empty folder of wheels, so that no index of this machine's is asked.
-    own: tempfile::TempDir,
-    index: Index,
-}
-
-impl Scene {
-    fn new(requirements: &str) -> Self {
-        let scene = Self {
-            project: Project::new(),
-            cache: cache_without_packages(),
-            own: tempfile::tempdir().unwrap(),
-            index: Index::start().unwrap(),
-        };
-        fs_err::write(scene.project.path("requirements.txt"), requirements).unwrap();
-        scene
-    }
-
-    /// A command without settings of its own for where packages come from.
-    fn bare(&self, program: &Path) -> Command {
-        let mut command = self.project.command(program, self.cache.path());
-        for name in ["UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL", "PIP_FIND_LINKS"] {
-            command.env_remove(name);
-        }
-        command
-            .env("UV_CACHE_DIR", self.own.path().join("uv"))
-            .env("UV_HTTP_RETRIES", "0")
-            .env("TAIPAN_PACKAGE_INDEX", self.own.path());
-        command
-    }
-
-    fn command(&self, program: &Path) -> Command {
-        let mut command = self.bare(program);
-        command.env("UV_DEFAULT_INDEX", self.index.url());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ended {
-        wait(self.command(Path::new(env!("CARGO_BIN_EXE_taipan"))).args(arguments).spawn().unwrap())
-    }
-
-    /// Runs it successfully.
-    fn succeed(&self, arguments: &[&str]) -> Ended {
-        let ended = self.run(arguments);
-        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        ended
-    }
-
-    /// Runs it in vain: what it says.
-    fn fail(&self, arguments: &[&str]) -> String {
-        let ended = self.run(arguments);
-        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-        assert!(ended.stderr.contains("\nhint: "), "{}", ended.stderr);
-        ended.stderr
-    }
-
-    /// Folders in the store, each of which must be whole.
-    fn stored(&self) -> Vec<PathBuf> {
-        let Ok(entries) = fs_err::read_dir(self.cache.path().join("packages")) else { return vec![] };
-        let folders = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
-        let folders: Vec<_> = folders.filter(|path| !path.ends_with(".builds")).collect();
-        for folder in &folders {
-            assert!(folder.join("index.json").is_file(), "not whole: {}", folder.display());
-        }
-        folders
-    }
-}
+use crate::project::wait;
+use crate::scene::{Scene, walk};
 
 #[test]
 fn indexes_are_those_of_the_user() {
@@ -219,20 +149,6 @@ fn archives_do_not_reach_out_of_their_folder() {
         scene.succeed(&["lock", "--upgrade"]);
         scene.succeed(&["sync"]);
     }
-}
-
-/// All that is in a folder, but folders.
-fn walk(folder: &Path) -> Vec<PathBuf> {
-    let mut found = vec![];
-    for entry in fs_err::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if fs_err::symlink_metadata(&path).unwrap().is_dir() {
-            found.extend(walk(&path))
-        } else {
-            found.push(path)
-        }
-    }
-    found
 }
 
 #[test]

@@ -7,4 +7,7 @@
 
 mod commands;
 mod failures;
+mod langchain;
+mod locks;
 mod project;
+mod scene;

@@ -1,0 +1,57 @@
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser, StrOutputParser
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda, RunnableParallel
+from pydantic import BaseModel
+from workers import Response, WorkerEntrypoint
+
+
+class Echo(BaseChatModel):
+    """Answers with what it heard last."""
+
+    @property
+    def _llm_type(self):
+        return "echo"
+
+    def _generate(self, messages, stop=None, run_manager=None, **options):
+        message = AIMessage(content=f"heard: {messages[-1].content}")
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    async def _agenerate(self, messages, stop=None, run_manager=None, **options):
+        return self._generate(messages, stop)
+
+
+class Joke(BaseModel):
+    setup: str
+    rating: int
+
+
+prompt = ChatPromptTemplate.from_messages([("system", "You tell jokes."), ("human", "Tell me of {topic}")])
+chain = prompt | Echo() | StrOutputParser()
+
+
+def answering(text):
+    return prompt | FakeListChatModel(responses=[text])
+
+
+class Default(WorkerEntrypoint):
+    async def fetch(self, request):
+        match request.url.rsplit("/", 1)[1]:
+            case "sync":
+                return Response(chain.invoke({"topic": "bears"}))
+            case "json":
+                return Response.json(await (answering('{"a": [1]}') | JsonOutputParser()).ainvoke({"topic": "x"}))
+            case "typed":
+                parser = PydanticOutputParser(pydantic_object=Joke)
+                joke = await (answering('{"setup": "why", "rating": 5}') | parser).ainvoke({"topic": "x"})
+                return Response(f"{joke.setup} {joke.rating + 1}")
+            case "stream":
+                stream = (answering("abc") | StrOutputParser()).astream({"topic": "x"})
+                return Response("|".join([part async for part in stream]))
+            case "together":
+                both = RunnableParallel(one=chain, length=chain | RunnableLambda(len))
+                return Response.json(await both.ainvoke({"topic": "cats"}))
+        return Response(await chain.ainvoke({"topic": "cats"}))
