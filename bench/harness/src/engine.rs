@@ -10,11 +10,12 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use taipan_bindings::{Embedder, EventSender, HostOps, Requests, ResponseBody};
 use taipan_engine::{
-    BootError, Event, Isolate, IsolateOptions, Runtime, Snapshot, SnapshotError, Spares, Turn, WorkerCode,
+    BootError, Event, Isolate, IsolateOptions, Runtime, Snapshot, SnapshotError, Source, Spares, Turn,
+    Volumes, WorkerCode,
 };
 use taipan_guest::protocol::Field;
 use taipan_packages::python::PackageTree;
-use taipan_server::PackageVolume;
+use taipan_server::{PackageVolume, SourceVolume};
 use taipan_testkit::process::evict;
 use tokio::sync::oneshot;
 
@@ -117,31 +118,31 @@ impl Engine {
         };
         let mut layers = vec![];
         let tree = worker.packages(self.runtime.cache_dir(), crate::release()?)?;
-        let has_packages = !tree.is_empty();
-        let mut isolate = self.isolate(&*self.runtime.base()?, &tree)?;
+        let sources = worker.sources()?;
+        let volumes = Volumes { packages: !tree.is_empty(), sources: true };
+        let mut isolate = self.isolate(&*self.runtime.base()?, &tree, &sources)?;
         if !worker.imports.is_empty() {
-            isolate.load_packages(vec![], &worker.imports, &[], has_packages).map_err(refused)?;
+            isolate.load_packages(vec![], &worker.imports, &[], volumes).map_err(refused)?;
             let snapshot = isolate.freeze_whole(&path("packages"))?;
-            isolate = self.isolate(&snapshot, &tree)?;
+            isolate = self.isolate(&snapshot, &tree, &sources)?;
             layers.push((path("packages"), snapshot));
         }
-        let sources = worker.sources()?;
         let code = || WorkerCode {
-            sources: sources.clone(),
+            sources: vec![],
             main: MAIN.to_owned(),
             env_json: "{}".to_owned(),
             withheld: vec![],
             global_handlers: false,
-            has_packages,
+            volumes,
             bindings: vec![],
         };
         isolate.load(code()).map_err(refused)?;
         if let Some((_, packages)) = layers.pop() {
             let learned: Vec<String> = isolate.imported()?.into_iter().map(|(name, _)| name).collect();
-            isolate = self.isolate(&packages, &tree)?;
-            isolate.load_packages(vec![], &[], &learned, has_packages).map_err(refused)?;
+            isolate = self.isolate(&packages, &tree, &sources)?;
+            isolate.load_packages(vec![], &[], &learned, volumes).map_err(refused)?;
             let snapshot = isolate.freeze_whole(&path("packages"))?;
-            isolate = self.isolate(&snapshot, &tree)?;
+            isolate = self.isolate(&snapshot, &tree, &sources)?;
             layers.push((path("packages"), snapshot));
             isolate.load(code()).map_err(refused)?;
         }
@@ -150,8 +151,14 @@ impl Engine {
     }
 
     /// One in which code is to be loaded.
-    fn isolate(&self, snapshot: &Snapshot, packages: &Arc<PackageTree>) -> Result<Isolate> {
-        let ops = Host::new().1.with_volumes(vec![Arc::new(PackageVolume(packages.clone()))]);
+    fn isolate(
+        &self,
+        snapshot: &Snapshot,
+        packages: &Arc<PackageTree>,
+        sources: &[Source],
+    ) -> Result<Isolate> {
+        let packages = Arc::new(PackageVolume(packages.clone()));
+        let ops = Host::new().1.with_volumes(vec![packages, Arc::new(SourceVolume::new(sources))]);
         Ok(Isolate::restore(&self.runtime, snapshot, options(ops), "{}")?)
     }
 }

@@ -38,6 +38,9 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("limits", Inherited, Read),
     ("rules", Inherited, Read),
     ("triggers", Inherited, Read),
+    ("base_dir", Inherited, Read),
+    ("find_additional_modules", Inherited, Read),
+    ("python_modules", Inherited, Read),
     // Our own; wrangler passes over it with a warning.
     ("taipan", Inherited, Read),
     ("vars", PerEnvironment, Read),
@@ -47,17 +50,14 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("env", TopLevel, Read),
     // About building, which a Worker in Python does not need.
     ("alias", TopLevel, PassedOver),
-    ("base_dir", Inherited, PassedOver),
     ("build", Inherited, NotYet),
     ("define", PerEnvironment, PassedOver),
-    ("find_additional_modules", Inherited, PassedOver),
     ("jsx_factory", Inherited, PassedOver),
     ("jsx_fragment", Inherited, PassedOver),
     ("keep_names", Inherited, PassedOver),
     ("minify", Inherited, PassedOver),
     ("no_bundle", Inherited, PassedOver),
     ("preserve_file_names", Inherited, PassedOver),
-    ("python_modules", Inherited, PassedOver),
     ("tsconfig", Inherited, PassedOver),
     ("upload_source_maps", Inherited, PassedOver),
     // About an account and a deployment at Cloudflare.
@@ -152,6 +152,9 @@ pub(crate) const TAIPAN_KEYS: &[&str] =
 
 /// The keys of `taipan.isolates`.
 pub(crate) const ISOLATES_KEYS: &[&str] = &["min", "max", "idle_seconds"];
+
+/// The keys of `python_modules`.
+pub(crate) const PYTHON_MODULES_KEYS: &[&str] = &["exclude"];
 
 /// The keys of each of the `rules`.
 pub(crate) const RULE_KEYS: &[&str] = &["type", "globs", "fallthrough"];

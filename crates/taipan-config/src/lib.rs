@@ -18,9 +18,11 @@
 mod bindings;
 pub mod compat;
 mod cron;
+mod declared;
 mod decode;
 mod dev_vars;
 mod error;
+mod files;
 mod keys;
 mod nearest;
 mod secret;
@@ -32,7 +34,9 @@ mod worker;
 
 pub use bindings::{Bindings, D1Database, KvNamespace};
 pub use cron::Cron;
+pub use declared::Declared;
 pub use error::{ConfigError, Place};
+pub use files::Files;
 pub use secret::Secret;
 pub use sections::{Dev, Limits, ModuleType, Rule};
 pub use taipan::{Isolates, SecretsAtImport, Taipan};

@@ -6,9 +6,11 @@ use std::path::{Component, Path, PathBuf};
 use crate::bindings::Bindings;
 use crate::compat::{self, CompatibilityDate, PyodideRelease};
 use crate::cron::Cron;
+use crate::declared::{self, Declared};
 use crate::decode::Section;
 use crate::dev_vars;
 use crate::error::ConfigError;
+use crate::files::Files;
 use crate::keys::{KEYS, Scope, TRIGGERS_KEYS, Use};
 use crate::nearest::nearest;
 use crate::secret::Secret;
@@ -49,10 +51,14 @@ pub struct WorkerConfig {
     pub bindings: Bindings,
     /// When its handler `scheduled` is called.
     pub crons: Vec<Cron>,
+    /// The names of bindings in `env`.
+    pub declared: Vec<Declared>,
     /// What one request may use.
     pub limits: Limits,
     /// Which files are modules of which type.
     pub rules: Vec<Rule>,
+    /// Which files go with the Worker.
+    pub files: Files,
     /// Where the development server listens.
     pub dev: Dev,
     /// What wrangler has no keys for.
@@ -87,7 +93,8 @@ impl WorkerConfig {
         let limits = layers.get("limits").child("limits")?.map(|section| Limits::read(&section));
         let dev = top.child("dev")?.map(|section| Dev::read(&section));
         let rules =
-            layers.get("rules").children("rules")?.iter().map(Rule::read).collect::<Result<_, _>>()?;
+            layers.get("rules").children("rules")?.iter().map(Rule::read).collect::<Result<Vec<_>, _>>()?;
+        let files = Files::read(|key| layers.get(key).clone(), &root, &main, &rules, &mut warnings)?;
         let dev_vars = dev_vars::load(&root, env)?;
         let taipan = layers.get("taipan").child("taipan")?;
         let taipan = taipan.map(|section| Taipan::read(&section, &dev_vars.secrets, &mut warnings));
@@ -105,8 +112,10 @@ impl WorkerConfig {
             bindings,
             crons: crons(&layers)?,
             secrets: dev_vars.secrets,
+            declared: declared::read(|key| layers.deciding(key).clone()),
             limits: limits.transpose()?.unwrap_or_default(),
             rules,
+            files,
             dev: dev.transpose()?.unwrap_or_default(),
             taipan: taipan.transpose()?.unwrap_or_default(),
             unused_keys: layers.unused_keys(),
@@ -223,6 +232,12 @@ impl<'a> Layers<'a> {
                 self.top.source.link(entry.at)
             ));
         }
+    }
+
+    /// The section that decides about a key of either kind.
+    fn deciding(&self, key: &str) -> &Section<'a> {
+        let is_own = KEYS.iter().any(|(known, scope, _)| *known == key && *scope == Scope::PerEnvironment);
+        if is_own { self.own() } else { self.get(key) }
     }
 
     fn name(&self) -> Result<String, ConfigError> {

@@ -502,3 +502,106 @@ fn crons_are_taken_over_and_checked() {
         "{wrong}"
     );
 }
+
+#[test]
+fn rules_decide_which_files_go_with_the_worker() {
+    let takes = |config: &str, path: &str| load(&worker(config), None).files.takes(path);
+    // Without them, whatever is there.
+    let bare = r#"{ "main": "entry.py", "compatibility_date": "2026-09-08" }"#;
+    assert!(takes(bare, "entry.py") && takes(bare, "data/a.csv"));
+    let with =
+        |keys: &str| format!(r#"{{ "main": "entry.py", "compatibility_date": "2026-09-08", {keys} }}"#);
+    let csv = with(r#""rules": [{ "type": "Text", "globs": ["data/*.csv"] }]"#);
+    for (path, is_taken) in [
+        ("data/a.csv", true),
+        ("data/deep/a.csv", false),
+        ("a.csv", false),
+        ("lib/b.py", true),
+        ("model.bin", true),
+        // The rules of this type are those of the configuration now.
+        ("page.html", false),
+        ("logo.png", false),
+    ] {
+        assert_eq!(takes(&csv, path), is_taken, "{path}");
+    }
+    let through = with(r#""rules": [{ "type": "Text", "globs": ["**/*.csv"], "fallthrough": true }]"#);
+    assert!(takes(&through, "data/deep/a.csv") && takes(&through, "page.html"));
+    let alone = with(r#""find_additional_modules": false"#);
+    assert!(takes(&alone, "entry.py") && !takes(&alone, "lib.py"));
+    let twice = with(
+        r#""rules": [{ "type": "Text", "globs": ["a/*"] }, { "type": "Text", "globs": ["b/*"] }, { "type": "Data", "globs": ["c/**"] }]"#,
+    );
+    let config = load(&worker(&twice), None);
+    assert!(config.files.takes("a/x") && !config.files.takes("b/x") && config.files.takes("c/d/x"));
+    assert!(
+        config.warnings.iter().any(|warning| warning.contains("without effect")),
+        "{:?}",
+        config.warnings
+    );
+}
+
+#[test]
+fn the_base_folder_is_around_the_main_module() {
+    let config = |keys: &str| {
+        let text = format!(r#"{{ "main": "src/app/entry.py", "compatibility_date": "2026-09-08"{keys} }}"#);
+        folder(&[("wrangler.jsonc", &text), ("src/app/entry.py", "")])
+    };
+    let plain = config("");
+    let files = load(&plain, None).files;
+    assert_eq!((files.base, &*files.main), (plain.path().join("src/app"), "entry.py"));
+    let based = config(r#", "base_dir": "./src""#);
+    let files = load(&based, None).files;
+    assert_eq!((files.base, &*files.main), (based.path().join("src"), "app/entry.py"));
+    insta::assert_snapshot!(refused(&config(r#", "base_dir": "lib""#), None), @"
+    wrangler.jsonc:1:79: wrong value of `base_dir`: the main module is not in it: lib
+    name a folder around the main module, relative to the configuration file
+    ");
+    insta::assert_snapshot!(refused(&config(r#", "rules": [{ "type": "Data", "globs": ["a[b"] }]"#), None), @r"
+    wrangler.jsonc:1:105: wrong pattern in `rules[0].globs`: a[b: unclosed character class; missing ']'
+    write a pattern such as **/*.csv, relative to the main module's folder
+    ");
+}
+
+#[test]
+fn packages_beside_the_worker_go_without_what_is_excluded() {
+    let files = |keys: &str| {
+        let text = format!(r#"{{ "main": "entry.py", "compatibility_date": "2026-09-08"{keys} }}"#);
+        load(&worker(&text), None).files
+    };
+    let usual = files("");
+    assert!(usual.excludes("a/b.pyc") && !usual.excludes("a/tests/b.py"));
+    let own = files(r#", "python_modules": { "exclude": ["**/tests/**"] }"#);
+    assert!(own.excludes("a/tests/deep/b.py") && !own.excludes("a/b.pyc") && !own.excludes("a/tests.py"));
+}
+
+#[test]
+fn names_of_bindings_are_known_with_where_they_come_from() {
+    let folder = worker(
+        r#"{ "main": "entry.py", "compatibility_date": "2026-09-08",
+            "kv_namespaces": [{ "binding": "KV", "id": "1" }],
+            "vectorize": [{ "index_name": "no name" }, 5],
+            "durable_objects": { "bindings": [
+                { "name": "ROOMS", "class_name": "Room" }, { "name": "OTHER", "class_name": "X", "script_name": "y" }] },
+            "queues": { "producers": [{ "binding": "JOBS", "queue": "jobs" }] },
+            "ai": { "binding": "AI" },
+            "env": { "test": { "r2_buckets": [{ "binding": "FILES" }] } } }"#,
+    );
+    let declared = |env| {
+        let config = load(&folder, env);
+        let show = |d: taipan_config::Declared| {
+            format!("{} {} {}", d.key, d.name, d.class_name.unwrap_or_default()).trim_end().to_owned()
+        };
+        config.declared.into_iter().map(show).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        declared(None),
+        [
+            "ai AI",
+            "durable_objects.bindings ROOMS Room",
+            "durable_objects.bindings OTHER",
+            "kv_namespaces KV",
+            "queues.producers JOBS"
+        ]
+    );
+    assert_eq!(declared(Some("test")), ["r2_buckets FILES"]);
+}

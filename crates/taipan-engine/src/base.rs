@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use taipan_guest::protocol::{Field, Message};
 
-use crate::host::{CompileStep, Event, IsolateOptions, OpReply, Ops, Source, WorkerCode};
+use crate::host::{CompileStep, Event, IsolateOptions, OpReply, Ops, Source, Volumes, WorkerCode};
 use crate::{BootError, Isolate, Runtime, STACK_SIZE, Snapshot, SnapshotError};
 
 /// Far more than Python's own start takes.
@@ -127,7 +127,7 @@ fn rehearse(isolate: &mut Isolate, times: u32) -> Result<(), SnapshotError> {
             env_json: "{}".to_owned(),
             withheld: vec![],
             global_handlers: false,
-            has_packages: false,
+            volumes: Volumes::default(),
             bindings: vec![],
         };
         match isolate.load(worker) {

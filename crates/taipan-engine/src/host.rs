@@ -127,10 +127,19 @@ pub struct WorkerCode {
     pub withheld: Vec<String>,
     /// Whether `on_fetch`-style global handlers are accepted beside class entrypoints.
     pub global_handlers: bool,
-    /// Whether the host's volume 0 holds packages.
-    pub has_packages: bool,
+    /// What the host's volumes hold.
+    pub volumes: Volumes,
     /// What `env` has beside variables. No secret, and kept in snapshots.
     pub bindings: Vec<Binding>,
+}
+
+/// What the host has of a Worker as volumes, to be read when it is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Volumes {
+    /// Packages, as volume 0.
+    pub packages: bool,
+    /// The Worker's own files, as volume 1; otherwise they are copied.
+    pub sources: bool,
 }
 
 /// What a [`Program`] runs.

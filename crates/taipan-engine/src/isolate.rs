@@ -19,7 +19,7 @@ use crate::state::{Guest, State, count};
 use crate::stop::explain;
 use crate::{
     Binding, BootError, Event, IsolateError, IsolateOptions, Ops, Program, Runtime, SnapshotError, Source,
-    Turn, WorkerCode,
+    Turn, Volumes, WorkerCode,
 };
 
 /// The stack that a thread must have to call the functions of [`Isolate`]; guest calls nest on it. Only
@@ -57,7 +57,8 @@ struct Load<'a> {
     env_json: &'a str,
     withheld: &'a [String],
     global_handlers: bool,
-    has_packages: bool,
+    volumes: Volumes,
+    memory_files: usize,
     bindings: &'a [Binding],
 }
 
@@ -68,8 +69,12 @@ struct LoadPackages<'a> {
     sources: Vec<&'a str>,
     imports: &'a [String],
     learned: &'a [String],
-    has_packages: bool,
+    volumes: Volumes,
+    memory_files: usize,
 }
+
+/// The part of an isolate's memory that files in it may take.
+const MEMORY_FILES: usize = 4;
 
 impl Isolate {
     /// Starts JavaScript and Python; no Worker is loaded. Takes seconds of CPU: see [`Runtime::base`].
@@ -108,13 +113,14 @@ impl Isolate {
             env_json: &worker.env_json,
             withheld: &worker.withheld,
             global_handlers: worker.global_handlers,
-            has_packages: worker.has_packages,
+            volumes: worker.volumes,
+            memory_files: self.memory_files(),
             bindings: &worker.bindings,
         };
         self.ask_to_load(event::LOAD, &load, worker.sources.clone())
     }
 
-    /// Imports modules of packages, whose files are `sources` or in the host's volume 0, before there is a Worker: what is frozen
+    /// Imports modules of packages, whose files are `sources` or in the host's volumes, before there is a Worker: what is frozen
     /// then, Workers with the same packages share. `learned` are modules that [`Self::imported`] has named; what cannot be
     /// imported of them is left out.
     pub fn load_packages(
@@ -122,9 +128,10 @@ impl Isolate {
         sources: Vec<Source>,
         imports: &[String],
         learned: &[String],
-        has_packages: bool,
+        volumes: Volumes,
     ) -> Result<(), BootError> {
-        let load = LoadPackages { sources: paths(&sources), imports, learned, has_packages };
+        let memory_files = self.memory_files();
+        let load = LoadPackages { sources: paths(&sources), imports, learned, volumes, memory_files };
         self.ask_to_load(event::LOAD_PACKAGES, &load, sources.clone())
     }
 
@@ -133,6 +140,10 @@ impl Isolate {
         let runtime = self.store.data().runtime.clone();
         let _turn = runtime.ticker().turn();
         self.ask_to_start(event::PROGRAM, program)?.map_err(|report| IsolateError::Aborted { reason: report })
+    }
+
+    fn memory_files(&self) -> usize {
+        self.store.data().limits.memory / MEMORY_FILES
     }
 
     fn ask_to_load(

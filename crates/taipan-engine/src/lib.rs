@@ -34,7 +34,7 @@ mod view;
 pub use error::{BootError, IsolateError, RuntimeError};
 pub use host::{
     Binding, CompileStep, Event, FolderOf, IsolateOptions, OpReply, Ops, Program, ProgramKind, RuntimeFiles,
-    RuntimeOptions, Source, Turn, WorkerCode,
+    RuntimeOptions, Source, Turn, Volumes, WorkerCode,
 };
 pub use isolate::{Isolate, STACK_SIZE};
 pub use runtime::Runtime;

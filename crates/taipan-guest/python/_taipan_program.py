@@ -10,20 +10,21 @@ import os
 import runpy
 import sys
 import traceback
-from types import ModuleType
+from collections.abc import Callable
+from types import CodeType, CoroutineType, FunctionType, ModuleType
 from typing import Any
 
 #: Python looks for a folder for temporary files here when the host's own hides it.
 _TEMPORARY = "/session/tmp"
 
 
-def run(options_json: str) -> int:
-    """Gives the exit status."""
+def run(options_json: str, read_line: Callable[[str], Any]) -> int:
+    """Gives the exit status. `read_line` takes a prompt and gives a line, 0 when it was interrupted, and otherwise the end."""
     options = json.loads(options_json)
     status = 0
     try:
         _prepare(options)
-        _run(options)
+        _run(options, read_line)
     except BaseException as error:
         status = _status(error)
     # What is registered may print, and fail.
@@ -60,7 +61,7 @@ def _prepare(options: dict[str, Any]) -> None:
     importlib.invalidate_caches()
 
 
-def _run(options: dict[str, Any]) -> None:
+def _run(options: dict[str, Any], read_line: Callable[[str], Any]) -> None:
     kind, what = options["kind"], options["what"]
     if kind == "module":
         # runpy makes its own main module.
@@ -70,9 +71,7 @@ def _run(options: dict[str, Any]) -> None:
         sys.path.insert(0, what)
         runpy.run_path(what, run_name="__main__")
     elif kind == "terminal":
-        import code
-
-        code.interact(banner=f"Python {sys.version} on {sys.platform}", exitmsg="")
+        _interact(read_line)
     else:
         name = {"script": what, "command": "<string>", "input": "<stdin>"}[kind]
         if kind == "script":
@@ -85,6 +84,46 @@ def _run(options: dict[str, Any]) -> None:
             main.__file__ = what
         sys.modules["__main__"] = main
         exec(compile(source, name, "exec", dont_inherit=True), main.__dict__)
+
+
+def _interact(read_line: Callable[[str], Any]) -> None:
+    """Asks for statements and runs them, until the end of input or `exit()`. `await` can be used in all of them."""
+    import ast
+    import code
+
+    from pyodide.ffi import run_sync
+
+    # Of text that was pasted.
+    waiting: list[str] = []
+
+    class Console(code.InteractiveConsole):
+        def raw_input(self, prompt: str = "") -> str:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            if not waiting:
+                text = read_line(prompt)
+                if not isinstance(text, str):
+                    raise KeyboardInterrupt if text == 0 else EOFError
+                waiting.extend(text.split("\n"))
+            return waiting.pop(0)
+
+        def runcode(self, code: CodeType) -> None:
+            try:
+                result = FunctionType(code, self.locals)()  # type: ignore[arg-type]
+                if isinstance(result, CoroutineType):
+                    run_sync(result)
+            except SystemExit:
+                raise
+            except BaseException:
+                self.showtraceback()
+
+    main = ModuleType("__main__")
+    main.__dict__["__builtins__"] = sys.modules["builtins"]
+    sys.modules["__main__"] = main
+    console = Console(main.__dict__)
+    console.compile.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    version = sys.version.split("(")[0].strip()
+    console.interact(f"Python {version} in the sandbox; exit() or Ctrl-D ends it", "")
 
 
 def _is_package(path: str) -> bool:

@@ -134,6 +134,8 @@ pub const OPS: &[OpDecl] = &[
     sync("tls.facts"),
     // TLS session → nothing
     sync("tls.drop"),
+    // prompt → a line as a person typed it, null at the end of input, or 0 when it was interrupted. Only for programs, which may wait
+    sync("program.line"),
 ];
 
 /// The number of the operation called `name`.

@@ -20,7 +20,7 @@ use taipan_bindings::{BindingTable, Failure, HostOps};
 use taipan_config::{Secret, SecretsAtImport};
 use taipan_engine::{
     Binding, BootError, Event, Isolate, IsolateError, IsolateOptions, Snapshot, SnapshotError, Source,
-    Spares, Turn, WorkerCode,
+    Spares, Turn, Volumes, WorkerCode,
 };
 use taipan_packages::python::PackageTree;
 
@@ -28,6 +28,7 @@ use crate::builder::{Builder, Made};
 use crate::imports;
 use crate::learned;
 use crate::packages::PackageVolume;
+use crate::sources::SourceVolume;
 use crate::store::SnapshotStore;
 use crate::worker::{Boot, Fault, Guest};
 use crate::{Console, Problem};
@@ -89,16 +90,20 @@ impl WorkerSpec {
         names.cloned().collect()
     }
 
-    fn code(&self, env_json: String, sources: Vec<Source>) -> WorkerCode {
+    fn code(&self, env_json: String) -> WorkerCode {
         WorkerCode {
-            sources,
+            sources: vec![],
             main: self.main.clone(),
             env_json,
             withheld: self.withheld(),
             global_handlers: self.global_handlers,
-            has_packages: !self.packages.is_empty(),
+            volumes: self.volumes(),
             bindings: self.bindings.clone(),
         }
+    }
+
+    fn volumes(&self) -> Volumes {
+        Volumes { packages: !self.packages.is_empty(), sources: true }
     }
 
     /// The files of packages, and the others.
@@ -179,6 +184,7 @@ pub(crate) struct Image {
     spec: WorkerSpec,
     console: Arc<dyn Console>,
     builder: Option<Arc<Builder>>,
+    sources: Arc<SourceVolume>,
     /// Known once the first isolate was started.
     origin: Mutex<Option<Origin>>,
 }
@@ -190,7 +196,8 @@ impl Image {
         console: Arc<dyn Console>,
         builder: Option<Arc<Builder>>,
     ) -> Self {
-        Self { spares, spec, console, builder, origin: Mutex::default() }
+        let sources = Arc::new(SourceVolume::new(&*spec.sources));
+        Self { spares, spec, console, builder, sources, origin: Mutex::default() }
     }
 
     fn isolate(&self, ops: &dyn Fn() -> HostOps) -> Result<Isolate, BootError> {
@@ -316,9 +323,8 @@ impl Image {
         let made = || -> Result<Snapshot, BootError> {
             let base = self.spares.runtime().base();
             let base = base.map_err(|e| IsolateError::Internal { reason: e.to_string() })?;
-            let mut isolate = self.spares.restore(&base, self.options(ops()), "{}")?;
-            let has_packages = !self.spec.packages.is_empty();
-            isolate.load_packages(self.spec.split().0, &self.imports(), learned, has_packages)?;
+            let mut isolate = self.spares.restore(&base, self.options_with(ops(), self.vendored()), "{}")?;
+            isolate.load_packages(vec![], &self.imports(), learned, self.spec.volumes())?;
             Ok(isolate.freeze_whole(path).map_err(|e| IsolateError::Internal { reason: e.to_string() })?)
         };
         let made = made();
@@ -337,8 +343,9 @@ impl Image {
         let all = [&before[..], &modules[..]].concat();
         let path = SnapshotStore::new(self.spares.runtime()).path(&learned::name(name, &all));
         let made = || -> Result<Snapshot, BootError> {
-            let mut isolate = self.spares.restore(&packages, self.options(ops()), "{}")?;
-            isolate.load_packages(vec![], &[], &modules, !self.spec.packages.is_empty())?;
+            let options = self.options_with(ops(), self.vendored());
+            let mut isolate = self.spares.restore(&packages, options, "{}")?;
+            isolate.load_packages(vec![], &[], &modules, self.spec.volumes())?;
             Ok(isolate.freeze_whole(&path).map_err(|e| IsolateError::Internal { reason: e.to_string() })?)
         };
         match made() {
@@ -383,7 +390,7 @@ impl Image {
         let options = self.options(ops);
         if let Some(packages) = packages {
             let mut isolate = self.spares.restore(packages, options, "{}")?;
-            isolate.load(self.spec.code(env_json, self.spec.split().1))?;
+            isolate.load(self.spec.code(env_json))?;
             return Ok(isolate);
         }
         let runtime = self.spares.runtime();
@@ -394,14 +401,22 @@ impl Image {
                 Isolate::boot(runtime, options)?
             }
         };
-        isolate.load(self.spec.code(env_json, self.spec.sources.to_vec()))?;
+        isolate.load(self.spec.code(env_json))?;
         Ok(isolate)
     }
 
+    /// Of the Worker's own files, those whose content the packages' layer is named after: no others are there when it is made.
+    fn vendored(&self) -> Arc<SourceVolume> {
+        Arc::new(SourceVolume::new(&self.spec.split().0))
+    }
+
     fn options(&self, ops: HostOps) -> IsolateOptions {
-        let ops = ops
-            .with_volumes(vec![Arc::new(PackageVolume(self.spec.packages.clone()))])
-            .with_bindings(self.spec.data.clone());
+        self.options_with(ops, self.sources.clone())
+    }
+
+    fn options_with(&self, ops: HostOps, sources: Arc<SourceVolume>) -> IsolateOptions {
+        let packages = Arc::new(PackageVolume(self.spec.packages.clone()));
+        let ops = ops.with_volumes(vec![packages, sources]).with_bindings(self.spec.data.clone());
         IsolateOptions {
             memory_limit: self.spec.memory_limit,
             request_cpu: self.spec.request_cpu,

@@ -10,7 +10,7 @@ use taipan_packages::python::PackageTree;
 pub struct PackageVolume(pub Arc<PackageTree>);
 
 /// The same on every machine, as what comes of it is kept in snapshots: the first time that archives of wheels can hold.
-const MODIFIED_MS: u64 = 315_532_800_000;
+pub(crate) const MODIFIED_MS: u64 = 315_532_800_000;
 
 impl Volume for PackageVolume {
     fn stat(&self, path: &str) -> io::Result<FileStat> {

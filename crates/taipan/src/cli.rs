@@ -33,12 +33,14 @@ pub(crate) enum Command {
     Tree(ProjectArgs),
     /// Show why a package is needed.
     Why(WhyArgs),
-    /// Run Python in the sandbox: a script, `-c`, `-m` or standard input, as the python command does.
+    /// Run Python in the sandbox: a script, `-c`, `-m`, standard input or what is typed, as the python command does.
     Python(PythonArgs),
     /// Look into key-value namespaces, or change them.
     Kv(data::KvArgs),
     /// Run SQL on databases, apply migrations, export and import.
     D1(data::D1Args),
+    /// Write stubs for editors and type checkers: of env as the configuration has it, of bindings, workers, js and pyodide.
+    Types(TypesArgs),
     /// Look into snapshots.
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
@@ -243,6 +245,25 @@ pub(crate) struct PythonArgs {
 pub(crate) enum Egress {
     Open,
     Public,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TypesArgs {
+    /// The Worker's folder, with its wrangler.jsonc, wrangler.json or wrangler.toml.
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) folder: PathBuf,
+    /// The environment of the configuration to use.
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+    /// Where to write them [default: typings in the Worker's folder, where pyright looks].
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// A folder with an unpacked Pyodide release, or the URL of a mirror.
+    #[arg(long, value_name = "FOLDER|URL", env = EnvVars::PYODIDE)]
+    pub(crate) pyodide: Option<String>,
+    /// Folder for downloads and compiled code [default: taipan in the user's cache folder].
+    #[arg(long, value_name = "DIR", env = EnvVars::CACHE_DIR)]
+    pub(crate) cache_dir: Option<PathBuf>,
 }
 
 /// What a Worker is served by.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use fs_err as fs;
+use taipan_config::Files;
 use taipan_packages::pyodide::{Cache, Progress as _, RELEASES, Release, Source};
 use taipan_packages::python::{
     Index, Lock, Manifest, PackageError, PackageTree, Resolution, Resolver, Store, StoredWheel, Target, Uv,
@@ -59,12 +60,13 @@ impl Packages<'_> {
 
     /// The packages of the project as a Worker sees them; nothing when it requires none. uv runs only when requirements have
     /// changed or this machine lacks a package.
-    pub(crate) fn tree(&self, note: &dyn Fn(&str)) -> Result<Arc<PackageTree>> {
+    pub(crate) fn tree(&self, files: &Files, note: &dyn Fn(&str)) -> Result<Arc<PackageTree>> {
         let Some(manifest) = self.manifest()? else { return Ok(Arc::default()) };
         if manifest.requirements().is_empty() {
             return Ok(Arc::default());
         }
-        Ok(Arc::new(PackageTree::new(&self.sync(&manifest, note)?.wheels)))
+        let wheels = self.sync(&manifest, note)?.wheels;
+        Ok(Arc::new(PackageTree::without(&wheels, |path| files.excludes(path))))
     }
 
     /// Locks what is not locked, and obtains what is not there.

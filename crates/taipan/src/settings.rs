@@ -8,7 +8,7 @@ use taipan_packages::pyodide::{Cache, ObtainError, Release, Source};
 use taipan_packages::python::Index;
 use taipan_server::{IsolateCap, Policy};
 
-use crate::cli::{DevArgs, Egress, LogLevel, PackageArgs, ProjectArgs, Protocol, PythonArgs};
+use crate::cli::{DevArgs, Egress, LogLevel, PackageArgs, ProjectArgs, Protocol, PythonArgs, TypesArgs};
 use crate::release;
 use crate::report::hinted;
 
@@ -158,6 +158,31 @@ impl PythonSettings {
                 Some(version) => release::of_python(&version)?,
                 None => release::of_folder(&std::env::current_dir().context("the current folder is gone")?)?,
             },
+            pyodide: pyodide_source(args.pyodide),
+            cache: Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?,
+        })
+    }
+}
+
+/// Everything that `taipan types` goes by.
+#[derive(Clone, Debug)]
+pub(crate) struct TypesSettings {
+    /// The Worker's folder.
+    pub(crate) folder: PathBuf,
+    /// Environment of the configuration.
+    pub(crate) env: Option<String>,
+    /// Where stubs go, when not to the usual place.
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) pyodide: Source,
+    pub(crate) cache: Cache,
+}
+
+impl TypesSettings {
+    pub(crate) fn new(args: TypesArgs) -> Result<Self> {
+        Ok(Self {
+            folder: args.folder,
+            env: args.env,
+            output: args.output,
             pyodide: pyodide_source(args.pyodide),
             cache: Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?,
         })

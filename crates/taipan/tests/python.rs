@@ -5,7 +5,7 @@
     reason = "clippy knows only functions marked as tests, not those that they share"
 )]
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Once;
@@ -137,4 +137,70 @@ fn the_python_is_that_of_the_worker_or_the_one_that_is_named() {
         "{}",
         ended.stderr
     );
+}
+
+/// Python on a terminal: each line is typed when there is a prompt. Gives all that the terminal shows, and the exit status.
+fn typed(folder: &Path, lines: &[&str]) -> (String, Option<i32>) {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let command = format!("{} python", env!("CARGO_BIN_EXE_taipan"));
+    let mut child = Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .current_dir(folder)
+        .env("TAIPAN_CACHE_DIR", cache)
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut shown = String::new();
+    let mut bytes = [0; 4096];
+    let mut prompts = 0;
+    let mut lines = lines.iter();
+    loop {
+        let count = from.read(&mut bytes).unwrap();
+        if count == 0 {
+            break;
+        }
+        shown.push_str(&String::from_utf8_lossy(bytes.get(..count).unwrap_or_default()));
+        // The editor draws a prompt at the beginning of a line, and has drawn it when it places the cursor after it.
+        let seen = shown.matches("\r\x1b[K>>> \r").count() + shown.matches("\r\x1b[K... \r").count();
+        if seen > prompts {
+            prompts = seen;
+            if let Some(line) = lines.next() {
+                to.write_all(line.as_bytes()).unwrap();
+            }
+        }
+    }
+    (shown, child.wait().unwrap().code())
+}
+
+#[test]
+fn lines_that_are_typed_are_run() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(python(folder.path(), &["-c", ""], ""));
+    let lines = [
+        "x = 20\r",
+        "for n in range(2):\r",
+        "    print('n is', n + x)\r",
+        "\r",
+        "x / 0\r",
+        // Interrupted: what was begun is forgotten.
+        "def half(\x03",
+        "'a' + 'b'\r",
+        // The line before, from the history.
+        "\x1b[A\r",
+        "import asyncio\r",
+        "await asyncio.sleep(0.01, 'slept')\r",
+        "exit(7)\r",
+    ];
+    let (shown, code) = typed(folder.path(), &lines);
+    for text in ["n is 20\r\nn is 21", "ZeroDivisionError: division by zero", "KeyboardInterrupt", "'slept'"]
+    {
+        assert!(shown.contains(text), "{text}: {shown}");
+    }
+    assert_eq!(shown.matches("'ab'").count(), 2, "{shown}");
+    assert_eq!(code, Some(7), "{shown}");
+    // The end of input is an end, too.
+    assert_eq!(typed(folder.path(), &["\x04"]).1, Some(0));
 }

@@ -5,6 +5,7 @@
 mod cold_start;
 mod density;
 mod inside;
+mod packages;
 mod program;
 mod reload;
 mod soak;
@@ -18,7 +19,7 @@ use clap::Args;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The benchmark: cold-start, reload, density, soak, or a module of bench/worker.
+    /// The benchmark: cold-start, reload, density, packages, soak, or a module of bench/worker.
     name: String,
     /// Print one JSON object per row instead of a table.
     #[arg(long)]
@@ -51,6 +52,7 @@ impl Options {
 pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
     match &*options.name {
         "cold-start" => cold_start::run(root, options)?,
+        "packages" => packages::run(root, options)?,
         "reload" => reload::run(root, options)?,
         "density" => density::run(root, options)?,
         "soak" => soak::run(root, options)?,

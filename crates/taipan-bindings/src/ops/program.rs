@@ -15,6 +15,13 @@ pub trait Process: Send {
     /// When it cannot be read.
     fn input(&mut self, most: usize) -> io::Result<Vec<u8>>;
 
+    /// A line that a person types after the prompt; `None` at the end of input. Interrupted, it fails with
+    /// [`io::ErrorKind::Interrupted`].
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn line(&mut self, prompt: &str) -> io::Result<Option<String>>;
+
     /// Writes to standard output, or to standard error.
     ///
     /// # Errors
@@ -27,12 +34,20 @@ pub trait Process: Send {
 
 const STDERR: u32 = 2;
 
+/// In place of a line.
+const INTERRUPTED: u32 = 0;
+
 /// Of one read: a guest may ask for more.
 const MOST: u32 = 1 << 20;
 
 pub(super) fn call(verb: &str, args: &Message<'_>, process: &mut dyn Process) -> Result<OpReply, OpError> {
     let answer: io::Result<Vec<Field>> = match verb {
         "input" => process.input(args.u32(0)?.min(MOST) as usize).map(|bytes| vec![bytes.into()]),
+        "line" => match process.line(args.str(0)?) {
+            Ok(line) => Ok(vec![line.map_or(Field::Null, Field::from)]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(vec![INTERRUPTED.into()]),
+            Err(error) => Err(error),
+        },
         "output" => process.output(args.u32(0)? == STDERR, args.bytes(1)?).map(|()| vec![]),
         "exit" => {
             process.exit(u8::try_from(args.u32(0)?).unwrap_or(1));

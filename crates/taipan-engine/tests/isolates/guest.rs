@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use taipan_engine::{
     BootError, Event, Isolate, IsolateError, IsolateOptions, OpReply, Ops, Runtime, RuntimeFiles,
-    RuntimeOptions, STACK_SIZE, Snapshot, SnapshotError, Source, Turn, WorkerCode,
+    RuntimeOptions, STACK_SIZE, Snapshot, SnapshotError, Source, Turn, Volumes, WorkerCode,
 };
 use taipan_guest::ops;
 use taipan_guest::protocol::{Field, FieldRef, Message};
@@ -244,7 +244,7 @@ impl Guest {
             env_json: "{}".into(),
             withheld: vec![],
             global_handlers: false,
-            has_packages: false,
+            volumes: Volumes::default(),
             bindings: vec![],
         });
         match loaded {

@@ -27,15 +27,25 @@ export interface WorkerOptions {
   /** Names in `env` that module scope must not read. */
   withheld: string[];
   globalHandlers: boolean;
-  /** Whether the host has packages. */
-  hasPackages: boolean;
   /** What `env` has beside variables. */
   bindings: Declared[];
+  /** What the host has of the Worker's as volumes. */
+  volumes: Volumes;
+  /** The most bytes that files in memory may take. */
+  memoryFiles: number;
+}
+
+export interface Volumes {
+  /** Packages that the Worker's project has locked: volume 0. */
+  packages: boolean;
+  /** The Worker's own files: volume 1. Otherwise they are those that the options name. */
+  sources: boolean;
 }
 
 export interface PackageOptions {
   sources: string[];
-  hasPackages: boolean;
+  volumes: Volumes;
+  memoryFiles: number;
   /** Modules, by their full names. */
   imports: string[];
   /** Modules that these import when they are used. */
@@ -49,7 +59,7 @@ export const PYTHON = "/taipan/python/";
 /** Where the host has the Worker's files, and where Python sees them. */
 const SOURCES = "/worker/";
 export const WORKER_ROOT = "/session/metadata";
-/** Where Python sees the packages that the Worker's project has locked: the host's volume 0. */
+/** Where Python sees the packages that the Worker's project has locked. */
 export const PACKAGES_ROOT = "/session/packages";
 
 function readOrThrow(H: Host, path: string): Uint8Array {

@@ -1,6 +1,6 @@
 /** The first JavaScript of every isolate: makes the platform, then waits for the host to say what to boot. */
 import { bootPython, type BootOptions, type PackageOptions, PACKAGES_ROOT, placeSources, PYTHON, WORKER_ROOT, type WorkerOptions } from "./boot";
-import { mountHost } from "./files";
+import { boundMemoryFiles, mountHost } from "./files";
 import type { FieldOut, Host } from "./host";
 import { runProgram } from "./program";
 import { installWebAssembly } from "./wasm/api";
@@ -43,25 +43,30 @@ async function boot(options: BootOptions): Promise<void> {
   H.booted(null);
 }
 
-let hasPackages = false;
+/** Which volumes are mounted. */
+const mounted = { packages: false, sources: false };
 
-function place(sources: string[], withPackages: boolean): void {
-  placeSources(H, python, sources);
-  if (!withPackages || hasPackages) return;
-  mountHost(H, python.FS, 0, PACKAGES_ROOT);
-  worker.addPackages(PACKAGES_ROOT);
-  hasPackages = true;
+function place({ sources, volumes, memoryFiles }: PackageOptions | WorkerOptions): void {
+  if (!volumes.sources) placeSources(H, python, sources);
+  else if (!mounted.sources) mountHost(H, python, 1, WORKER_ROOT);
+  mounted.sources ||= volumes.sources;
+  if (volumes.packages && !mounted.packages) {
+    mountHost(H, python, 0, PACKAGES_ROOT);
+    worker.addPackages(PACKAGES_ROOT);
+    mounted.packages = true;
+  }
+  boundMemoryFiles(python, memoryFiles);
 }
 
 async function load(options: WorkerOptions): Promise<void> {
-  place(options.sources, options.hasPackages);
+  place(options);
   const { main, envJson, withheld, globalHandlers, bindings } = options;
   H.booted(await worker.load(python, { main, root: WORKER_ROOT, packages: PACKAGES_ROOT, envJson, withheld, globalHandlers, bindings }));
 }
 
-function loadPackages({ sources, imports, learned, hasPackages }: PackageOptions): void {
-  place(sources, hasPackages);
-  H.booted(worker.importPackages(WORKER_ROOT, imports, learned));
+function loadPackages(options: PackageOptions): void {
+  place(options);
+  H.booted(worker.importPackages(WORKER_ROOT, options.imports, options.learned));
 }
 
 /**

@@ -16,8 +16,13 @@ const EPIPE = 64;
 /** Ends with the program. `text` holds the options, and what `_taipan_program` takes. */
 export function runProgram(H: Host, py: any, text: string): void {
   const { mounts, terminals } = JSON.parse(text) as ProgramOptions;
-  const [INPUT, OUTPUT, EXIT] = ["input", "output", "exit"].map(verb => H.opNumber(`program.${verb}`)) as [number, number, number];
-  mounts.forEach((at, volume) => mountHost(H, py.FS, volume, at));
+  const [INPUT, OUTPUT, EXIT, LINE] = ["input", "output", "exit", "line"].map(verb => H.opNumber(`program.${verb}`)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  mounts.forEach((at, volume) => mountHost(H, py, volume, at));
   const guarded = <T>(errno: number, work: () => T): T => {
     try {
       return work();
@@ -45,6 +50,6 @@ export function runProgram(H: Host, py: any, text: string): void {
   py.setStdout(writer(1));
   py.setStderr(writer(2));
   const module = py.pyimport("_taipan_program");
-  H.opSync(EXIT, module.run(text));
+  H.opSync(EXIT, module.run(text, (prompt: string) => H.opSync(LINE, prompt)[0]));
   H.booted(null);
 }

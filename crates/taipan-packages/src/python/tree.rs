@@ -15,6 +15,8 @@ pub struct PackageTree {
     name: String,
     files: BTreeMap<String, File>,
     folders: BTreeMap<String, BTreeSet<String>>,
+    /// Names, and the sizes of what is used of them in bytes.
+    packages: Vec<(String, u64)>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -26,18 +28,35 @@ struct File {
 impl PackageTree {
     /// The files of `wheels`; where two have a file at the same path, the first wins.
     pub fn new(wheels: &[StoredWheel]) -> Self {
+        Self::without(wheels, |_| false)
+    }
+
+    /// The same without the files whose paths are excluded.
+    pub fn without(wheels: &[StoredWheel], is_excluded: impl Fn(&str) -> bool) -> Self {
         let mut tree = Self::default();
         tree.folders.insert(String::new(), BTreeSet::new());
         for wheel in wheels {
             tree.name.push_str(wheel.sha256());
+            let mut sum = 0;
             for (path, size) in wheel.files() {
-                if !tree.files.contains_key(path) {
+                if is_excluded(path) {
+                    // Others may be excluded the next time.
+                    tree.name.push('-');
+                    tree.name.push_str(path);
+                } else if !tree.files.contains_key(path) {
                     tree.files.insert(path.to_owned(), File { place: wheel.place(path), size });
                     tree.enter(path);
+                    sum += size;
                 }
             }
+            tree.packages.push((wheel.name().to_owned(), sum));
         }
         tree
+    }
+
+    /// The names of the packages, and the sizes of what is used of them in bytes.
+    pub fn packages(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.packages.iter().map(|(name, size)| (name.as_str(), *size))
     }
 
     /// Makes the folders above a path, and the path known to them.

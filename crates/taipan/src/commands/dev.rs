@@ -46,6 +46,9 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
     let terminal = Arc::new(Terminal::new(settings.log_level));
     let mut project = Project::load(&settings, &|line| terminal.note(line))?;
     project.warnings.iter().for_each(|w| terminal.warn(w));
+    if !project.spec.packages.is_empty() {
+        terminal.note(&format!("Worker: {}", project.size.line()));
+    }
 
     // First of all, because what comes next may take a minute, and a port in use would waste it.
     let ingress = bind(&settings, &project).await?;
@@ -111,7 +114,7 @@ async fn develop(
         Ok(watcher) => watcher,
         Err(error) => return anyhow::Error::from(error).context("cannot watch the Worker's files"),
     };
-    watcher.watch(&project.folder, &project.config_folder);
+    watcher.watch(&project.folders(), &project.config_folder);
     let mut crons = stage.run_crons(&project);
     if let Started::Failed(fault) = slot.current().started().await {
         terminal.problem(&Problem::from(&fault));
@@ -132,11 +135,14 @@ async fn develop(
                 continue;
             }
         };
-        watcher.watch(&next.folder, &next.config_folder);
+        watcher.watch(&next.folders(), &next.config_folder);
         if next.is_same(&project) {
             continue;
         }
         terminal.note("Reloading…");
+        if next.spec.packages.name() != project.spec.packages.name() {
+            terminal.note(&format!("Worker: {}", next.size.line()));
+        }
         next.warnings.iter().filter(|w| !project.warnings.contains(w)).for_each(|w| terminal.warn(w));
         match reload(&settings, &project, &mut next, &mut ground, &mut stage).await {
             Ok(Started::Failed(fault)) => terminal.problem(&Problem::from(&fault)),

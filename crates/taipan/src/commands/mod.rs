@@ -7,13 +7,16 @@ mod dev;
 mod packages;
 mod python;
 mod snapshot;
+mod types;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
+pub(crate) use cache::size;
+
 use crate::cli::{Cli, Command, SnapshotCommand};
-use crate::settings::{DevSettings, ProjectSettings, PythonSettings};
+use crate::settings::{DevSettings, ProjectSettings, PythonSettings, TypesSettings};
 
 /// Runs a command and says how the process is to end.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
@@ -28,6 +31,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Python(args) => python::run(PythonSettings::new(args)?),
         Command::Kv(args) => data::kv(args),
         Command::D1(args) => data::d1(args),
+        Command::Types(args) => types::run(TypesSettings::new(args)?),
         Command::Snapshot(SnapshotCommand::Inspect(args)) => snapshot::inspect(args),
         Command::Cache(args) => cache::run(args),
         Command::BuildSnapshots(args) => builder::run(args),

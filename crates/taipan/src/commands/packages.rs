@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
-use taipan_packages::python::{Lock, Manifest, StoredWheel, requirement_name};
+use taipan_config::{CONFIG_NAMES, ConfigError, WorkerConfig};
+use taipan_packages::python::{Lock, Manifest, PackageTree, StoredWheel, requirement_name};
 
 use super::cache::size;
+use crate::dev::bundle::Size;
+use crate::dev::sources;
 use crate::packages::{Packages, advised};
 use crate::release;
-use crate::report::hint;
+use crate::report::{hint, hinted};
 use crate::settings::ProjectSettings;
 
 /// How many of the largest packages are named.
@@ -72,6 +75,13 @@ pub(super) fn sync(settings: &ProjectSettings) -> Result<ExitCode> {
         changes(before.as_ref(), &synced.lock);
     }
     report(&synced.wheels);
+    if let Some(config) = config(settings)? {
+        let found = sources::collect(&config.root, &config.files)?;
+        println!("the Worker's own: {}", Size::new(&found.files, &PackageTree::default()).line());
+        let tree = PackageTree::without(&synced.wheels, |path| config.files.excludes(path));
+        let warnings = found.warnings.into_iter().chain(Size::new(&found.files, &tree).warning());
+        warnings.for_each(|warning| eprintln!("warning: {warning}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -156,6 +166,13 @@ fn packages(settings: &ProjectSettings) -> Result<Packages<'_>> {
         cache: &settings.cache,
         pyodide: &settings.pyodide,
     })
+}
+
+/// The Worker's configuration, if there is a Worker.
+fn config(settings: &ProjectSettings) -> Result<Option<WorkerConfig>> {
+    let has_worker = CONFIG_NAMES.iter().any(|name| settings.folder.join(name).exists());
+    let load = || WorkerConfig::load(&settings.folder, None).map_err(|e| hinted(e, ConfigError::hint));
+    has_worker.then(load).transpose()
 }
 
 fn required(packages: &Packages<'_>) -> Result<Manifest> {

@@ -10,6 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use rustyline::DefaultEditor;
+use rustyline::error::ReadlineError;
 use taipan_bindings::{Embedder, EventSender, Folder, HostOps, Process, Requests, Volume};
 use taipan_engine::{Event, Isolate, IsolateOptions, Program, ProgramKind, Runtime, STACK_SIZE};
 
@@ -36,27 +38,37 @@ pub(super) fn run(settings: PythonSettings) -> Result<ExitCode> {
     };
     let status = Arc::new(AtomicU8::new(ABORTED));
     let (program, volumes) = program(&settings, invocation)?;
+    let history = settings.cache.folder().join("python").join("history");
     let runtime = runtime::prepare(settings.release, settings.cache, settings.pyodide)?;
-    let ended = status.clone();
+    run_program(runtime, program, volumes, Box::new(Streams::new(status.clone(), history)))?;
+    Ok(ExitCode::from(status.load(Ordering::Relaxed)))
+}
+
+/// Runs a program to its end.
+pub(super) fn run_program(
+    runtime: Arc<Runtime>,
+    program: Program,
+    volumes: Vec<Arc<dyn Volume>>,
+    process: Box<dyn Process>,
+) -> Result<()> {
     // Guest calls nest on a large stack.
     let thread = thread::Builder::new().name("python".into()).stack_size(STACK_SIZE);
-    let work = move || execute(&runtime, &program, volumes, ended);
+    let work = move || execute(&runtime, &program, volumes, process);
     let joined = thread.spawn(work).context("cannot start a thread")?.join();
-    joined.map_err(|_| anyhow!("the program's thread ended early"))??;
-    Ok(ExitCode::from(status.load(Ordering::Relaxed)))
+    joined.map_err(|_| anyhow!("the program's thread ended early"))?
 }
 
 fn execute(
     runtime: &Arc<Runtime>,
     program: &Program,
     volumes: Vec<Arc<dyn Volume>>,
-    status: Arc<AtomicU8>,
+    process: Box<dyn Process>,
 ) -> Result<()> {
     // Nothing that a program may ask for answers later.
     let events = EventSender::new(drop);
     let ops = HostOps::new(Requests::default(), events, Box::new(Outside))
         .with_volumes(volumes)
-        .with_process(Box::new(Streams { status }));
+        .with_process(process);
     let options =
         IsolateOptions { memory_limit: MEMORY_LIMIT, request_cpu: CPU, boot_cpu: CPU, ops: Box::new(ops) };
     let mut isolate = Isolate::restore(runtime, &*runtime.base()?, options, "{}")?;
@@ -197,9 +209,46 @@ fn text(path: &Path) -> Result<String> {
 /// The command's own streams.
 struct Streams {
     status: Arc<AtomicU8>,
+    /// Where lines are kept that were typed.
+    history: PathBuf,
+    /// Made when the first line is asked for.
+    editor: Option<DefaultEditor>,
+}
+
+impl Streams {
+    fn new(status: Arc<AtomicU8>, history: PathBuf) -> Self {
+        Self { status, history, editor: None }
+    }
+
+    fn editor(&mut self) -> io::Result<&mut DefaultEditor> {
+        if let Some(editor) = self.editor.take() {
+            return Ok(self.editor.insert(editor));
+        }
+        let config = rustyline::Config::builder().auto_add_history(true).build();
+        let mut editor = DefaultEditor::with_config(config).map_err(io::Error::other)?;
+        // The first time there is none.
+        drop(editor.load_history(&self.history));
+        Ok(self.editor.insert(editor))
+    }
 }
 
 impl Process for Streams {
+    fn line(&mut self, prompt: &str) -> io::Result<Option<String>> {
+        let history = self.history.clone();
+        let editor = self.editor()?;
+        match editor.readline(prompt) {
+            Ok(line) => {
+                // Without it, lines are typed again.
+                drop(editor.append_history(&history));
+                Ok(Some(line))
+            }
+            Err(ReadlineError::Interrupted) => Err(io::ErrorKind::Interrupted.into()),
+            Err(ReadlineError::Eof) => Ok(None),
+            Err(ReadlineError::Io(error)) => Err(error),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
     fn input(&mut self, most: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; most];
         let count = io::stdin().lock().read(&mut bytes)?;

@@ -1,5 +1,6 @@
 //! The parts of `taipan dev`.
 
+pub(crate) mod bundle;
 pub(crate) mod console;
 pub(crate) mod data;
 pub(crate) mod project;

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use taipan_config::{Bindings, ConfigError, Cron, WorkerConfig};
 use taipan_engine::Binding;
 use taipan_packages::pyodide::{self, ObtainError};
 use taipan_server::{PoolOptions, WorkerSpec};
 
-use super::sources;
+use super::{bundle, sources};
 use crate::packages::Packages;
 use crate::report::hinted;
 use crate::settings::DevSettings;
@@ -41,12 +41,14 @@ pub(crate) struct Project {
     pub(crate) ip: Option<IpAddr>,
     /// The largest body of a request, in bytes.
     pub(crate) body_limit: Option<u64>,
-    /// The folder of the main module.
+    /// The folder of the Worker's files.
     pub(crate) folder: PathBuf,
     /// The folder of the configuration and of `.dev.vars`.
     pub(crate) config_folder: PathBuf,
     /// What the developer should know.
     pub(crate) warnings: Vec<String>,
+    /// How large it is, and what of it.
+    pub(crate) size: bundle::Size,
 }
 
 impl Project {
@@ -55,11 +57,6 @@ impl Project {
         let path = settings.config.as_ref().unwrap_or(&settings.folder);
         let config =
             WorkerConfig::load(path, settings.env.as_deref()).map_err(|e| hinted(e, ConfigError::hint))?;
-        let main = config
-            .main
-            .file_name()
-            .and_then(|name| name.to_str())
-            .ok_or_else(|| anyhow!("the main module's name is not text: {}", config.main.display()))?;
         let (mut vars, mut secrets) = (config.vars, config.secrets);
         for (name, value) in &settings.vars {
             vars.insert(name.clone(), value.as_str().into());
@@ -74,7 +71,7 @@ impl Project {
             max: taipan.isolates.max.unwrap_or(defaults.max),
             idle: taipan.isolates.idle_seconds.map_or(defaults.idle, Duration::from_secs),
         };
-        let found = sources::collect(&config.main_dir)?;
+        let found = sources::collect(&config.root, &config.files)?;
         let mut warnings = config.warnings;
         warnings.extend(
             config.unused_keys.iter().map(|key| format!("taipan does not use this key yet: `{key}`")),
@@ -87,10 +84,13 @@ impl Project {
             cache: &settings.cache,
             pyodide: &settings.pyodide,
         };
+        let packages = packages.tree(&config.files, note)?;
+        let size = bundle::Size::new(&found.files, &packages);
+        warnings.extend(size.warning());
         let spec = WorkerSpec {
-            packages: packages.tree(note)?,
+            packages,
             sources: found.files.into(),
-            main: main.to_owned(),
+            main: config.files.main,
             vars: vars.into_iter().collect(),
             secrets,
             secrets_at_import: taipan.secrets_at_import,
@@ -110,10 +110,16 @@ impl Project {
             port: config.dev.port,
             ip: config.dev.ip,
             body_limit: taipan.request_body_mib.map(|mib| mib << 20),
-            folder: config.main_dir,
+            folder: config.files.base,
             config_folder: config.root,
             warnings,
+            size,
         })
+    }
+
+    /// The folders with files of the Worker's.
+    pub(crate) fn folders(&self) -> [PathBuf; 2] {
+        [self.folder.clone(), self.config_folder.join(sources::PACKAGES)]
     }
 
     /// Whether a Worker made from the other would be the same.

@@ -1,19 +1,31 @@
-//! The Worker's files: everything in the main module's folder but tools, caches and what is too large.
+//! The Worker's files: what its configuration takes of the main module's folder, without tools, caches and what is too large, and
+//! the packages that were unpacked into `python_modules`.
 
 use std::path::Path;
 
 use anyhow::Result;
 use fs_err as fs;
+use taipan_config::{CONFIG_NAMES, Files};
 use taipan_engine::Source;
 
-/// Larger files stay outside: the sandbox has all files in its memory.
-const LARGEST_FILE: u64 = 16 << 20;
+/// Larger files stay outside: this process holds them all.
+const LARGEST_FILE: u64 = 64 << 20;
 
 /// All files together may be no larger.
-const LARGEST_SUM: u64 = 64 << 20;
+const LARGEST_SUM: u64 = 256 << 20;
 
 /// Folders that hold nothing of the Worker's own. Hidden folders are left out as well.
 const IGNORED: &[&str] = &["node_modules", "__pycache__", "venv", "target"];
+
+/// Files of a project that say how it is built.
+const ABOUT_BUILDING: &[&str] =
+    &["package.json", "package-lock.json", "pyproject.toml", "pylock.toml", "requirements.txt", "uv.lock"];
+
+/// The folder of packages, in that of the configuration and in the Worker.
+pub(crate) const PACKAGES: &str = "python_modules";
+
+/// The folder in which `taipan types` writes what an editor needs.
+pub(crate) const TYPES: &str = "typings";
 
 /// Whether a folder of this name is none of the Worker's.
 pub(crate) fn is_ignored(name: &str) -> bool {
@@ -25,41 +37,88 @@ pub(crate) fn is_ignored(name: &str) -> bool {
 pub(crate) struct Sources {
     pub(crate) files: Vec<Source>,
     pub(crate) warnings: Vec<String>,
+    sum: u64,
 }
 
-/// Reads the files of `folder`.
-pub(crate) fn collect(folder: &Path) -> Result<Sources> {
+/// Reads the files of the Worker whose configuration is in the folder `root`.
+pub(crate) fn collect(root: &Path, files: &Files) -> Result<Sources> {
     let mut found = Sources::default();
-    let mut sum = 0;
-    walk(folder, "", &mut |path, file| {
-        let size = fs::metadata(file)?.len();
-        if size > LARGEST_FILE || sum + size > LARGEST_SUM {
-            found.warnings.push(format!("the file is too large for a Worker and was left out: {path}"));
-            return Ok(());
-        }
-        sum += size;
-        found.files.push(Source { path, content: fs::read(file)?.into() });
-        Ok(())
-    })?;
+    let is_root = same(root, &files.base);
+    let packages = root.join(PACKAGES);
+    if files.finds_more() {
+        walk(
+            &files.base,
+            "",
+            &mut |name, path| is_root && is_about_building(name, path),
+            &mut |path, file| {
+                let is_taken = match path.strip_prefix(PACKAGES).and_then(|rest| rest.strip_prefix('/')) {
+                    Some(below) => !files.excludes(below),
+                    None => files.takes(&path),
+                };
+                if is_taken { found.add(path, file) } else { Ok(()) }
+            },
+        )?;
+    } else {
+        found.add(files.main.clone(), &files.base.join(&files.main))?;
+    }
+    // Where wrangler's tools unpack them; the walk has met them already when that is where the main module is.
+    if packages.is_dir() && (!is_root || !files.finds_more()) {
+        walk(&packages, "", &mut |_, _| false, &mut |path, file| {
+            let is_taken = !files.excludes(&path);
+            if is_taken { found.add(format!("{PACKAGES}/{path}"), file) } else { Ok(()) }
+        })?;
+    }
     found.files.sort_by(|a, b| a.path.cmp(&b.path));
+    found.files.dedup_by(|later, earlier| later.path == earlier.path);
     Ok(found)
 }
 
-/// Calls `visit` with each file's path within the Worker and on disk.
-fn walk(folder: &Path, prefix: &str, visit: &mut impl FnMut(String, &Path) -> Result<()>) -> Result<()> {
+impl Sources {
+    fn add(&mut self, path: String, file: &Path) -> Result<()> {
+        let size = fs::metadata(file)?.len();
+        if size > LARGEST_FILE || self.sum + size > LARGEST_SUM {
+            self.warnings.push(format!("the file is too large for a Worker and was left out: {path}"));
+            return Ok(());
+        }
+        self.sum += size;
+        self.files.push(Source { path, content: fs::read(file)?.into() });
+        Ok(())
+    }
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    one == other || matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Whether a file or folder at the top of a project is about how it is built and not about what it does.
+fn is_about_building(name: &str, path: &str) -> bool {
+    path == name && (CONFIG_NAMES.contains(&name) || ABOUT_BUILDING.contains(&name) || name == TYPES)
+}
+
+/// Calls `visit` with each file's path within the Worker and on disk. `skips` is asked with the name and the path of each.
+fn walk(
+    folder: &Path,
+    prefix: &str,
+    skips: &mut impl FnMut(&str, &str) -> bool,
+    visit: &mut impl FnMut(String, &Path) -> Result<()>,
+) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let path = entry.path();
         // Python could not import a name that is no text.
         let Ok(name) = entry.file_name().into_string() else { continue };
+        let within = format!("{prefix}{name}");
+        if name.starts_with('.') || skips(&name, &within) {
+            continue;
+        }
         // Follows links to files, but not to folders: they can lead in circles.
         let kind = entry.file_type()?;
         if kind.is_dir() {
             if !is_ignored(&name) {
-                walk(&path, &format!("{prefix}{name}/"), visit)?;
+                walk(&path, &format!("{within}/"), skips, visit)?;
             }
-        } else if (kind.is_file() || path.is_file()) && !name.starts_with('.') && !name.ends_with(".pyc") {
-            visit(format!("{prefix}{name}"), &path)?;
+        } else if (kind.is_file() || path.is_file()) && !name.ends_with(".pyc") {
+            visit(within, &path)?;
         }
     }
     Ok(())
@@ -67,31 +126,75 @@ fn walk(folder: &Path, prefix: &str, visit: &mut impl FnMut(String, &Path) -> Re
 
 #[cfg(test)]
 mod tests {
+    use taipan_config::WorkerConfig;
+
     use super::*;
+
+    /// Paths of the Worker with these files, and warnings.
+    fn collected(config: &str, files: &[&str]) -> (Vec<String>, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("wrangler.jsonc"), config).unwrap();
+        for path in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let file = fs::File::create(&path).unwrap();
+            file.set_len(if path.ends_with("large.bin") { LARGEST_FILE + 1 } else { 1 }).unwrap();
+        }
+        let config = WorkerConfig::load(folder.path(), None).unwrap();
+        let found = collect(&config.root, &config.files).unwrap();
+        (found.files.into_iter().map(|source| source.path).collect(), found.warnings)
+    }
 
     #[test]
     fn what_belongs_to_a_worker() {
-        let folder = tempfile::tempdir().unwrap();
-        for (path, content) in [
-            ("entry.py", "a"),
-            ("lib/b.py", "b"),
-            ("data/x.bin", "x"),
-            ("tests/t.py", "t"),
-            (".dev.vars", "SECRET=1"),
-            (".venv/lib/c.py", "c"),
-            ("node_modules/d.py", "d"),
-            ("__pycache__/e.pyc", "e"),
-            ("f.pyc", "f"),
-        ] {
-            let path = folder.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, content).unwrap();
-        }
-        let large = fs::File::create(folder.path().join("large.bin")).unwrap();
-        large.set_len(LARGEST_FILE + 1).unwrap();
-        let found = collect(folder.path()).unwrap();
-        let paths: Vec<&str> = found.files.iter().map(|s| s.path.as_str()).collect();
-        assert_eq!(paths, ["data/x.bin", "entry.py", "lib/b.py", "tests/t.py"]);
-        assert_eq!(found.warnings, ["the file is too large for a Worker and was left out: large.bin"]);
+        let config = r#"{ "main": "entry.py", "compatibility_date": "2026-09-08" }"#;
+        let files = [
+            "entry.py",
+            "lib/b.py",
+            "lib/pyproject.toml",
+            "data/x.bin",
+            "tests/t.py",
+            ".dev.vars",
+            ".venv/lib/c.py",
+            "node_modules/d.py",
+            "__pycache__/e.pyc",
+            "f.pyc",
+            "pyproject.toml",
+            "pylock.toml",
+            "typings/workers/__init__.pyi",
+            "python_modules/six.py",
+            "python_modules/six.pyc",
+            "large.bin",
+        ];
+        let (paths, warnings) = collected(config, &files);
+        assert_eq!(
+            paths,
+            [
+                "data/x.bin",
+                "entry.py",
+                "lib/b.py",
+                "lib/pyproject.toml",
+                "python_modules/six.py",
+                "tests/t.py"
+            ]
+        );
+        assert_eq!(warnings, ["the file is too large for a Worker and was left out: large.bin"]);
+    }
+
+    #[test]
+    fn packages_are_found_beside_the_configuration() {
+        let config = r#"{ "main": "src/entry.py", "compatibility_date": "2026-09-08",
+            "rules": [{ "type": "Text", "globs": ["*.md"] }], "python_modules": { "exclude": ["six/tests/**"] } }"#;
+        let files = [
+            "src/entry.py",
+            "src/a.md",
+            "src/a.html",
+            "b.md",
+            "python_modules/six/data.json",
+            "python_modules/six/tests/t.py",
+        ];
+        assert_eq!(collected(config, &files).0, ["a.md", "entry.py", "python_modules/six/data.json"]);
+        let alone = config.replace("\"main\"", "\"find_additional_modules\": false, \"main\"");
+        assert_eq!(collected(&alone, &files).0, ["entry.py", "python_modules/six/data.json"]);
     }
 }

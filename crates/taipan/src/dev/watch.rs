@@ -65,11 +65,11 @@ impl Watcher {
         Ok(Self { watcher, events, watched: HashSet::new() })
     }
 
-    /// Watches `tree` with the folders in it, and the folder `alone` without its own; call it again when folders may
+    /// Watches `trees` with the folders in them, and the folder `alone` without its own; call it again when folders may
     /// have come or gone.
-    pub(crate) fn watch(&mut self, tree: &Path, alone: &Path) {
+    pub(crate) fn watch(&mut self, trees: &[PathBuf], alone: &Path) {
         let mut wanted: HashSet<PathBuf> = HashSet::from([alone.to_owned()]);
-        add_folders(tree, &mut wanted);
+        trees.iter().for_each(|tree| add_folders(tree, &mut wanted));
         for gone in self.watched.difference(&wanted) {
             // The system has dropped it already when the folder was removed.
             drop(self.watcher.unwatch(gone));
@@ -123,7 +123,7 @@ mod tests {
     async fn a_file_that_is_being_written_is_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let mut watcher = Watcher::new().unwrap();
-        watcher.watch(folder.path(), folder.path());
+        watcher.watch(&[folder.path().to_owned()], folder.path());
         let path = folder.path().join("a.py");
         let writer = tokio::task::spawn_blocking(move || {
             let mut file = fs::File::create(path).unwrap();
@@ -145,14 +145,14 @@ mod tests {
         fs::create_dir_all(root.join("node_modules/x")).unwrap();
         fs::write(root.join("a.py"), "1").unwrap();
         let mut watcher = Watcher::new().unwrap();
-        watcher.watch(root, root);
+        watcher.watch(&[root.to_owned()], root);
         assert_eq!(watcher.watched.len(), 1);
 
         fs::write(root.join("a.py"), "2").unwrap();
         assert!(notices(&mut watcher).await);
         fs::create_dir_all(root.join("lib")).unwrap();
         assert!(notices(&mut watcher).await);
-        watcher.watch(root, root);
+        watcher.watch(&[root.to_owned()], root);
         fs::write(root.join("lib/b.py"), "3").unwrap();
         assert!(notices(&mut watcher).await);
 
