@@ -1,12 +1,11 @@
 """A Django project in one module."""
 
-import asyncio
 import hashlib
 import time
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
-from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import JsonResponse, StreamingHttpResponse
 from django.urls import path
 
 settings.configure(
@@ -20,7 +19,7 @@ settings.configure(
 
 
 def timed(get_response):
-    """A middleware that knows of no event loop."""
+    """A middleware."""
 
     def middleware(request):
         response = get_response(request)
@@ -32,11 +31,6 @@ def timed(get_response):
 
 def root(request):
     return JsonResponse({"client": request.META["REMOTE_ADDR"], "scheme": request.scheme, "query": request.GET.dict()})
-
-
-async def asynchronous(request):
-    await asyncio.sleep(0.01)
-    return HttpResponse("asynchronous")
 
 
 def upload(request):
@@ -55,4 +49,4 @@ def events(request):
     return StreamingHttpResponse(ticks(), content_type="text/event-stream")
 
 
-urlpatterns = [path("", root), path("asynchronous", asynchronous), path("upload", upload), path("events", events)]
+urlpatterns = [path("", root), path("upload", upload), path("events", events)]
