@@ -132,6 +132,8 @@ async function boot() {
   await copy(join(guest, "python"), "/taipan/python");
   // What the engine makes in its place has thread states, which nothing here asks for.
   py.runPython("import sys, types; sys.modules['_taipan'] = types.SimpleNamespace(in_thread=lambda run: run())");
+  // Sockets are the host's, and nothing here opens one.
+  py.registerJsModule("_taipan_host", {});
   return { py, reset: py.runPython(RESET) };
 }
 
