@@ -250,9 +250,9 @@ export const boundMemoryFiles = (() => {
 /** Memory for a mapping, filled with a copy of what is mapped. */
 function mapCopy(py: any, length: number, fill: (place: Uint8Array) => void): { ptr: number; allocated: boolean } {
   const size = Math.ceil(length / PAGE) * PAGE;
-  // Older releases do not export what aligns; nobody here needs it to.
-  const { _emscripten_builtin_memalign: aligned, _malloc } = py._module;
-  const ptr = aligned ? aligned(PAGE, size) : _malloc(size);
+  // The one is exported by newer releases, the other by older ones.
+  const { _emscripten_builtin_memalign: aligned, mmapAlloc } = py._module;
+  const ptr = aligned ? aligned(PAGE, size) : mmapAlloc(size);
   if (!ptr) throw new py.FS.ErrnoError(ENOMEM);
   const place = new Uint8Array(py._module.HEAP8.buffer, ptr, size);
   place.fill(0);

@@ -398,9 +398,14 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       sys.destroy();
       H.startPython();
       module = py.pyimport("_taipan_worker");
-      const network = py.pyimport("_taipan_network");
-      network.install();
-      network.destroy();
+      // Older releases have neither `ssl` nor sockets that the host could be behind.
+      const find = py.pyimport("importlib.util").find_spec;
+      if (find("ssl")) {
+        const network = py.pyimport("_taipan_network");
+        network.install();
+        network.destroy();
+      }
+      find.destroy();
       // What runs from now on is what isolates run.
       module.compact();
       module.costs.watch();
