@@ -78,7 +78,7 @@ mod tests {
         let source =
             |path: &str, length: usize| Source { path: path.to_owned(), content: vec![0; length].into() };
         let small = Size::new(&[source("entry.py", 2048)], &PackageTree::default());
-        assert_eq!((small.line(), small.warning()), ("1 file, 2.0 KiB".to_owned(), None));
+        assert_eq!((small.line(), small.warning()), ("1 file, 2 KiB".to_owned(), None));
         let large =
             Size::new(&[source("a", 1), source("b.bin", 65 << 20), source("c", 2)], &PackageTree::default());
         let warning = large.warning().unwrap();

@@ -137,8 +137,10 @@ mod tests {
         for path in files {
             let path = folder.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let file = fs::File::create(&path).unwrap();
-            file.set_len(if path.ends_with("large.bin") { LARGEST_FILE + 1 } else { 1 }).unwrap();
+            fs::write(&path, "\n").unwrap();
+            if path.ends_with("large.bin") {
+                fs::File::options().write(true).open(&path).unwrap().set_len(LARGEST_FILE + 1).unwrap();
+            }
         }
         let config = WorkerConfig::load(folder.path(), None).unwrap();
         let found = collect(&config.root, &config.files).unwrap();
