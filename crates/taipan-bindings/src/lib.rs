@@ -7,7 +7,9 @@
 
 #![forbid(unsafe_code)]
 
+mod background;
 mod blobs;
+mod caches;
 mod connections;
 mod data;
 mod egress;
@@ -19,6 +21,7 @@ mod requests;
 mod streams;
 mod web_sockets;
 
+pub use caches::Caches;
 pub use connections::{Lookup, Refusal, Target, TlsFacts, TlsSession, TlsStep, TlsTerms, Wire};
 pub use data::{BindingTable, Stores};
 pub use egress::Egress;

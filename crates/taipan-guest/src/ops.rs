@@ -136,6 +136,49 @@ pub const OPS: &[OpDecl] = &[
     sync("tls.drop"),
     // prompt → a line as a person typed it, null at the end of input, or 0 when it was interrupted. Only for programs, which may wait
     sync("program.line"),
+    // bytes, bytes → 1 when they are equal, else 0; takes as long either way
+    sync("crypto.equal"),
+    // The others of `crypto` have the same fields, though none uses all of them: algorithm, hash, curve, key, data, then bytes or
+    // null (vector, label, salt, signature, peer), bytes or null (additional data, info), size, rounds, then a JSON Web Key's
+    // numbers. What they mean is said where they are used (`taipan-bindings/src/ops/crypto`). → bytes
+    later("crypto.hash"),
+    later("crypto.encrypt"),
+    later("crypto.decrypt"),
+    later("crypto.sign"),
+    // → 1 when the signature is good, else 0
+    later("crypto.verify"),
+    later("crypto.derive"),
+    // → private key, public key
+    later("crypto.generate"),
+    // → key; bits and public exponent of an RSA key
+    later("crypto.import"),
+    // → bytes, or the numbers of a JSON Web Key
+    later("crypto.export"),
+    // format ("gzip" | "deflate" | "deflate-raw"), expands (0 | 1) → stream
+    sync("compress.open"),
+    // stream, bytes → bytes, 1 when there is more of the answer, which comes for no further bytes
+    later("compress.write"),
+    // stream → bytes; it is gone then
+    later("compress.finish"),
+    // stream → nothing
+    sync("compress.drop"),
+    // selector or null (of the document), which handlers (see `taipan-bindings/src/ops/html.rs`), … → rewriter
+    sync("html.open"),
+    // rewriter, bytes → what is wanted, bytes, then what it is about
+    later("html.write"),
+    // rewriter → as `html.write`
+    later("html.end"),
+    // rewriter, then change, text, text, … → as `html.write`
+    later("html.reply"),
+    // rewriter → nothing
+    sync("html.drop"),
+    // cache, URL, then name, value, … of the request's headers → status, status text, bytes or null, then name, value, … of the
+    // response's; nothing when there is none
+    sync("cache.match"),
+    // cache, URL, status, status text, bytes or null, name, value, … of the request's headers, null, name, value, … of the response's
+    sync("cache.put"),
+    // cache, URL → 1 when there was a response, else 0
+    sync("cache.delete"),
 ];
 
 /// The number of the operation called `name`.

@@ -1,9 +1,13 @@
 //! From an operation's number to the function that performs it.
 
+mod cache;
+mod compress;
+mod crypto;
 mod d1;
 mod data;
 mod fetch;
 mod files;
+mod html;
 mod http;
 mod kv;
 mod network;
@@ -26,7 +30,7 @@ use crate::blobs::Blobs;
 use crate::connections::Connections;
 use crate::fetches::Fetches;
 use crate::web_sockets::WebSockets;
-use crate::{BindingTable, Egress, EventSender, Requests, WebSocketDialer};
+use crate::{BindingTable, Caches, Egress, EventSender, Requests, WebSocketDialer};
 
 /// What an isolate's owner does for it.
 pub trait Embedder: Send {
@@ -51,6 +55,9 @@ pub struct HostOps {
     process: Option<Box<dyn Process>>,
     bindings: Option<Arc<BindingTable>>,
     blobs: Blobs,
+    caches: Caches,
+    compressions: compress::Streams,
+    rewriters: html::Rewriters,
 }
 
 impl HostOps {
@@ -69,6 +76,9 @@ impl HostOps {
             process: None,
             bindings: None,
             blobs: Blobs::default(),
+            caches: Caches::default(),
+            compressions: compress::Streams::default(),
+            rewriters: html::Rewriters::default(),
         }
     }
 
@@ -97,6 +107,13 @@ impl HostOps {
     #[must_use]
     pub fn with_egress(mut self, egress: Arc<dyn Egress>) -> Self {
         self.egress = Some(egress);
+        self
+    }
+
+    /// With the caches that the Worker's isolates share; otherwise it has some of its own.
+    #[must_use]
+    pub fn with_caches(mut self, caches: Caches) -> Self {
+        self.caches = caches;
         self
     }
 
@@ -153,6 +170,10 @@ impl HostOps {
             "tcp" => network::tcp(verb, id, args, &self.network()),
             "dns" => network::dns(verb, id, args, &self.network()),
             "tls" => network::tls(verb, args, &self.network()),
+            "cache" => cache::call(verb, args, &self.caches).map(OpReply::Ready),
+            "compress" => compress::call(verb, id, args, &mut self.compressions, &self.events),
+            "crypto" => crypto::call(verb, id, args, &self.events),
+            "html" => html::call(verb, id, args, &mut self.rewriters, &self.events),
             "ws" => web_socket::call(verb, id, args, &self.parts()),
             "kv" => kv::call(verb, id, args, &self.data()),
             "d1" => d1::call(verb, id, args, &self.data()),
@@ -183,6 +204,7 @@ impl Ops for HostOps {
 }
 
 /// An operation that fails at once.
+#[derive(Debug)]
 struct OpError {
     name: &'static str,
     message: String,

@@ -26,7 +26,9 @@ const EVENT_IMPORTED = 15;
 const web = installWeb(H);
 installWebAssembly(H);
 H.onTimers(now => web.timers.runDue(now), () => web.timers.nextDue());
-H.onUnhandledRejection(reason => console.error("Unhandled promise rejection:", reason));
+H.onUnhandledRejection(reason => {
+  if (web.dispatchRejection(reason)) console.error("Unhandled promise rejection:", reason);
+});
 const worker = installWorker(H, web);
 
 let python: any;
@@ -39,6 +41,7 @@ function broken(e: unknown): never {
 
 async function boot(options: BootOptions): Promise<void> {
   python = await bootPython(H, options);
+  web.installNavigator();
   worker.prepare(python, PYTHON);
   H.booted(null);
 }

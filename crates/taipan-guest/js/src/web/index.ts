@@ -5,26 +5,36 @@
 import type { Host } from "../host";
 import { AbortController, AbortSignal } from "./abort";
 import { Blob, File } from "./blob";
+import { Cache, CacheStorage, caches } from "./caches";
+import { CompressionStream, DecompressionStream } from "./compression";
 import { console, reportError } from "./console";
-import { Crypto } from "./crypto";
+import { Crypto } from "./crypto/crypto";
+import { CryptoKey } from "./crypto/key";
+import { SubtleCrypto } from "./crypto/subtle";
 import { TextDecoder, TextEncoder } from "./encoding";
+import { EventSource } from "./event-source";
 import { CustomEvent, Event, EventTarget, MessageEvent } from "./events";
 import { fetch } from "./fetch";
+import { ExtendableEvent, PromiseRejectionEvent, dispatchRejection } from "./global-events";
 import { FormData } from "./formdata";
 import { define } from "./global";
 import { Headers, flattenHeaders, makeHeaders } from "./headers";
 import { setHost } from "./host";
+import { HTMLRewriter } from "./html-rewriter";
 import { errorText, inspect } from "./inspect";
 import { MessageChannel, MessagePort } from "./message-channel";
 import { installNavigator } from "./navigator";
-import { Performance } from "./performance";
+import { Performance, PerformanceEntry, PerformanceMark, PerformanceMeasure } from "./performance";
+import { FixedLengthStream, IdentityTransformStream } from "./pipes";
 import { Request, makeIncomingRequest } from "./request";
-import { Response } from "./response";
+import { Response, isEncodedResponse } from "./response";
+import { Scheduler } from "./scheduler";
 import * as streams from "./streams";
 import { structuredClone } from "./structured-clone";
 import { releaseBody, takeBody } from "./take-body";
 import * as timers from "./timers";
 import { URL } from "./url";
+import { URLPattern } from "./url-pattern";
 import { URLSearchParams } from "./url-search-params";
 import { CloseEvent, ErrorEvent, WebSocket, WebSocketPair, connectSocket, socketAccess } from "./web-socket";
 
@@ -35,10 +45,12 @@ export type { PullSource } from "./body";
 const internals = {
   connectSocket,
   console,
+  dispatchRejection,
   errorText,
   flattenHeaders,
   inspect,
   installNavigator,
+  isEncodedResponse,
   makeHeaders,
   makeIncomingRequest,
   releaseBody,
@@ -71,28 +83,46 @@ export function installWeb(host: Host, global: object = globalThis): WebInternal
     AbortController,
     AbortSignal,
     Blob,
+    Cache,
+    CacheStorage,
     CloseEvent,
+    CompressionStream,
     Crypto,
+    CryptoKey,
     CustomEvent,
+    DecompressionStream,
     ErrorEvent,
     Event,
+    EventSource,
     EventTarget,
+    ExtendableEvent,
     File,
+    FixedLengthStream,
     FormData,
+    HTMLRewriter,
     Headers,
+    IdentityTransformStream,
     MessageChannel,
     MessageEvent,
     MessagePort,
     Performance,
+    PerformanceEntry,
+    PerformanceMark,
+    PerformanceMeasure,
+    PromiseRejectionEvent,
     Request,
     Response,
+    Scheduler,
+    SubtleCrypto,
     TextDecoder,
     TextEncoder,
     URL,
+    URLPattern,
     URLSearchParams,
     WebSocket,
     WebSocketPair,
     ...streamClasses,
+    caches,
     clearImmediate: timers.clearImmediate,
     clearInterval: timers.clearInterval,
     clearTimeout: timers.clearTimeout,
@@ -103,6 +133,7 @@ export function installWeb(host: Host, global: object = globalThis): WebInternal
     queueMicrotask: timers.queueMicrotask,
     reportError,
     self: global,
+    scheduler: new Scheduler(),
     setImmediate: timers.setImmediate,
     setInterval: timers.setInterval,
     setTimeout: timers.setTimeout,

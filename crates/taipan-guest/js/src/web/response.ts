@@ -3,6 +3,7 @@ import { Body, extractBody, mixBody } from "./body";
 import type { HeadersInit } from "./headers";
 import { Headers, copyHeaders, freezeHeaders, makeHeaders, setHeaderIfMissing } from "./headers";
 import { inspected } from "./inspect";
+import { lengthOf } from "./pipes";
 import { parseHref } from "./url";
 import { WebSocket } from "./web-socket";
 import { byteString, describe, dictionary, need } from "./webidl";
@@ -13,6 +14,8 @@ export interface ResponseInit {
   headers?: HeadersInit;
   cf?: unknown;
   webSocket?: WebSocket | null;
+  /** Whether a body whose headers name a content encoding still has to be encoded. */
+  encodeBody?: "automatic" | "manual";
 }
 
 const NULL_BODY = [101, 103, 204, 205, 304];
@@ -40,6 +43,7 @@ export interface FetchedResponse {
 }
 
 let bodyOf!: (response: Response) => Body;
+let isEncoded!: (response: Response) => boolean;
 let fetched!: (response: FetchedResponse) => Response;
 
 export interface Response extends BodyMixin {}
@@ -52,11 +56,13 @@ export class Response {
   #type = "default";
   #cf: unknown;
   #webSocket: WebSocket | null = null;
+  #isEncoded = false;
   #url = "";
   #redirected = false;
 
   static {
     bodyOf = (response) => response.#body;
+    isEncoded = (response) => response.#isEncoded;
     fetched = ({ status, statusText, url, redirected, headers, body, length, webSocket }) => {
       const response = new Response();
       response.#status = status;
@@ -83,6 +89,9 @@ export class Response {
     this.#statusText = given.statusText === undefined ? "" : reasonPhrase(given.statusText);
     this.#headers = new Headers(given.headers);
     this.#cf = given.cf;
+    const { encodeBody = "automatic" } = given;
+    if (encodeBody !== "automatic" && encodeBody !== "manual") throw new TypeError(`encodeBody is "automatic" or "manual": ${String(encodeBody)}`);
+    this.#isEncoded = encodeBody === "manual" || (given instanceof Response && given.#isEncoded);
     if (body === null || body === undefined) {
       this.#body = new Body();
       return;
@@ -91,6 +100,8 @@ export class Response {
     const extracted = extractBody(body);
     this.#body = extracted.body;
     if (extracted.type) setHeaderIfMissing(this.#headers, "content-type", extracted.type);
+    const length = typeof body === "object" ? lengthOf(body) : null;
+    if (length !== null) setHeaderIfMissing(this.#headers, "content-length", String(length));
   }
 
   static error(): Response {
@@ -156,6 +167,7 @@ export class Response {
     const copy = new Response(null, { status: this.#status || 200, statusText: this.#statusText, cf: this.#cf });
     copy.#status = this.#status;
     copy.#type = this.#type;
+    copy.#isEncoded = this.#isEncoded;
     copy.#url = this.#url;
     copy.#redirected = this.#redirected;
     copy.#headers = copyHeaders(this.#headers);
@@ -174,6 +186,8 @@ Object.defineProperty(Response.prototype, inspected, {
 
 export {
   bodyOf as bodyOfResponse,
+  /** Whether the body is encoded as its headers say. */
+  isEncoded as isEncodedResponse,
   /** A Response for what a server sent. */
   fetched as makeFetchedResponse,
 };

@@ -36,11 +36,14 @@ export function bytesOf(value: unknown): Uint8Array<ArrayBuffer> | undefined {
   return undefined;
 }
 
-/** A dictionary argument: undefined and null are empty, other primitives an error. */
+/**
+ * A dictionary argument: undefined and null are empty, other primitives an error. A Map, which would be an empty one by the
+ * letter, stands for its entries: Python's dicts become Maps on their way.
+ */
 export function dictionary<T extends object>(value: T | null | undefined, what: string): Partial<T> {
   if (value === undefined || value === null) return {};
   if (typeof value !== "object" && typeof value !== "function") throw new TypeError(`${what} is not an object`);
-  return value;
+  return value instanceof Map ? (Object.fromEntries(value) as Partial<T>) : value;
 }
 
 /** Makes a class an interface: members enumerable, with a class string, and named as it is (bundlers rename classes). */

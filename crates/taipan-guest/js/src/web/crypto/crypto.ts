@@ -1,11 +1,20 @@
-/** The random half of Web Crypto; `crypto.subtle` is not there yet. */
-import { host } from "./host";
-import { bytesOf, describe } from "./webidl";
+import { host } from "../host";
+import { bytesOf, describe } from "../webidl";
+import { DigestStream } from "./digest-stream";
+import { SubtleCrypto } from "./subtle";
 
 const QUOTA = 65536;
 const HEX = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, "0"));
 
+const subtle = new SubtleCrypto();
+
 export class Crypto {
+  get subtle(): SubtleCrypto {
+    return subtle;
+  }
+  get DigestStream(): typeof DigestStream {
+    return DigestStream;
+  }
   getRandomValues<T extends ArrayBufferView>(array: T): T {
     const isInteger = ArrayBuffer.isView(array) && /^(Big)?(Int|Uint)\d+(Clamped)?Array$/.test(tagOf(array));
     if (!isInteger) throw new DOMException("The argument is not an integer typed array", "TypeMismatchError");
