@@ -30,6 +30,8 @@ MAIN(PyDict_New) void *PyDict_New(void);
 MAIN(PyDict_SetItem) int PyDict_SetItem(void *, void *, void *);
 MAIN(Py_IncRef) void Py_IncRef(void *);
 MAIN(Py_DecRef) void Py_DecRef(void *);
+MAIN(PyErr_GetRaisedException) void *PyErr_GetRaisedException(void);
+MAIN(PyErr_SetRaisedException) void PyErr_SetRaisedException(void *);
 
 /* Patched into quickjs.c: a string's characters, for as long as what is returned lives. */
 JSValue taipan_string(JSContext *ctx, JSValueConst v, const void **characters, uint32_t *length, bool *wide);
@@ -783,6 +785,22 @@ void *const natives_table[] = {
 };
 const int natives_count = COUNT;
 
+/* ---- the end of a JsProxy ---- */
+/* Where `PyTypeObject` has the function that frees an object. */
+enum { TP_DEALLOC = 24 };
+typedef void Dealloc(void *);
+static Dealloc *js_proxy_dealloc;
+
+/*
+ * Pyodide asks the type for an attribute, and up to Python 3.12 such a look-up forgets the exception that is pending, unless it
+ * finds the attribute in the cache of types' attributes. The function that has raised is freed just then.
+ */
+static void dealloc_in_peace(void *object) {
+  void *pending = PyErr_GetRaisedException();
+  js_proxy_dealloc(object);
+  if (pending) PyErr_SetRaisedException(pending);
+}
+
 FN(enable) {
   JSValueConst glue = argv[0];
   no_value = JS_GetPropertyStr(c, glue, "noValue");
@@ -797,6 +815,14 @@ FN(enable) {
   attrs = JS_ValueToAtom(c, symbol);
   JS_FreeValue(c, symbol);
   empty_array = JS_NewArray(c);
+  JSValue type = JS_GetPropertyStr(c, glue, "forgetfulType");
+  int address = 0;
+  if (!JS_ToInt32(c, &address, type) && address) {
+    Dealloc **field = (Dealloc **)(uintptr_t)((uint32_t)address + TP_DEALLOC);
+    js_proxy_dealloc = *field;
+    *field = dealloc_in_peace;
+  }
+  JS_FreeValue(c, type);
   enabled = true;
   return JS_UNDEFINED;
 }

@@ -88,6 +88,8 @@ export interface Host {
     onResult: (callee: number, result: any) => unknown;
     /** `API.fatal_error`. */
     onFatal: (e: unknown) => void;
+    /** The address of the type `JsProxy` where freeing one forgets the exception that is pending; otherwise 0. */
+    forgetfulType: number;
   }): void;
   /** A WebAssembly function that calls `value`. */
   newTrampoline(signature: string, value: Function): Function;

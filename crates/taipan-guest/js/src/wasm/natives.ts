@@ -15,7 +15,10 @@ export function enableNatives(H: Host, py: any): void {
   (globalThis as any).Proxy = SpyingProxy;
   const print = py.runPython("print");
   globalThis.Proxy = RealProxy;
+  // Frees its objects with look-ups that forget exceptions.
+  const forgetfulType = py.runPython("import js, sys; id(type(js).__mro__[1]) if sys.version_info < (3, 13) else 0");
   H.enableNatives({
+    forgetfulType,
     noValue: module.novalue,
     onFatal: e => py._api.fatal_error(e),
     onError: e => module.handle_js_error(e),
