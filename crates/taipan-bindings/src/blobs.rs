@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, Bytes, BytesMut};
+use taipan_storage::r2::{Body, Upload};
 
 /// A piece as the guest gets it.
 const PIECE: usize = 64 << 10;
@@ -29,15 +30,29 @@ enum Blob {
     Growing(BytesMut),
     /// The guest reads it.
     Shrinking(Bytes),
+    /// The guest writes it, into a file.
+    Upload(Shared<Upload>),
+    /// The guest reads it, from a file.
+    Body(Shared<Body>),
 }
+
+/// What is in a file, which one thread uses at a time; none once it has gone wrong or elsewhere.
+pub(crate) type Shared<T> = Arc<Mutex<Option<T>>>;
 
 impl Blob {
     fn len(&self) -> usize {
         match self {
             Self::Growing(bytes) => bytes.len(),
             Self::Shrinking(bytes) => bytes.len(),
+            Self::Upload(_) | Self::Body(_) => 0,
         }
     }
+}
+
+/// Bytes on their way out.
+pub(crate) enum Readable {
+    Bytes(Bytes),
+    File(Body),
 }
 
 impl Blobs {
@@ -53,6 +68,32 @@ impl Blobs {
     /// One for the guest to read.
     pub(crate) fn hold(&self, bytes: Bytes) -> Result<u32, String> {
         self.lock().add(Blob::Shrinking(bytes))
+    }
+
+    /// A file for the guest to write.
+    pub(crate) fn upload(&self, upload: Upload) -> Result<u32, String> {
+        self.lock().add(Blob::Upload(Arc::new(Mutex::new(Some(upload)))))
+    }
+
+    /// A file for the guest to read.
+    pub(crate) fn body(&self, body: Body) -> Result<u32, String> {
+        self.lock().add(Blob::Body(Arc::new(Mutex::new(Some(body)))))
+    }
+
+    /// The file that the guest writes under this number, if it is one.
+    pub(crate) fn writes(&self, blob: u32) -> Option<Shared<Upload>> {
+        match self.lock().blobs.get(&blob) {
+            Some(Blob::Upload(upload)) => Some(upload.clone()),
+            _ => None,
+        }
+    }
+
+    /// The file that the guest reads under this number, if it is one.
+    pub(crate) fn reads(&self, blob: u32) -> Option<Shared<Body>> {
+        match self.lock().blobs.get(&blob) {
+            Some(Blob::Body(body)) => Some(body.clone()),
+            _ => None,
+        }
     }
 
     /// Appends to a blob, which may not get larger than `most`.
@@ -98,8 +139,45 @@ impl Blobs {
         }
     }
 
+    /// Takes a blob that the guest could read.
+    pub(crate) fn pass(&self, blob: u32) -> Result<Readable, String> {
+        let mut table = self.lock();
+        match table.remove(blob) {
+            Some(Blob::Shrinking(bytes)) => Ok(Readable::Bytes(bytes)),
+            Some(Blob::Body(body)) => {
+                let body = body.lock().unwrap_or_else(PoisonError::into_inner).take();
+                body.map(Readable::File).ok_or_else(|| gone(blob))
+            }
+            _ => Err(gone(blob)),
+        }
+    }
+
     pub(crate) fn forget(&self, blob: u32) {
         self.lock().remove(blob);
+    }
+
+    /// Bytes of the guest's that wait for a disk: whoever does not wait for them is stopped in the end.
+    pub(crate) fn waiting(&self, bytes: Vec<u8>) -> Result<Waiting, String> {
+        let mut table = self.lock();
+        // A lone value may be as large as the guest's memory.
+        if table.bytes > 0 {
+            table.room(bytes.len())?;
+        }
+        table.bytes += bytes.len();
+        drop(table);
+        Ok(Waiting { blobs: self.clone(), bytes })
+    }
+}
+
+/// Bytes that wait; dropped, they do not count any more.
+pub(crate) struct Waiting {
+    blobs: Blobs,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.blobs.lock().bytes -= self.bytes.len();
     }
 }
 
@@ -152,6 +230,15 @@ mod tests {
         assert_eq!(blobs.read(blob).unwrap(), Some(vec![7]));
         assert_eq!(blobs.read(blob).unwrap(), None);
         assert!(blobs.read(blob).is_err());
+    }
+
+    #[test]
+    fn what_waits_counts_until_it_is_dropped() {
+        let blobs = Blobs::default();
+        let waits = blobs.waiting(vec![0; MOST_BYTES + 1]).unwrap();
+        assert!(blobs.waiting(vec![0]).is_err());
+        drop(waits);
+        blobs.waiting(vec![0]).unwrap();
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use taipan_config::Bindings;
 use taipan_storage::d1::D1Database;
 use taipan_storage::kv::KvNamespace;
+use taipan_storage::r2::R2Bucket;
 use taipan_storage::{StateFolder, StorageError};
 
 /// The stores of a process, by what the configuration calls them: a version of a Worker and the one before it share them.
@@ -14,12 +15,13 @@ pub struct Stores {
     folder: StateFolder,
     kv: HashMap<String, Arc<KvNamespace>>,
     d1: HashMap<String, Arc<D1Database>>,
+    r2: HashMap<String, Arc<R2Bucket>>,
 }
 
 impl Stores {
     /// Stores in the folder, each opened when it is first bound.
     pub fn new(folder: StateFolder) -> Self {
-        Self { folder, kv: HashMap::new(), d1: HashMap::new() }
+        Self { folder, kv: HashMap::new(), d1: HashMap::new(), r2: HashMap::new() }
     }
 
     /// Opens what the configuration binds.
@@ -35,6 +37,10 @@ impl Stores {
         for d1 in &bindings.d1_databases {
             let store = open(&mut self.d1, &d1.id, |id| D1Database::open(&self.folder, id))?;
             table.d1.insert(d1.binding.clone(), store);
+        }
+        for r2 in &bindings.r2_buckets {
+            let store = open(&mut self.r2, &r2.name, |id| R2Bucket::open(&self.folder, id))?;
+            table.r2.insert(r2.binding.clone(), store);
         }
         Ok(table)
     }
@@ -58,4 +64,5 @@ fn open<T>(
 pub struct BindingTable {
     pub(crate) kv: HashMap<String, Arc<KvNamespace>>,
     pub(crate) d1: HashMap<String, Arc<D1Database>>,
+    pub(crate) r2: HashMap<String, Arc<R2Bucket>>,
 }

@@ -217,6 +217,18 @@ impl Fetches {
         (number, answer)
     }
 
+    /// Enters a body whose head the guest has from elsewhere.
+    pub(crate) fn hold(&self, source: Box<dyn BodySource>) -> u32 {
+        let (wanted, _) = watch::channel(());
+        let mut table = self.lock();
+        table.last = table.last.wrapping_add(1);
+        let number = table.last;
+        let body = Body::Untouched(source);
+        let entry = Entry { progress: Progress::Delivered, body, upload: None, _wanted: wanted };
+        table.entries.insert(number, entry);
+        number
+    }
+
     fn settle(&self, number: u32, result: Result<Vec<Field>, String>, body: Option<Box<dyn BodySource>>) {
         let mut table = self.lock();
         let Some(entry) = table.entries.get_mut(&number) else { return };

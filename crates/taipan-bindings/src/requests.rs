@@ -235,10 +235,14 @@ impl Requests {
         first
     }
 
+    /// The request's body, if it has one.
+    pub(crate) fn body(&self, request: u32) -> Option<RequestBody> {
+        self.lock().get(&request).and_then(|entry| entry.body.clone())
+    }
+
     pub(crate) fn read(&self, request: u32, id: u32, events: EventSender) -> OpReply {
         // Without the lock: a pull from a source that is gone answers itself, and who is told may look at this table.
-        let body = self.lock().get(&request).and_then(|entry| entry.body.clone());
-        match body {
+        match self.body(request) {
             Some(body) => {
                 body.pull(id, events);
                 OpReply::Later

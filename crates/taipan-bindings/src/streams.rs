@@ -35,42 +35,56 @@ impl RequestBody {
     }
 
     pub(crate) fn pull(&self, id: u32, events: EventSender) {
+        self.pull_for(move |chunk| {
+            events.send(match chunk {
+                Ok(chunk) => {
+                    let fields = chunk.map(|c| Field::Bytes(c.into())).into_iter().collect();
+                    Event::Complete { id, fields }
+                }
+                Err(message) => Event::Failed { id, name: "TypeError", message },
+            });
+        });
+    }
+
+    /// As the guest does, for somebody of the host's.
+    pub(crate) fn pull_for(&self, taker: impl FnOnce(Result<Option<Bytes>, String>) + Send + 'static) {
         // When the source is gone the pull comes back and answers itself.
-        drop(self.0.send(Pull { id, events: Some(events) }));
+        drop(self.0.send(Pull(Some(Box::new(taker)))));
     }
 }
 
-/// The guest's demand for one more chunk of a request's body. Dropped without an answer, it fails.
-#[derive(Debug)]
-pub struct Pull {
-    id: u32,
-    events: Option<EventSender>,
-}
+/// The demand for one more chunk of a request's body. Dropped without an answer, it fails.
+pub struct Pull(Option<Taker>);
+
+type Taker = Box<dyn FnOnce(Result<Option<Bytes>, String>) + Send>;
 
 impl Pull {
     /// Delivers a chunk, or `None` at the end of the body.
     pub fn chunk(mut self, chunk: Option<Bytes>) {
-        let fields = chunk.map(|c| Field::Bytes(c.into())).into_iter().collect();
-        if let Some(events) = self.events.take() {
-            events.send(Event::Complete { id: self.id, fields });
-        }
+        self.answer(Ok(chunk));
     }
 
     /// Says that the body broke off.
     pub fn fail(mut self, message: String) {
-        self.send_failure(message);
+        self.answer(Err(message));
     }
 
-    fn send_failure(&mut self, message: String) {
-        if let Some(events) = self.events.take() {
-            events.send(Event::Failed { id: self.id, name: "TypeError", message });
+    fn answer(&mut self, chunk: Result<Option<Bytes>, String>) {
+        if let Some(taker) = self.0.take() {
+            taker(chunk);
         }
     }
 }
 
 impl Drop for Pull {
     fn drop(&mut self) {
-        self.send_failure("the request body is no longer available".into());
+        self.answer(Err("the request body is no longer available".into()));
+    }
+}
+
+impl std::fmt::Debug for Pull {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pull")
     }
 }
 

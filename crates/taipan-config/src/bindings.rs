@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::decode::Section;
 use crate::error::ConfigError;
-use crate::keys::{D1_KEYS, KV_KEYS};
+use crate::keys::{D1_KEYS, KV_KEYS, R2_KEYS};
 use crate::sections::required;
 
 /// The bindings of a Worker.
@@ -17,6 +17,17 @@ pub struct Bindings {
     pub kv_namespaces: Vec<KvNamespace>,
     /// `d1_databases`.
     pub d1_databases: Vec<D1Database>,
+    /// `r2_buckets`.
+    pub r2_buckets: Vec<R2Bucket>,
+}
+
+/// One of the `r2_buckets`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct R2Bucket {
+    /// Its name in `env`.
+    pub binding: String,
+    /// Which bucket it is; its name in `env` when the configuration does not say.
+    pub name: String,
 }
 
 /// One of the `kv_namespaces`.
@@ -72,6 +83,12 @@ impl Bindings {
                     .unwrap_or_else(|| "d1_migrations".into()),
             });
         }
+        for section in own.children("r2_buckets")? {
+            section.only(R2_KEYS)?;
+            let binding = names.add(&section, "binding")?;
+            let name = text(&section, "preview_bucket_name")?.or(text(&section, "bucket_name")?);
+            found.r2_buckets.push(R2Bucket { name: name.unwrap_or_else(|| binding.clone()), binding });
+        }
         Ok(found)
     }
 
@@ -81,7 +98,7 @@ impl Bindings {
     }
 
     /// Keys under which an environment could have bindings.
-    pub(crate) const KEYS: [&str; 2] = ["kv_namespaces", "d1_databases"];
+    pub(crate) const KEYS: [&str; 3] = ["kv_namespaces", "d1_databases", "r2_buckets"];
 }
 
 /// A text that is not empty.

@@ -46,6 +46,7 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("vars", PerEnvironment, Read),
     ("d1_databases", PerEnvironment, Read),
     ("kv_namespaces", PerEnvironment, Read),
+    ("r2_buckets", PerEnvironment, Read),
     ("dev", TopLevel, Read),
     ("env", TopLevel, Read),
     // About building, which a Worker in Python does not need.
@@ -106,7 +107,6 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("mtls_certificates", PerEnvironment, NotYet),
     ("pipelines", PerEnvironment, NotYet),
     ("queues", PerEnvironment, NotYet),
-    ("r2_buckets", PerEnvironment, NotYet),
     ("ratelimits", PerEnvironment, NotYet),
     ("secrets", PerEnvironment, NotYet),
     ("secrets_store_secrets", PerEnvironment, NotYet),
@@ -178,3 +178,7 @@ pub(crate) const D1_KEYS: &[&str] = &[
 
 /// The keys of `triggers`.
 pub(crate) const TRIGGERS_KEYS: &[&str] = &["crons"];
+
+/// The keys of each of the `r2_buckets`.
+pub(crate) const R2_KEYS: &[&str] =
+    &["binding", "bucket_name", "experimental_remote", "jurisdiction", "preview_bucket_name", "remote"];

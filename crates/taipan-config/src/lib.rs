@@ -32,7 +32,7 @@ mod taipan;
 mod tree;
 mod worker;
 
-pub use bindings::{Bindings, D1Database, KvNamespace};
+pub use bindings::{Bindings, D1Database, KvNamespace, R2Bucket};
 pub use cron::Cron;
 pub use declared::Declared;
 pub use error::{ConfigError, Place};

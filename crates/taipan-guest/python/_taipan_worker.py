@@ -48,6 +48,7 @@ from workers import (
 from workers._body import js_kind
 from workers._d1 import D1Database
 from workers._kv import KVNamespace
+from workers._r2 import R2Bucket
 
 #: The folder of the packages that were vendored with the Worker.
 _PACKAGES = "python_modules"
@@ -58,7 +59,7 @@ _BRIDGE = (
     *("importModule", "length", "read", "receive", "release", "request", "send", "upgrade", "write"),
 )
 #: The class for each kind of binding (`js/src/bindings/index.ts`).
-_BINDINGS: dict[str, Callable[[str, Any], Any]] = {"kv": KVNamespace, "d1": D1Database}
+_BINDINGS: dict[str, Callable[[str, Any], Any]] = {"kv": KVNamespace, "d1": D1Database, "r2": R2Bucket}
 _BASES = (WorkerEntrypoint, DurableObject, WorkflowEntrypoint)
 
 #: Makes what a handler is called with from the number, method and URL of a request and its context.

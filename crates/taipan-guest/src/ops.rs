@@ -179,6 +179,31 @@ pub const OPS: &[OpDecl] = &[
     sync("cache.put"),
     // cache, URL → 1 when there was a response, else 0
     sync("cache.delete"),
+    // binding → blob: a file that the guest writes
+    later("r2.begin"),
+    // binding, key, value (string | bytes | blob), metadata, conditions, checksum's name or null, its value → object; nothing when
+    // the conditions do not hold. What is not a key is JSON, here and below (see `taipan-bindings/src/ops/r2.rs`)
+    later("r2.put"),
+    // binding, key → object; nothing when there is none
+    later("r2.head"),
+    // binding, key, conditions or null, range or null → object, blob; without blob when the conditions do not hold
+    later("r2.get"),
+    // binding, options → objects, prefixes, where the next list begins
+    later("r2.list"),
+    // binding, key, … → nothing
+    later("r2.delete"),
+    // binding, key, metadata → upload
+    later("r2.create"),
+    // binding, key, upload, number, value (string | bytes | blob) → ETag
+    later("r2.part"),
+    // binding, key, upload, list of [number, ETag] → object
+    later("r2.complete"),
+    // binding, key, upload → nothing
+    later("r2.abort"),
+    // blob → fetch, whose body it is; as long as nobody has read from it
+    sync("blob.pass"),
+    // request, blob → nothing, once all that is left of the request's body has been written to the blob
+    later("http.save"),
 ];
 
 /// The number of the operation called `name`.

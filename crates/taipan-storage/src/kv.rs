@@ -15,6 +15,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::clock::Clock;
+use crate::order::end_of;
 use crate::sqlite::{self, Layout, Readers, Writer};
 use crate::{StateFolder, StorageError};
 
@@ -282,19 +283,6 @@ fn list(connection: &Connection, options: &ListOptions, limit: u32, now: i64) ->
     let is_complete = keys.len() <= limit as usize;
     keys.truncate(limit as usize);
     Ok(List { keys, is_complete })
-}
-
-/// The least text after all those that begin with the prefix; `None` when there is no end.
-fn end_of(prefix: &str) -> Option<String> {
-    let mut characters: Vec<char> = prefix.chars().collect();
-    while let Some(last) = characters.pop() {
-        // UTF-8 sorts as its characters do.
-        if let Some(next) = (u32::from(last) + 1..=0x10_FFFF).find_map(char::from_u32) {
-            characters.push(next);
-            return Some(characters.into_iter().collect());
-        }
-    }
-    None
 }
 
 fn check_key(key: &str) -> Result<(), StorageError> {

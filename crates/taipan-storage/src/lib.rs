@@ -1,4 +1,4 @@
-//! The data of bindings on disk: key-value namespaces and databases.
+//! The data of bindings on disk: key-value namespaces, databases and buckets.
 //!
 //! This crate knows files and SQLite. It must never know isolates, HTTP or JavaScript: what a store is asked comes as plain
 //! values and a function that is called with the answer, on a thread of the store's.
@@ -9,6 +9,7 @@
 //!      lock                       held by the one process that uses the folder: its number and its command
 //!      kv/ID.sqlite               a namespace: see [`kv`]
 //!      d1/ID.sqlite               a database, which is the Worker's own: see [`d1`]
+//!      r2/ID.sqlite, r2/ID.blobs/  a bucket: see [`r2`]
 //! ```
 //! `ID` is what the configuration says, with every byte but letters, digits, `-` and `_` as `%` and two hexadecimal digits. Beside
 //! each file are SQLite's `-wal` and `-shm`, and what was set aside because it was damaged (`ID.damaged-SECONDS.sqlite`).
@@ -22,9 +23,13 @@ mod clock;
 pub mod d1;
 mod error;
 mod folder;
+mod io;
 pub mod kv;
+mod order;
+pub mod r2;
 mod sqlite;
 
 pub use clock::{Clock, SystemClock};
 pub use error::StorageError;
 pub use folder::StateFolder;
+pub use io::on_io_thread;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
 
-use taipan_engine::{Event, OpReply};
+use taipan_engine::Event;
 use taipan_guest::protocol::{Field, Message};
 use taipan_storage::StorageError;
 
@@ -70,27 +70,4 @@ impl From<StorageError> for OpError {
         }
         Self { name: "Error", message }
     }
-}
-
-/// A blob may be as large as the largest value of a store.
-const LARGEST_BLOB: usize = taipan_storage::kv::LARGEST_VALUE;
-
-pub(super) fn blob(verb: &str, args: &Message<'_>, blobs: &Blobs) -> Result<OpReply, OpError> {
-    let answer = match verb {
-        "new" => vec![blobs.grow().map_err(OpError::range_error)?.into()],
-        "write" => {
-            blobs.write(args.u32(0)?, args.bytes(1)?, LARGEST_BLOB).map_err(OpError::range_error)?;
-            vec![]
-        }
-        "read" => {
-            let piece = blobs.read(args.u32(0)?).map_err(OpError::type_error)?;
-            piece.into_iter().map(Field::from).collect()
-        }
-        "drop" => {
-            blobs.forget(args.u32(0)?);
-            vec![]
-        }
-        _ => return Err(OpError::unknown(verb)),
-    };
-    Ok(OpReply::Ready(answer))
 }

@@ -1,5 +1,6 @@
 //! From an operation's number to the function that performs it.
 
+mod blob;
 mod cache;
 mod compress;
 mod crypto;
@@ -12,6 +13,7 @@ mod http;
 mod kv;
 mod network;
 mod program;
+mod r2;
 mod text;
 mod url;
 mod web_socket;
@@ -152,6 +154,7 @@ impl HostOps {
         match module {
             "url" => url::call(verb, args).map(OpReply::Ready),
             "text" => text::call(verb, args).map(OpReply::Ready),
+            "http" if verb == "save" => blob::save(id, args, &self.requests, &self.blobs, &self.events),
             "http" => http::call(verb, id, args, &self.requests, &self.fetches, &self.events),
             "fetch" => {
                 let egress = self.egress.as_deref();
@@ -177,7 +180,8 @@ impl HostOps {
             "ws" => web_socket::call(verb, id, args, &self.parts()),
             "kv" => kv::call(verb, id, args, &self.data()),
             "d1" => d1::call(verb, id, args, &self.data()),
-            "blob" => data::blob(verb, args, &self.blobs),
+            "r2" => r2::call(verb, id, args, &self.data()),
+            "blob" => blob::call(verb, id, args, &self.data(), &self.fetches),
             "files" => files::call(verb, args, &self.volumes),
             _ => Err(OpError::unknown(name)),
         }

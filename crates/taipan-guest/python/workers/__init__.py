@@ -15,6 +15,7 @@ from ._fetch import fetch
 from ._headers import Headers
 from ._kv import KVNamespace
 from ._modules import import_from_javascript
+from ._r2 import R2Bucket, R2MultipartUpload, R2Object, R2ObjectBody
 from ._request import Request
 from ._response import Response
 from ._rpc import python_from_rpc, python_to_rpc
@@ -61,6 +62,10 @@ __all__ = [
     "Headers",
     "JSBody",
     "KVNamespace",
+    "R2Bucket",
+    "R2MultipartUpload",
+    "R2Object",
+    "R2ObjectBody",
     "Request",
     "RequestInitCfProperties",
     "Response",

@@ -108,9 +108,10 @@ async def upload(api: Any, value: Any) -> int:
     """Moves bytes that come in pieces to the host. Gives the number of its blob."""
     if isinstance(value, ByteStream):
         value = value.js_object
+    begun = api.begin()
+    blob = int(await begun if isinstance(begun, Awaitable) else begun)
     if isinstance(value, JsProxy):
-        return int(await api.upload(value))
-    blob = int(api.begin())
+        return int(await api.upload(value, blob))
     try:
         async for piece in pieces(value):
             # Pieces that are too small cost a trip each; those that are too large, memory.

@@ -148,5 +148,6 @@ fn declared(bindings: &Bindings) -> Vec<Binding> {
     let of = |name: &String, kind: &str| Binding { name: name.clone(), kind: kind.to_owned() };
     let kv = bindings.kv_namespaces.iter().map(|kv| of(&kv.binding, "kv"));
     let d1 = bindings.d1_databases.iter().map(|d1| of(&d1.binding, "d1"));
-    kv.chain(d1).collect()
+    let r2 = bindings.r2_buckets.iter().map(|r2| of(&r2.binding, "r2"));
+    kv.chain(d1).chain(r2).collect()
 }

@@ -26,6 +26,8 @@ export interface Blobs {
   /** undefined at the end. */
   read(blob: number): Promise<ArrayBuffer | undefined>;
   drop(blob: number): void;
+  /** Makes it a fetch's body, for whoever answers with it. */
+  pass(blob: number): number;
 }
 
 /** Module scope runs: what it computes is kept. */
@@ -55,6 +57,7 @@ export function makeAccess(H: Host): (name: string) => Access {
     write: (blob, bytes) => H.opAsync(number("blob.write"), blob, bytes),
     read: async blob => (await H.opAsync(number("blob.read"), blob))[0] as ArrayBuffer | undefined,
     drop: blob => void H.opSync(number("blob.drop"), blob),
+    pass: blob => H.opSync(number("blob.pass"), blob)[0] as number,
   };
   return name => ({
     name,

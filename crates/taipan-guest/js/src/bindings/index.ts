@@ -4,6 +4,7 @@ import type { WebInternals } from "../web/index";
 import { type Access, type Declared, makeAccess } from "./access";
 import { D1Database, d1ForPython } from "./d1";
 import { KVNamespace, kvForPython } from "./kv";
+import { R2Bucket, r2ForPython } from "./r2";
 
 export { setImporting } from "./access";
 export type { Declared } from "./access";
@@ -11,6 +12,7 @@ export type { Declared } from "./access";
 /** Makes a kind's object for JavaScript, and the functions that its Python class stands on. */
 const KINDS: Record<string, [(access: Access, web: WebInternals) => object, (access: Access) => object]> = {
   kv: [(access, web) => new KVNamespace(access, web), kvForPython],
+  r2: [access => new R2Bucket(access), r2ForPython],
   d1: [access => new D1Database(access), d1ForPython],
 };
 

@@ -4,6 +4,7 @@ import type { WebInternals } from "../web/index";
 import { ReadableStream } from "../web/streams";
 import { bytesOf, describe, usv } from "../web/webidl";
 import type { Access } from "./access";
+import { readable, upload } from "./blobs";
 
 type ValueType = "text" | "json" | "arrayBuffer" | "stream";
 type GetOptions = ValueType | { type?: ValueType; cacheTtl?: number };
@@ -46,38 +47,6 @@ function endOf(options: PutOptions | undefined): [string | null, number | null] 
   if (options?.expirationTtl !== undefined && options.expirationTtl !== null) return ["after", Number(options.expirationTtl)];
   if (options?.expiration !== undefined && options.expiration !== null) return ["at", Number(options.expiration)];
   return [null, null];
-}
-
-function readable(access: Access, blob: number): ReadableStream<Uint8Array> {
-  return new ReadableStream({
-    type: "bytes",
-    async pull(controller) {
-      const piece = await access.blobs.read(blob);
-      if (piece) return controller.enqueue(new Uint8Array(piece));
-      controller.close();
-      controller.byobRequest?.respond(0);
-    },
-    cancel: () => access.blobs.drop(blob),
-  });
-}
-
-/** Moves a stream's bytes to the host. Gives the blob. */
-async function upload(access: Access, stream: ReadableStream<unknown>): Promise<number> {
-  const blob = access.blobs.begin();
-  const reader = stream.getReader();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return blob;
-      const bytes = bytesOf(value);
-      if (!bytes) throw new TypeError("The stream gave something that is not bytes");
-      await access.blobs.write(blob, bytes);
-    }
-  } catch (e) {
-    access.blobs.drop(blob);
-    void reader.cancel(e).catch(() => undefined);
-    throw e;
-  }
 }
 
 export class KVNamespace {
@@ -191,6 +160,6 @@ export function kvForPython(access: Access): object {
     read: blobs.read,
     drop: blobs.drop,
     stream: (blob: number) => readable(access, blob),
-    upload: (stream: ReadableStream<unknown>) => upload(access, stream),
+    upload: (stream: ReadableStream<unknown>, blob: number) => upload(access, stream, blob),
   };
 }

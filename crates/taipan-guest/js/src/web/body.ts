@@ -20,10 +20,17 @@ export interface PullSource {
   cancel?(): void;
   /** Gives the body away as the host knows it, by a number; undefined once some of it was pulled. */
   release?(): number | undefined;
+  /** Has the host move all of it into a blob; undefined once some of it was pulled. */
+  save?(blob: number): Promise<unknown> | undefined;
 }
 
 /** Streams of such bodies. */
 const pulls = new WeakMap<ReadableStream<unknown>, PullSource>();
+
+/** Where a stream that nobody has touched comes from, when that is the host. */
+export function untouchedPull(stream: ReadableStream<unknown>): PullSource | undefined {
+  return stream.locked || isDisturbed(stream) ? undefined : pulls.get(stream);
+}
 
 /** The body of a Request or Response. At most one of `source`, `pull` and `stream` holds what is left to read. */
 export class Body {
@@ -148,7 +155,7 @@ function encode(text: string): Uint8Array {
   return new Uint8Array(host.utf8Encode(text));
 }
 
-function streamFrom(pull: PullSource): ReadableStream<Uint8Array> {
+export function streamFrom(pull: PullSource): ReadableStream<Uint8Array> {
   const stream = new ReadableStream<Uint8Array>({
     type: "bytes",
     async pull(controller) {

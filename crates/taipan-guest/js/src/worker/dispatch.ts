@@ -7,6 +7,7 @@
 import { blocking } from "../wasm/suspend";
 import type { FieldIn, FieldOut, Host } from "../host";
 import type { AbortController } from "../web/abort";
+import type { PullSource } from "../web/body";
 import type { Request, Response, WebInternals } from "../web/index";
 import type { ReadableStream } from "../web/streams";
 import { type Declared, makeBindings, setImporting } from "../bindings/index";
@@ -104,6 +105,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
 
   const UPGRADE = H.opNumber("ws.upgrade");
   const GONE = H.opNumber("http.gone");
+  const SAVE = H.opNumber("http.save");
   const [RECEIVE, SEND, DRAINED, CLOSE_SOCKET] = ["receive", "send", "drained", "close"].map(verb => H.opNumber(`ws.${verb}`)) as [number, number, number, number];
 
   // Taken before any code of the Worker can change the globals.
@@ -229,12 +231,26 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       method: method as string,
       url: url as string,
       headers: headers as string[],
-      body: length === null ? null : () => read(entry.id),
+      body: length === null ? null : bodyOf(entry.id),
       length: length === null || length === -1 ? null : (length as number),
       cf: cf ? JSON.parse(cf as string) : undefined,
       signal: entry.abort.signal,
     });
     return entry.request;
+  }
+
+  function bodyOf(id: number): PullSource {
+    let isUntouched = true;
+    const pull: PullSource = () => {
+      isUntouched = false;
+      return read(id);
+    };
+    pull.save = blob => {
+      if (!isUntouched) return undefined;
+      isUntouched = false;
+      return H.opAsync(SAVE, id, blob);
+    };
+    return pull;
   }
 
   async function read(id: number): Promise<Uint8Array | null> {

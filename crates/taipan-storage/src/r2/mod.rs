@@ -1,0 +1,486 @@
+//! Buckets of objects: an index in SQLite, and their bytes in files beside it.
+//!
+//! ```text
+//!  r2/ID.sqlite      objects(key, version, …, parts), uploads and their parts; JSON where nothing is looked for
+//!  r2/ID.blobs/BLOB  bytes that never change; an object is one of them, or several one after the other
+//! ```
+//! An object is put in three steps, each of them on disk before the next: its bytes in a new file, the name of the file in its folder,
+//! the object in the index. Then the bytes of the one before are removed. What a process leaves that ends in between are files that
+//! no object has; they are removed when the bucket is opened next. Files are plain ones of ours, not those of a library for object
+//! stores, because such libraries do not sync.
+
+mod bytes;
+mod index;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use crate::clock::Clock;
+use crate::io::on_io_thread;
+use crate::sqlite::{self, Readers, Writer};
+use crate::{StateFolder, StorageError};
+use bytes::Files;
+pub use bytes::{Body, Stored, Upload};
+
+/// Longest key, in bytes.
+pub const LONGEST_KEY: usize = 1024;
+/// Longest custom metadata as JSON, in bytes.
+pub const LONGEST_METADATA: usize = 8192;
+/// Most objects that are listed or deleted at once.
+pub const MOST_LISTED: u32 = 1000;
+/// Most parts of an upload.
+pub const MOST_PARTS: u32 = 10_000;
+
+/// A bucket.
+pub struct R2Bucket {
+    writer: Writer,
+    readers: Readers,
+    files: Arc<Files>,
+    file: Arc<Path>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for R2Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "R2Bucket({})", self.file.display())
+    }
+}
+
+/// What is known of an object without its bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Object {
+    /// The key.
+    pub key: String,
+    /// Differs for each put.
+    pub version: String,
+    /// In bytes.
+    pub size: u64,
+    /// The MD5 of its bytes as hexadecimal digits; with the number of parts if there were some.
+    pub etag: String,
+    /// When it was put, in milliseconds since the epoch.
+    pub uploaded_ms: i64,
+    /// `httpMetadata`, a JSON object.
+    pub http_metadata: String,
+    /// `customMetadata`, a JSON object.
+    pub custom_metadata: String,
+    /// Checksums as hexadecimal digits, a JSON object.
+    pub checksums: String,
+    parts: Vec<(String, u64)>,
+}
+
+impl Object {
+    fn into_blobs(self) -> Vec<String> {
+        self.parts.into_iter().map(|(blob, _)| blob).collect()
+    }
+}
+
+/// Demands on the object that is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Its ETag is one of these.
+    pub etag_matches: Option<Vec<String>>,
+    /// Its ETag is none of these.
+    pub etag_does_not_match: Option<Vec<String>>,
+    /// It was put before this time, in milliseconds.
+    pub uploaded_before: Option<i64>,
+    /// It was put after this time.
+    pub uploaded_after: Option<i64>,
+    /// Times are compared in whole seconds, which is all that headers have.
+    pub in_seconds: bool,
+}
+
+impl Conditions {
+    /// Whether the object, or that there is none, meets them.
+    fn hold(&self, object: Option<&Object>) -> bool {
+        let Some(object) = object else {
+            return self.etag_matches.is_none() && self.uploaded_after.is_none();
+        };
+        let among = |etags: &Vec<String>| etags.iter().any(|etag| etag == "*" || *etag == object.etag);
+        let precise = |ms: i64| if self.in_seconds { ms.div_euclid(1000) } else { ms };
+        let uploaded = precise(object.uploaded_ms);
+        // As for headers: whoever names an ETag does not mean the time.
+        let before = |time| uploaded < precise(time) || self.in_seconds && uploaded == precise(time);
+        (match &self.etag_matches {
+            Some(etags) => among(etags),
+            None => self.uploaded_before.is_none_or(before),
+        }) && match &self.etag_does_not_match {
+            Some(etags) => !among(etags),
+            None => self.uploaded_after.is_none_or(|time| uploaded > precise(time)),
+        }
+    }
+}
+
+/// Which bytes of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// From an offset, so many or all that are left.
+    From(u64, Option<u64>),
+    /// The last ones.
+    Last(u64),
+}
+
+/// How an object is to be kept.
+#[derive(Clone, Debug, Default)]
+pub struct Metadata {
+    /// `httpMetadata`, a JSON object.
+    pub http: String,
+    /// `customMetadata`, a JSON object.
+    pub custom: String,
+}
+
+/// What is found under a key.
+#[derive(Debug)]
+pub enum Found {
+    /// The object, which does not meet the conditions.
+    Unmet(Object),
+    /// The object; which of its bytes: offset and length; and the bytes.
+    Object(Object, u64, u64, Body),
+}
+
+/// Which objects to list.
+#[derive(Clone, Debug, Default)]
+pub struct ListOptions {
+    /// Their keys begin with this.
+    pub prefix: String,
+    /// So many at most, prefixes included.
+    pub limit: Option<u32>,
+    /// Where another list ended.
+    pub from: Option<String>,
+    /// Their keys come after this one.
+    pub after: Option<String>,
+    /// What comes after the prefix up to this is listed once.
+    pub delimiter: Option<String>,
+}
+
+/// Objects in the order of their keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List {
+    /// The objects.
+    pub objects: Vec<Object>,
+    /// What keys begin with up to the delimiter.
+    pub prefixes: Vec<String>,
+    /// Where the next list begins, if there is more.
+    pub next: Option<String>,
+}
+
+type Answer<T> = Result<T, StorageError>;
+
+impl R2Bucket {
+    /// Opens the bucket, which is made if need be.
+    ///
+    /// # Errors
+    /// When its files cannot be used.
+    pub fn open(folder: &StateFolder, id: &str) -> Answer<Self> {
+        let file = folder.file("r2", id)?;
+        let clock = folder.clock();
+        let connection = sqlite::open(&file, index::LAYOUT, &*clock)?;
+        let files = Files::open(file.with_extension("blobs"))?;
+        let known = index::blobs(&connection).map_err(|error| StorageError::sqlite(&file, error))?;
+        files.remove_all_but(&known)?;
+        let readers = Readers::new(file.clone(), |_| Ok(()));
+        let writer = Writer::start(connection, file.clone())?;
+        Ok(Self { writer, readers, files: Arc::new(files), file: file.into(), clock })
+    }
+
+    /// Bytes to be put. Writing them takes time: not for threads that may not wait.
+    ///
+    /// # Errors
+    /// When no file can be made.
+    pub fn upload(&self) -> Answer<Upload> {
+        self.files.upload()
+    }
+
+    /// Puts an object under a key, in place of what is there. Gives none when that does not meet the conditions.
+    pub fn put(
+        &self,
+        key: String,
+        stored: Stored,
+        metadata: Metadata,
+        conditions: Conditions,
+        reply: impl FnOnce(Answer<Option<Object>>) + Send + 'static,
+    ) {
+        if let Err(error) = check_key(&key).and_then(|()| check_metadata(&metadata)) {
+            return reply(Err(error));
+        }
+        let object = Object {
+            key,
+            version: stored.blob().to_owned(),
+            size: stored.size(),
+            etag: stored.md5().to_owned(),
+            uploaded_ms: self.clock.now_ms(),
+            http_metadata: metadata.http,
+            custom_metadata: metadata.custom,
+            checksums: stored.checksums(),
+            parts: vec![(stored.blob().to_owned(), stored.size())],
+        };
+        let work = move |connection: &Connection| {
+            let before = index::get(connection, &object.key)?;
+            if !conditions.hold(before.as_ref()) {
+                return Ok((None, object.into_blobs()));
+            }
+            index::put(connection, &object)?;
+            Ok((Some(object), before.map(Object::into_blobs).unwrap_or_default()))
+        };
+        self.write_and_clear(work, Some(stored), reply);
+    }
+
+    /// What is known of an object.
+    pub fn head(&self, key: String, reply: impl FnOnce(Answer<Option<Object>>) + Send + 'static) {
+        self.read(move |connection| index::get(connection, &key), reply);
+    }
+
+    /// An object and its bytes.
+    pub fn get(
+        &self,
+        key: String,
+        conditions: Conditions,
+        range: Option<Range>,
+        reply: impl FnOnce(Answer<Option<Found>>) + Send + 'static,
+    ) {
+        let (file, files) = (self.file.clone(), self.files.clone());
+        self.readers.read(move |connection| {
+            reply(connection.and_then(|(connection, ())| {
+                let look =
+                    || index::get(connection, &key).map_err(|error| StorageError::sqlite(&file, error));
+                let mut found = look()?;
+                // The object may be replaced, and its files removed, before they are known to be read.
+                while let Some(object) = found {
+                    if !conditions.hold(Some(&object)) {
+                        return Ok(Some(Found::Unmet(object)));
+                    }
+                    let (offset, length) = span(range, object.size)?;
+                    let mut body = files.body(&object.parts, offset, length);
+                    found = look()?;
+                    if found.as_ref().is_some_and(|now| now.version == object.version) {
+                        body.open()?;
+                        return Ok(Some(Found::Object(object, offset, length, body)));
+                    }
+                }
+                Ok(None)
+            }));
+        });
+    }
+
+    /// Removes objects, all or none; those that are not there do not matter.
+    pub fn delete(&self, keys: Vec<String>, reply: impl FnOnce(Answer<()>) + Send + 'static) {
+        if keys.len() > MOST_LISTED as usize {
+            let message = format!("too many keys at once: {} > {MOST_LISTED}", keys.len());
+            return reply(Err(StorageError::Refused(message)));
+        }
+        let work = move |connection: &Connection| {
+            let mut garbage = Vec::new();
+            for key in &keys {
+                garbage.extend(index::get(connection, key)?.map(Object::into_blobs).unwrap_or_default());
+                index::delete(connection, key)?;
+            }
+            Ok(((), garbage))
+        };
+        self.write_and_clear(work, None, reply);
+    }
+
+    /// Lists objects.
+    pub fn list(&self, options: ListOptions, reply: impl FnOnce(Answer<List>) + Send + 'static) {
+        let limit = options.limit.unwrap_or(MOST_LISTED);
+        if !(1..=MOST_LISTED).contains(&limit) {
+            let message = format!("the limit of a list is from 1 to {MOST_LISTED}, not {limit}");
+            return reply(Err(StorageError::Refused(message)));
+        }
+        self.read(move |connection| index::list(connection, &options, limit as usize), reply);
+    }
+
+    /// Begins an object that comes in parts. Gives the upload's name.
+    pub fn create_upload(
+        &self,
+        key: String,
+        metadata: Metadata,
+        reply: impl FnOnce(Answer<String>) + Send + 'static,
+    ) {
+        let id = check_key(&key).and_then(|()| check_metadata(&metadata)).and_then(|()| bytes::random_name());
+        let id = match id {
+            Ok(id) => id,
+            Err(error) => return reply(Err(error)),
+        };
+        let now = self.clock.now_ms();
+        self.write(move |c| index::create_upload(c, &id, &key, &metadata, now).map(|()| id), reply);
+    }
+
+    /// Keeps a part of it; another with its number is replaced. Gives the part's ETag.
+    pub fn put_part(
+        &self,
+        key: String,
+        upload: String,
+        number: u32,
+        stored: Stored,
+        reply: impl FnOnce(Answer<String>) + Send + 'static,
+    ) {
+        if !(1..=MOST_PARTS).contains(&number) {
+            let message = format!("the number of a part is from 1 to {MOST_PARTS}, not {number}");
+            return reply(Err(StorageError::Refused(message)));
+        }
+        let part = index::Part {
+            number,
+            blob: stored.blob().to_owned(),
+            size: stored.size(),
+            etag: stored.md5().to_owned(),
+        };
+        let work = move |c: &Connection| match index::upload(c, &upload, &key)? {
+            Some(_) => {
+                let garbage = index::put_part(c, &upload, &part)?;
+                Ok((Some(part.etag), garbage.into_iter().collect()))
+            }
+            None => Ok((None, vec![part.blob])),
+        };
+        let reply = |etag: Answer<Option<String>>| reply(etag.and_then(|etag| etag.ok_or_else(no_upload)));
+        self.write_and_clear(work, Some(stored), reply);
+    }
+
+    /// Makes the object of its parts: their numbers and ETags, in order.
+    pub fn complete_upload(
+        &self,
+        key: String,
+        upload: String,
+        parts: Vec<(u32, String)>,
+        reply: impl FnOnce(Answer<Object>) + Send + 'static,
+    ) {
+        let now = self.clock.now_ms();
+        let work = move |c: &Connection| {
+            let refused = |error| Ok((Err(error), Vec::new()));
+            let Some(metadata) = index::upload(c, &upload, &key)? else { return refused(no_upload()) };
+            if parts.is_empty() || !parts.is_sorted_by(|(one, _), (next, _)| one < next) {
+                let message = "the parts of an upload are a list in the order of their numbers";
+                return refused(StorageError::Refused(message.to_owned()));
+            }
+            let known = index::parts(c, &upload)?;
+            let mut known: BTreeMap<u32, index::Part> =
+                known.into_iter().map(|part| (part.number, part)).collect();
+            let mut used = Vec::new();
+            for (number, etag) in &parts {
+                match known.remove(number).filter(|part| part.etag == *etag) {
+                    Some(part) => used.push(part),
+                    None => {
+                        let message = format!("the upload has no part {number} with the ETag {etag}");
+                        return refused(StorageError::Refused(message));
+                    }
+                }
+            }
+            let before = index::get(c, &key)?;
+            let object = Object {
+                key: key.clone(),
+                version: upload.clone(),
+                size: used.iter().map(|part| part.size).sum(),
+                etag: bytes::etag_of_parts(used.iter().map(|part| part.etag.as_str())),
+                uploaded_ms: now,
+                http_metadata: metadata.http,
+                custom_metadata: metadata.custom,
+                checksums: "{}".to_owned(),
+                parts: used.into_iter().map(|part| (part.blob, part.size)).collect(),
+            };
+            index::put(c, &object)?;
+            index::forget_upload(c, &upload)?;
+            let mut garbage = before.map(Object::into_blobs).unwrap_or_default();
+            garbage.extend(known.into_values().map(|part| part.blob));
+            Ok((Ok(object), garbage))
+        };
+        self.write_and_clear(work, None, |done| reply(done.and_then(|done| done)));
+    }
+
+    /// Gives it up.
+    pub fn abort_upload(&self, key: String, upload: String, reply: impl FnOnce(Answer<()>) + Send + 'static) {
+        let work = move |c: &Connection| {
+            if index::upload(c, &upload, &key)?.is_none() {
+                return Ok((Err(no_upload()), Vec::new()));
+            }
+            let parts = index::parts(c, &upload)?;
+            index::forget_upload(c, &upload)?;
+            Ok((Ok(()), parts.into_iter().map(|part| part.blob).collect()))
+        };
+        self.write_and_clear(work, None, |done| reply(done.and_then(|done| done)));
+    }
+
+    /// Writes to the index, then removes the files that `work` says no object has any more; `stored` may be one of them.
+    fn write_and_clear<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<(T, Vec<String>)> + Send + 'static,
+        stored: Option<Stored>,
+        reply: impl FnOnce(Answer<T>) + Send + 'static,
+    ) {
+        let files = self.files.clone();
+        self.write(work, move |done: Answer<(T, Vec<String>)>| {
+            // What a commit has done that failed is known after the next start; only on a full disk it has done nothing.
+            if let Some(stored) = stored
+                && !matches!(done, Err(StorageError::Full { .. }))
+            {
+                stored.keep();
+            }
+            match done {
+                Ok((done, garbage)) if garbage.is_empty() => reply(Ok(done)),
+                // Large files take their time, and this is the thread that writes.
+                Ok((done, garbage)) => on_io_thread(move || {
+                    files.remove(&garbage);
+                    reply(Ok(done));
+                }),
+                Err(error) => reply(Err(error)),
+            }
+        });
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        reply: impl FnOnce(Answer<T>) + Send + 'static,
+    ) {
+        let file = self.file.clone();
+        self.readers.read(move |connection| {
+            reply(connection.and_then(|(c, ())| work(c).map_err(|error| StorageError::sqlite(&file, error))));
+        });
+    }
+
+    fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        reply: impl FnOnce(Answer<T>) + Send + 'static,
+    ) {
+        let file = self.file.clone();
+        self.writer.write(move |c| work(c).map_err(|error| StorageError::sqlite(&file, error)), reply);
+    }
+}
+
+fn no_upload() -> StorageError {
+    StorageError::Refused("there is no such upload of this key: it was completed or given up".to_owned())
+}
+
+fn check_key(key: &str) -> Answer<()> {
+    match key.len() {
+        0 => Err(StorageError::Refused("a key is not empty".to_owned())),
+        n if n > LONGEST_KEY => {
+            Err(StorageError::Refused(format!("the key is too long: {n} > {LONGEST_KEY} bytes of UTF-8")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_metadata(metadata: &Metadata) -> Answer<()> {
+    let length = metadata.http.len().max(metadata.custom.len());
+    match length > LONGEST_METADATA {
+        true => Err(StorageError::Refused(format!(
+            "the metadata is too long: {length} > {LONGEST_METADATA} bytes of JSON"
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Offset and length of a range.
+fn span(range: Option<Range>, size: u64) -> Answer<(u64, u64)> {
+    match range {
+        None => Ok((0, size)),
+        Some(Range::Last(n)) if n > 0 => Ok((size.saturating_sub(n), size.min(n))),
+        Some(Range::From(offset, length)) if offset < size && length != Some(0) => {
+            Ok((offset, length.unwrap_or(u64::MAX).min(size - offset)))
+        }
+        Some(_) => Err(StorageError::Refused(format!("the range is not within the object's {size} bytes"))),
+    }
+}
