@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::worker::{CPU, MAIN, MEMORY_LIMIT, Worker};
 
-/// Longer than it takes to prepare an isolate: a server that is not under a storm has one ready.
+/// Longer than it takes to prepare isolates: a server that is not under a storm has one ready, and prepares none meanwhile.
 pub(crate) const REFILL: Duration = Duration::from_millis(25);
 
 pub(crate) struct Engine {
@@ -53,7 +53,7 @@ impl Engine {
     /// Nanoseconds of a start and of the turn with the first request.
     pub(crate) fn restore(&mut self, worker: &Worker, spare: bool) -> Result<Value> {
         let snapshot = self.snapshot(worker)?;
-        refill(spare);
+        thread::sleep(REFILL);
         let (restore, first, _) = self.start(&snapshot, worker, spare)?;
         Ok(json!({ "restore": nanos(restore), "first request": nanos(first) }))
     }
@@ -72,7 +72,7 @@ impl Engine {
         let open = begun.elapsed();
         self.snapshots.insert(worker.folder.clone(), opened);
         let snapshot = self.snapshot(worker)?;
-        refill(spare);
+        thread::sleep(REFILL);
         let (restore, first, _) = self.start(&snapshot, worker, spare)?;
         Ok(json!({ "open snapshots": nanos(open), "restore": nanos(restore), "first request": nanos(first) }))
     }
@@ -160,13 +160,6 @@ impl Engine {
         let packages = Arc::new(PackageVolume(packages.clone()));
         let ops = Host::new().1.with_volumes(vec![packages, Arc::new(SourceVolume::new(sources))]);
         Ok(Isolate::restore(&self.runtime, snapshot, options(ops), "{}")?)
-    }
-}
-
-/// Gives the thread that prepares isolates the time for one.
-fn refill(spare: bool) {
-    if spare {
-        thread::sleep(REFILL);
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -15,6 +16,10 @@ use crate::{Isolate, IsolateError, IsolateOptions, Runtime, Snapshot};
 
 /// Isolates are kept ready for so many lowest layers.
 const LAYERS: usize = 4;
+
+/// Preparing waits until nothing was restored for so long. An isolate that has just begun has page faults and mappings to get,
+/// in the address space in which others would be prepared: the kernel would have its first request wait for them.
+const QUIET: Duration = Duration::from_millis(8);
 
 /// Keeps isolates ready from which snapshots can be restored. Each costs what an isolate writes to: some 2 MiB above the
 /// base snapshot, more above large packages.
@@ -34,6 +39,8 @@ struct Shelf {
 struct Stock {
     /// By lowest layer, the last that was asked for first.
     kinds: Vec<Kind>,
+    /// The end of the last restore.
+    restored: Option<Instant>,
     /// A thread fills the shelf.
     is_tended: bool,
     is_closed: bool,
@@ -112,6 +119,7 @@ impl Spares {
             Some(spare) => spare.finish(snapshot, options, env_json),
             None => Isolate::restore(&self.runtime, snapshot, options, env_json),
         };
+        self.shelf.stock.lock().restored = Some(Instant::now());
         self.tend();
         restored
     }
@@ -150,9 +158,15 @@ fn stock_up(runtime: &Arc<Runtime>, shelf: &Shelf, count: usize) {
                 if stock.is_closed {
                     return;
                 }
-                match stock.wanted(count) {
-                    Some(lowest) => break lowest,
-                    None => shelf.changed.wait(&mut stock),
+                let Some(lowest) = stock.wanted(count) else {
+                    shelf.changed.wait(&mut stock);
+                    continue;
+                };
+                match stock.restored.and_then(|at| at.checked_add(QUIET)) {
+                    Some(quiet) if quiet > Instant::now() => {
+                        shelf.changed.wait_until(&mut stock, quiet);
+                    }
+                    _ => break lowest,
                 }
             }
         };
