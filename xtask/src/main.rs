@@ -17,6 +17,8 @@ enum Chore {
     Check,
     /// Measures taipan beside a peer.
     Bench(bench::Options),
+    /// Makes the folder of wheels with native code for Python 3.12 that tests use, and prints where it is.
+    Mirror,
     /// Compares translated exceptions with Node's on random modules until they differ.
     FuzzExceptions {
         /// The first seed, and how many; without a number it does not end.
@@ -34,6 +36,12 @@ fn main() -> Result<ExitCode> {
     match Chore::parse() {
         Chore::Check => check::run(&root()),
         Chore::Bench(options) => bench::run(&root(), &options),
+        Chore::Mirror => {
+            let target =
+                std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+            println!("{}", taipan_testkit::mirror::wheels(&target.join("tools"))?.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Chore::FuzzExceptions { seeds } => fuzz_exceptions(&seeds),
     }
 }

@@ -217,7 +217,17 @@ pub type FolderOf = dyn Fn() -> Result<PathBuf, Box<dyn Error + Send + Sync>> + 
 pub enum CompileStep {
     /// Machine code is being made (about ten seconds, once per machine and version).
     Compiling,
-    /// It is ready.
+    /// The same, for this much of packages' native modules.
+    CompilingModules {
+        /// The sum of their sizes, in bytes.
+        bytes: u64,
+    },
+    /// One of them is done.
+    CompiledModule {
+        /// Its size, in bytes.
+        bytes: u64,
+    },
+    /// All is ready.
     Compiled,
     /// Python starts for the first time, to be kept as a snapshot (a few seconds, once per machine and version).
     Starting,

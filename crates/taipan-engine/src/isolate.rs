@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use taipan_guest::glue::Glue;
 use taipan_guest::protocol::{Field, encode};
 use wasmtime::{AsContextMut, Store, ThrownException, UpdateDeadline};
 
@@ -41,10 +42,13 @@ pub struct Isolate {
 
 /// What the guest's JavaScript is told when it boots (`js/src/boot.ts`).
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Boot<'a> {
     version: &'a str,
     /// The file with Pyodide's JavaScript.
     glue: &'static str,
+    has_sockets: bool,
+    finds_libraries: bool,
     python: Vec<&'a str>,
 }
 
@@ -85,10 +89,9 @@ impl Isolate {
         let linked = start(&mut store).map_err(|e| explain(store.data(), &e))?;
         let mut isolate = Self::new(store, linked, None, request_cpu, boot_cpu)?;
         let python = taipan_guest::PYTHON.iter().map(|(name, _)| *name).collect();
-        match isolate.ask_to_start(
-            event::BOOT,
-            &Boot { version: runtime.version(), glue: runtime.glue_file(), python },
-        )? {
+        let &Glue { file: glue, has_sockets, finds_libraries, .. } = runtime.glue();
+        let boot = Boot { version: runtime.version(), glue, has_sockets, finds_libraries, python };
+        match isolate.ask_to_start(event::BOOT, &boot)? {
             Ok(()) => Ok(isolate),
             Err(report) => Err(IsolateError::Aborted { reason: report }),
         }

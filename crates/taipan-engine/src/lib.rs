@@ -4,6 +4,7 @@
 //! configuration files or bindings: what a guest asks of the host goes through [`Ops`], and what happens in
 //! the world reaches the guest as an [`Event`].
 
+mod ahead;
 mod base;
 mod cache;
 mod calls;
@@ -31,6 +32,7 @@ mod stub;
 mod table;
 mod view;
 
+pub use ahead::NativeModule;
 pub use error::{BootError, IsolateError, RuntimeError};
 pub use host::{
     Binding, CompileStep, Event, FolderOf, IsolateOptions, OpReply, Ops, Program, ProgramKind, RuntimeFiles,

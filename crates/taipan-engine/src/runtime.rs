@@ -118,9 +118,9 @@ impl Runtime {
         &self.release.version
     }
 
-    /// The file with the release's JavaScript.
-    pub(crate) fn glue_file(&self) -> &'static str {
-        self.glue.file
+    /// How the release differs from others.
+    pub(crate) fn glue(&self) -> &'static Glue {
+        self.glue
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -170,10 +170,21 @@ impl Runtime {
         {
             return Ok(code.clone());
         }
-        let code =
-            self.cache.get(&self.engine, name, || compile(&self.engine, "module", wasm, &Options::side()))?;
+        let code = self.compile_module(wasm)?;
         self.side_modules.lock().insert(name, code.clone());
         Ok(code)
+    }
+
+    /// The compiled form of a module, from the cache if it has it.
+    pub(crate) fn compile_module(&self, wasm: &[u8]) -> Result<Arc<Code>, RuntimeError> {
+        let name = self.cache.name(&recipe("side"), wasm);
+        self.cache.get(&self.engine, name, || compile(&self.engine, "module", wasm, &Options::side()))
+    }
+
+    /// The file that says that modules were compiled ahead.
+    pub(crate) fn mark_of_modules(&self, name: &str) -> PathBuf {
+        let name = self.cache.name(&recipe("ahead"), name.as_bytes());
+        self.cache_dir.join(format!("{}.ahead", blake3::Hash::from_bytes(name).to_hex()))
     }
 
     /// Compiled code that a snapshot names; `None` when the cache does not have it any more.

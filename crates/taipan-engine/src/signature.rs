@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use taipan_wasm::ValueType;
 use wasmtime::{Engine, FuncType, HeapType, ValType};
 
-/// The most parameters that a function may have to be called across the border; the shim's buffers have this size.
-pub(crate) const MAX_PARAMS: usize = 28;
+/// The most parameters that a function may have to be called across the border; the shim's buffers have this size. What LAPACK
+/// calls through JavaScript, to catch exceptions, has 38.
+pub(crate) const MAX_PARAMS: usize = 40;
 
 /// A type that can cross the border.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -26,6 +26,7 @@ from pyodide.ffi import JsProxy, can_run_sync
 from pyodide.http import FetchResponse
 
 import _taipan_costs as costs
+import _taipan_patches as patches
 import _taipan_promises as promises
 import _taipan_report as reports
 import _taipan_sdk as sdk
@@ -420,6 +421,7 @@ def _kind(error: BaseException) -> str:
 
 
 threads.install()
+patches.install()
 
 
 def add_packages(folder: str) -> None:

@@ -14,6 +14,10 @@ pub struct Glue {
     pub mark: Option<Mark>,
     /// Those of [`NATIVES`](crate::NATIVES) that the release does differently: its JavaScript does them.
     pub left_to_javascript: &'static [&'static str],
+    /// Whether its Python has `ssl`, and sockets that the host can be behind.
+    pub has_sockets: bool,
+    /// Whether its loader looks for the libraries that a native module needs.
+    pub finds_libraries: bool,
 }
 
 /// Imports of the main module.
@@ -34,18 +38,24 @@ pub static GLUES: [Glue; 3] = [
         file: "pyodide.asm.mjs",
         mark: Some(Mark { module: "env", give: "Jsv_GetError_import", check: "JsvError_Check" }),
         left_to_javascript: &[],
+        has_sockets: true,
+        finds_libraries: true,
     },
     Glue {
         version: "0.29.5",
         file: "pyodide.asm.js",
         mark: Some(Mark { module: "sentinel", give: "create_sentinel", check: "is_sentinel" }),
         left_to_javascript: &["JsProxy_compute_typeflags"],
+        has_sockets: false,
+        finds_libraries: true,
     },
     Glue {
         version: "0.27.7",
         file: "pyodide.asm.js",
         mark: None,
         left_to_javascript: &["JsProxy_compute_typeflags"],
+        has_sockets: false,
+        finds_libraries: false,
     },
 ];
 

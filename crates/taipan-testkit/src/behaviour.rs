@@ -17,6 +17,7 @@ use crate::case::{
 use crate::check;
 use crate::databases::Databases;
 use crate::http::{Client, Request, Response, read_until};
+use crate::mirror;
 use crate::server::{Server, ServerOptions, Stream, run_to_end};
 use crate::upstream::Upstream;
 use crate::web_socket::converse;
@@ -31,9 +32,17 @@ const RELOAD: Duration = Duration::from_secs(60);
 /// How much of what it printed a failure shows.
 const SHOWN_LINES: usize = 60;
 
-/// Runs every test folder in `folder` against `binary`, as the command line asks; `cache` is the cache folder
-/// that they share.
-pub fn main(binary: &Path, folder: &Path, cache: &Path) -> Result<ExitCode> {
+/// Folders that all tests share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The cache folder.
+    pub cache: PathBuf,
+    /// For what is obtained once and used by several tests.
+    pub tools: PathBuf,
+}
+
+/// Runs every test folder in `folder` against `binary`, as the command line asks.
+pub fn main(binary: &Path, folder: &Path, shared: &Shared) -> Result<ExitCode> {
     let arguments = Arguments::from_args();
     let mut folders: Vec<PathBuf> =
         fs_err::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
@@ -46,9 +55,9 @@ pub fn main(binary: &Path, folder: &Path, cache: &Path) -> Result<ExitCode> {
             let file = folder.join("test.jsonc");
             let case = Case::parse(&fs_err::read_to_string(&file)?)
                 .with_context(|| format!("cannot read test: {}", file.display()))?;
-            let (binary, cache) = (binary.to_owned(), cache.to_owned());
+            let (binary, shared) = (binary.to_owned(), shared.clone());
             Ok(Trial::test(name, move || {
-                run(&binary, &folder, &case, &cache).map_err(|error| format!("{error:#}").into())
+                run(&binary, &folder, &case, &shared).map_err(|error| format!("{error:#}").into())
             }))
         })
         .collect::<Result<_>>()?;
@@ -56,11 +65,11 @@ pub fn main(binary: &Path, folder: &Path, cache: &Path) -> Result<ExitCode> {
 }
 
 /// Runs one test folder.
-fn run(binary: &Path, folder: &Path, case: &Case, shared_cache: &Path) -> Result<()> {
+fn run(binary: &Path, folder: &Path, case: &Case, shared: &Shared) -> Result<()> {
     let worker = tempfile::tempdir()?;
     copy(&case.worker.as_ref().map_or(folder.to_owned(), |path| folder.join(path)), worker.path())?;
     let own_cache = tempfile::tempdir()?;
-    let cache = if case.fresh_cache { own_cache.path() } else { shared_cache };
+    let cache = if case.fresh_cache { own_cache.path() } else { &shared.cache };
     let occupant = case.occupied_port.then(|| TcpListener::bind(("127.0.0.1", 0))).transpose()?;
     let mut options = ServerOptions {
         binary: binary.to_owned(),
@@ -69,6 +78,10 @@ fn run(binary: &Path, folder: &Path, case: &Case, shared_cache: &Path) -> Result
         args: case.args.clone(),
         env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
     };
+    if case.native_wheels {
+        let wheels = mirror::wheels(&shared.tools)?;
+        options.env.push(("TAIPAN_PACKAGE_INDEX".into(), wheels.to_string_lossy().into_owned()));
+    }
     options.env.extend(case.env.clone());
     let upstream = case.upstream.then(Upstream::start).transpose()?;
     if let Some(upstream) = &upstream {

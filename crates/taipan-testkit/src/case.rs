@@ -30,6 +30,9 @@ pub struct Case {
     /// Whether there are a PostgreSQL and a Redis for the Worker to talk to.
     #[serde(default)]
     pub databases: bool,
+    /// Whether packages come from the folder of wheels with native code for Python 3.12, too.
+    #[serde(default)]
+    pub native_wheels: bool,
     /// Whether something else already listens on the port.
     #[serde(default)]
     pub occupied_port: bool,

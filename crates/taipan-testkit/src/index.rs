@@ -124,7 +124,8 @@ impl Wheel {
         Self { name, version, ..Self::default() }
     }
 
-    fn file_name(&self) -> String {
+    /// The name of its file.
+    pub fn file_name(&self) -> String {
         let tags = if self.tags.is_empty() { "py3-none-any" } else { self.tags };
         format!("{}-{}-{tags}.whl", self.name, self.version)
     }

@@ -14,6 +14,7 @@ pub mod check;
 pub mod databases;
 pub mod http;
 pub mod index;
+pub mod mirror;
 pub mod process;
 pub mod server;
 pub mod stats;

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a process may take from its start to `Ready on`. Compiling Pyodide for an empty cache belongs to
-/// it; the bound exists to end a hang.
-const START: Duration = Duration::from_secs(300);
+/// it, and native modules of packages; the bound exists to end a hang.
+const START: Duration = Duration::from_secs(900);
 /// How long a process may take to end after SIGINT.
 const STOP: Duration = Duration::from_secs(30);
 

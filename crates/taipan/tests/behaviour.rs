@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use taipan_testkit::behaviour::Shared;
+
 fn main() -> anyhow::Result<ExitCode> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    taipan_testkit::behaviour::main(
-        Path::new(env!("CARGO_BIN_EXE_taipan")),
-        &root.join("tests/behaviour"),
-        &Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"),
-    )
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let shared = Shared { cache: target.join("cache"), tools: target.join("../tools") };
+    let binary = Path::new(env!("CARGO_BIN_EXE_taipan"));
+    taipan_testkit::behaviour::main(binary, &root.join("tests/behaviour"), &shared)
 }

@@ -6,7 +6,7 @@
 
 #include "shim.h"
 
-#define MAX_ARGS 28
+#define MAX_ARGS 40
 
 /* "iie:j" in a form that can be walked; kept for ever, for there are few. */
 typedef struct {
@@ -45,6 +45,7 @@ static JSValue exception_prototype = JS_UNDEFINED, pending_exception = JS_UNDEFI
 /* ---- functions: an object per handle, its opaque pointer is the handle plus one ---- */
 typedef struct {
   JSValue object;
+  /* NULL when only WebAssembly can call it, which may have it from one module to give to another. */
   Signature *signature;
 } Function;
 static Function *functions;
@@ -64,7 +65,6 @@ static JSValue function_object(int handle) {
     char text[64];
     text[host_signature(handle, text)] = 0;
     f->signature = intern(text);
-    if (!f->signature) return JS_ThrowTypeError(ctx, "function with an unsupported signature: %s", text);
     JSValue prototype = JS_GetFunctionProto(ctx);
     f->object = JS_NewObjectProtoClass(ctx, prototype, function_class);
     JS_FreeValue(ctx, prototype);
@@ -214,6 +214,7 @@ JSValue wasm_throw(JSContext *c, int answer, const uint64_t *values) {
 
 static JSValue call_function(JSContext *c, JSValueConst f, JSValueConst self, int argc, JSValueConst *argv, int flags) {
   Signature *s = functions[function_handle(f)].signature;
+  if (!s) return JS_ThrowTypeError(c, "function of a type that JavaScript cannot call");
   uint64_t values[MAX_ARGS + 1];
   uint32_t top = handles_top();
   for (int i = 0; i < s->params; i++)

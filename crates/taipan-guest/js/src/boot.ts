@@ -6,6 +6,7 @@
  */
 import type { Declared } from "./bindings/index";
 import type { Host } from "./host";
+import { findLibraries } from "./libraries";
 import { installNetwork } from "./network";
 import { enableNatives } from "./wasm/natives";
 import { installSuspending } from "./wasm/suspend";
@@ -15,6 +16,10 @@ export interface BootOptions {
   version: string;
   /** The file with Pyodide's JavaScript: a module, or before 314 a script. */
   glue: string;
+  /** Whether its Python has `ssl`, and sockets that the host can be behind. */
+  hasSockets: boolean;
+  /** Whether its loader looks for the libraries that a native module needs. */
+  findsLibraries: boolean;
   /** Paths of our Python files. */
   python: string[];
 }
@@ -61,6 +66,8 @@ const SOURCES = "/worker/";
 export const WORKER_ROOT = "/session/metadata";
 /** Where Python sees the packages that the Worker's project has locked. */
 export const PACKAGES_ROOT = "/session/packages";
+/** And those that were vendored with it. */
+const VENDORED = `${WORKER_ROOT}/python_modules`;
 
 function readOrThrow(H: Host, path: string): Uint8Array {
   const bytes = H.readFile(path);
@@ -152,5 +159,6 @@ export async function bootPython(H: Host, options: BootOptions): Promise<any> {
   copyIn(H, py.FS, PYTHON, options.python, PYTHON.slice(0, -1));
   enableNatives(H, py);
   installNetwork(py);
+  if (!options.findsLibraries) findLibraries(py, [PACKAGES_ROOT, VENDORED]);
   return py;
 }

@@ -42,7 +42,7 @@ function broken(e: unknown): never {
 async function boot(options: BootOptions): Promise<void> {
   python = await bootPython(H, options);
   web.installNavigator();
-  worker.prepare(python, PYTHON);
+  worker.prepare(python, PYTHON, options.hasSockets);
   H.booted(null);
 }
 

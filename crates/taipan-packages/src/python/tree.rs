@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -96,6 +96,12 @@ impl PackageTree {
     /// The size in bytes of the file at the path.
     pub fn size(&self, path: &str) -> Option<u64> {
         self.files.get(path).map(|file| file.size)
+    }
+
+    /// The files with native code for the sandbox, and their sizes in bytes.
+    pub fn native(&self) -> impl Iterator<Item = (&Path, u64)> {
+        let native = self.files.iter().filter(|(path, _)| path.ends_with(".so"));
+        native.map(|(_, file)| (file.place.as_path(), file.size))
     }
 
     /// The names in a folder.

@@ -55,7 +55,7 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
     let address = ingress.address();
     let mut data = Data::default();
     project.spec.data = data.bind(&project, settings.persist_to.as_ref())?;
-    let ground = prepare(settings.clone(), project.release).await?;
+    let ground = prepare(settings.clone(), &project).await?;
 
     let mut interrupts = Interrupts::new().context("cannot wait for signals")?;
     let scheduler = Scheduler::new(settings.isolates, settings.egress).context("cannot start a thread")?;
@@ -176,7 +176,9 @@ async fn reload(
 ) -> Result<Started> {
     next.spec.data = block_in_place(|| stage.data.bind(next, settings.persist_to.as_ref()))?;
     if next.release != before.release {
-        *ground = prepare(settings.clone(), next.release).await?;
+        *ground = prepare(settings.clone(), next).await?;
+    } else if next.spec.packages.name() != before.spec.packages.name() {
+        block_in_place(|| runtime::compile_packages(ground.spares.runtime(), &next.spec.packages));
     }
     let worker = start(&stage.scheduler, ground, next, &stage.terminal);
     stage.slot.replace(worker.clone());
@@ -238,13 +240,15 @@ struct Ground {
     builder: Arc<Builder>,
 }
 
-/// Obtains the Pyodide release and the compiled code for it.
-async fn prepare(settings: DevSettings, release: &'static str) -> Result<Ground> {
+/// Obtains the project's Pyodide release, and the compiled code for it and for packages.
+async fn prepare(settings: DevSettings, project: &Project) -> Result<Ground> {
+    let (release, packages) = (project.release, project.spec.packages.clone());
     spawn_blocking(move || {
         let release = pyodide::release(release).map_err(|e| hinted(e, ObtainError::hint))?;
         let program = env::current_exe().context("the program's own file is gone")?;
         let builder = builder::command(&program, release, &settings.cache);
         let runtime = runtime::prepare(release, settings.cache, settings.pyodide)?;
+        runtime::compile_packages(&runtime, &packages);
         let spares = Arc::new(Spares::new(runtime, SPARES));
         Ok(Ground { spares, builder: Arc::new(Builder::new(builder)) })
     })

@@ -36,8 +36,8 @@ export interface LoadOptions {
 }
 
 export interface WorkerRuntime {
-  /** Imports our Python, which is in `folder`. */
-  prepare(py: any, folder: string): void;
+  /** Imports our Python, which is in `folder`; what it has of sockets, if the release has any. */
+  prepare(py: any, folder: string, hasSockets: boolean): void;
   /** Runs the Worker's main module. Gives null, or a report (JSON, as for `http.fail`) when it failed. */
   load(py: any, options: LoadOptions): Promise<string | null>;
   /** Lets Python find packages in the folder. */
@@ -408,20 +408,17 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
   }
 
   return {
-    prepare(py, folder) {
+    prepare(py, folder, hasSockets) {
       const sys = py.pyimport("sys");
       sys.path.insert(0, folder);
       sys.destroy();
       H.startPython();
       module = py.pyimport("_taipan_worker");
-      // Older releases have neither `ssl` nor sockets that the host could be behind.
-      const find = py.pyimport("importlib.util").find_spec;
-      if (find("ssl")) {
+      if (hasSockets) {
         const network = py.pyimport("_taipan_network");
         network.install();
         network.destroy();
       }
-      find.destroy();
       // What runs from now on is what isolates run.
       module.compact();
       module.costs.watch();
