@@ -15,6 +15,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
 use crate::conduct::{Flight, Progress};
+use crate::encoding::Encoder;
 use crate::worker::Presence;
 
 /// What is given to hyper at a time: it keeps all of it until the client takes it.
@@ -26,6 +27,12 @@ pub(crate) struct Body {
     rest: Bytes,
     /// What follows.
     stream: Option<Stream>,
+    /// What it goes through; none once its end is out.
+    encoder: Option<Encoder>,
+    /// Nothing of it has been seen.
+    is_new: bool,
+    /// What is left to be sent, behind everything else.
+    trailers: Option<HeaderMap>,
     flight: Option<Flight>,
     progress: Option<Progress>,
 }
@@ -81,11 +88,21 @@ impl Stream {
 
 impl Body {
     pub(crate) fn full(bytes: Bytes) -> Self {
-        Self { rest: bytes, stream: None, flight: None, progress: None }
+        Self {
+            rest: bytes,
+            stream: None,
+            encoder: None,
+            is_new: true,
+            trailers: None,
+            flight: None,
+            progress: None,
+        }
     }
 
     pub(crate) fn stream(stream: Stream) -> Self {
-        Self { rest: Bytes::new(), stream: Some(stream), flight: None, progress: None }
+        let mut body = Self::full(Bytes::new());
+        body.stream = Some(stream);
+        body
     }
 
     /// The body of this request's response. With a limit, the client may not stand still for longer.
@@ -96,24 +113,58 @@ impl Body {
         self
     }
 
+    /// With an encoding.
+    pub(crate) fn encoded(mut self, encoder: Option<Encoder>) -> Self {
+        self.encoder = encoder;
+        self
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
-        if self.rest.is_empty()
-            && let Some(stream) = &mut self.stream
-        {
-            match ready!(stream.poll(cx)) {
-                Some(Ok(Chunk::Data(chunk))) => self.rest = chunk,
-                Some(Ok(Chunk::Trailers(trailers))) => {
-                    return Poll::Ready(Some(Ok(Frame::trailers(header_map(trailers)))));
+        let data = |piece: std::io::Result<Bytes>| {
+            Poll::Ready(Some(piece.map(Frame::data).map_err(|e| Aborted { message: e.to_string() })))
+        };
+        loop {
+            if let Some(trailers) = self.trailers.take() {
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
+            if self.rest.is_empty()
+                && let Some(stream) = &mut self.stream
+            {
+                match ready!(stream.poll(cx)) {
+                    Some(Ok(Chunk::Data(chunk))) => self.rest = chunk,
+                    Some(Ok(Chunk::Trailers(trailers))) => {
+                        self.trailers = Some(header_map(trailers));
+                        match self.encoder.take() {
+                            Some(encoder) => return data(encoder.finish()),
+                            None => continue,
+                        }
+                    }
+                    Some(Err(aborted)) => return Poll::Ready(Some(Err(aborted))),
+                    None => self.stream = None,
                 }
-                Some(Err(aborted)) => return Poll::Ready(Some(Err(aborted))),
-                None => self.stream = None,
+            }
+            if self.rest.is_empty() {
+                // An empty chunk says nothing.
+                if self.stream.is_some() {
+                    continue;
+                }
+                return match self.encoder.take() {
+                    Some(encoder) => data(encoder.finish()),
+                    None => Poll::Ready(None),
+                };
+            }
+            if std::mem::take(&mut self.is_new)
+                && self.encoder.as_ref().is_some_and(|e| e.is_done(&self.rest))
+            {
+                self.encoder = None;
+            }
+            let slice = self.rest.split_to(self.rest.len().min(SLICE));
+            let Some(encoder) = &mut self.encoder else { return data(Ok(slice)) };
+            match encoder.piece(&slice, self.stream.is_some() && self.rest.is_empty()) {
+                Ok(piece) if piece.is_empty() => {}
+                piece => return data(piece),
             }
         }
-        if self.rest.is_empty() {
-            return Poll::Ready(None);
-        }
-        let slice = self.rest.split_to(self.rest.len().min(SLICE));
-        Poll::Ready(Some(Ok(Frame::data(slice))))
     }
 }
 
@@ -134,6 +185,7 @@ impl Drop for Body {
         if let Some(flight) = self.flight.take()
             && self.rest.is_empty()
             && self.stream.is_none()
+            && self.encoder.is_none()
         {
             flight.answered();
         }
@@ -157,13 +209,14 @@ impl hyper::body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         // Not for a stream: its end has to be polled for, or the client would pass for gone.
-        self.stream.is_none() && self.rest.is_empty()
+        self.stream.is_none() && self.rest.is_empty() && self.encoder.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.stream {
-            None => SizeHint::with_exact(self.rest.len() as u64),
-            Some(_) => SizeHint::default(),
+        if self.stream.is_none() && self.encoder.is_none() {
+            SizeHint::with_exact(self.rest.len() as u64)
+        } else {
+            SizeHint::default()
         }
     }
 }

@@ -15,6 +15,7 @@ mod conduct;
 mod console;
 mod cron;
 mod egress;
+mod encoding;
 mod executor;
 mod imports;
 mod ingress;

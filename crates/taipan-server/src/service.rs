@@ -19,6 +19,7 @@ use url::Url;
 
 use crate::body::{Body, BodyFault, BodyLimits, Stream, pump};
 use crate::conduct::Conduct;
+use crate::encoding;
 use crate::page;
 use crate::problem::Problem;
 use crate::web_socket::Upgrade;
@@ -123,7 +124,9 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
             presence.served();
             open_socket(response, upgrade, service)
         }
-        Ok(response) => respond(response, &target.method, presence),
+        Ok(response) => {
+            respond(response, &target.method, parts.headers.get(header::ACCEPT_ENCODING), presence)
+        }
         Err(failed) => {
             presence.served();
             // The handler could not read the body: that is the client's doing.
@@ -282,19 +285,27 @@ fn response_headers(given: &[(String, String)]) -> Result<HeaderMap, Box<Problem
 
 /// Makes an HTTP response of the handler's. Err: what the handler gave cannot be sent.
 fn respond(
-    response: taipan_bindings::Response,
+    mut response: taipan_bindings::Response,
     method: &Method,
+    accepted: Option<&HeaderValue>,
     presence: Presence,
 ) -> Result<Response<Body>, Box<Problem>> {
     let status = u16::try_from(response.status).ok().and_then(|s| StatusCode::from_u16(s).ok());
     let Some(status) = status.filter(|s| (200..600).contains(&s.as_u16())) else {
         return Err(Problem::response(format!("the status code cannot be sent: {}", response.status)));
     };
+    let count = response.headers.len();
+    response.headers.retain(|(name, _)| name != encoding::MANUAL);
+    // What was fetched is described by its headers as it is.
+    let is_as_it_is = response.headers.len() < count || matches!(response.body, ResponseBody::Fetched(_));
     let mut headers = response_headers(&response.headers)?;
+    let encoder = if is_as_it_is { None } else { encoding::negotiate(&mut headers, accepted) };
     let without_body =
         method == Method::HEAD || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
     let body = match response.body {
-        ResponseBody::Stream(stream) if !without_body => Body::stream(Stream::new(stream, presence)),
+        ResponseBody::Stream(stream) if !without_body => {
+            Body::stream(Stream::new(stream, presence)).encoded(encoder)
+        }
         ResponseBody::Fetched(body) if !without_body => {
             headers.remove(header::CONTENT_LENGTH);
             if let Some(length) = body.length() {
@@ -307,10 +318,10 @@ fn respond(
             match other {
                 ResponseBody::Full(bytes) if !without_body => {
                     headers.remove(header::CONTENT_LENGTH);
-                    Body::full(bytes)
+                    Body::full(bytes).encoded(encoder)
                 }
                 ResponseBody::Full(bytes) => {
-                    if method == Method::HEAD {
+                    if method == Method::HEAD && encoder.is_none() {
                         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
                     }
                     Body::full(Bytes::new())

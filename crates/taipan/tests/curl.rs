@@ -12,10 +12,14 @@ use std::process::Command;
 use taipan_testkit::server::{Server, ServerOptions};
 
 fn start(args: &[&str]) -> Server {
+    start_in("examples/echo", args)
+}
+
+fn start_in(folder: &str, args: &[&str]) -> Server {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
     Server::start(&ServerOptions {
         binary: env!("CARGO_BIN_EXE_taipan").into(),
-        folder: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/echo"),
+        folder: Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder),
         port: 0,
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
@@ -63,5 +67,18 @@ fn by_tls() {
     assert_eq!(curl(&["--insecure", "--http2", "--data", "two"], &url), "two 2 200");
     assert_eq!(curl(&["--insecure", "--http1.1", "--data", "one"], &url), "one 1.1 200");
     assert!(server.log.text(taipan_testkit::server::Stream::Stdout).contains("Ready on https://localhost:"));
+    end(server);
+}
+
+#[test]
+fn with_content_encodings() {
+    let server = start_in("tests/behaviour/content-encoding", &[]);
+    let url = |path: &str| format!("http://localhost:{}/{path}", server.port());
+    for encoding in ["gzip", "deflate", "br"] {
+        // Debian's curl knows them all.
+        let got = curl(&["--compressed", "--http1.1"], &url(encoding));
+        assert_eq!(got, format!("{} 1.1 200", "text ".repeat(1000)), "{encoding}");
+    }
+    assert_eq!(curl(&["--compressed", "--http2-prior-knowledge"], &url("framework")), "once 2 200");
     end(server);
 }
