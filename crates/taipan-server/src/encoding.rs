@@ -1,8 +1,8 @@
 //! Content-Encoding of responses, when the Worker asks for one.
 //!
 //! A Worker asks by setting the header and giving a body that is not encoded, as at Cloudflare; what it has encoded itself it marks
-//! with `encodeBody: "manual"`. Here the client's Accept-Encoding decides: who does not take the encoding gets the body as it is.
-//! Every piece of a streamed body is flushed, so that events are not held back.
+//! with `encodeBody: "manual"`, as our ASGI and WSGI do for frameworks. Here the client's Accept-Encoding decides: who does not take the
+//! encoding gets the body as it is. Every piece of a streamed body is flushed, so that events are not held back.
 
 use std::io::{self, Write};
 
@@ -66,17 +66,27 @@ impl Encoder {
         }))
     }
 
-    /// Whether this is what it would make: frameworks compress by themselves, and know nothing of `encodeBody`.
+    /// Whether this is what it would make, judging by how the body begins.
     pub(crate) fn is_done(&self, start: &[u8]) -> bool {
-        matches!(self, Self::Gzip(_)) && start.starts_with(&[0x1f, 0x8b, 8])
+        matches!(self, Self::Gzip(_)) && is_gzip(start)
     }
+}
+
+/// Nobody names `gzip` and means that what is gzip already shall be so twice; many have not heard of `encodeBody`.
+fn is_gzip(start: &[u8]) -> bool {
+    start.starts_with(&[0x1f, 0x8b, 8])
 }
 
 /// A pair among a response's headers by which the guest says `encodeBody: "manual"`. No header has such a name.
 pub(crate) const MANUAL: &str = ":encode-body";
 
-/// Finds out how the body has to be encoded, and makes the headers say so. `accepted` is the client's Accept-Encoding.
-pub(crate) fn negotiate(headers: &mut HeaderMap, accepted: Option<&HeaderValue>) -> Option<Encoder> {
+/// Finds out how the body has to be encoded, and makes the headers say so. `accepted` is the client's Accept-Encoding, `start` how the
+/// body begins, as far as that is known.
+pub(crate) fn negotiate(
+    headers: &mut HeaderMap,
+    accepted: Option<&HeaderValue>,
+    start: &[u8],
+) -> Option<Encoder> {
     // A part of something is a part of it as it was encoded.
     if headers.contains_key(header::CONTENT_RANGE) {
         return None;
@@ -84,8 +94,25 @@ pub(crate) fn negotiate(headers: &mut HeaderMap, accepted: Option<&HeaderValue>)
     let name = headers.get(header::CONTENT_ENCODING)?.to_str().ok()?.trim().to_ascii_lowercase();
     // What we do not know, or what is encoded twice, the Worker has encoded.
     let encoder = Encoder::of(&name)?;
+    if encoder.is_done(start) {
+        return None;
+    }
     headers.remove(header::CONTENT_LENGTH);
-    headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    let varies = |value: &HeaderValue| {
+        value.to_str().unwrap_or_default().split(',').any(|name| {
+            let name = name.trim();
+            name == "*" || name.eq_ignore_ascii_case("accept-encoding")
+        })
+    };
+    if !headers.get_all(header::VARY).iter().any(varies) {
+        headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    // Both forms are the same to whoever reads them, but not byte by byte.
+    if let Some(tag) = headers.get(header::ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""))
+        && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat())
+    {
+        headers.insert(header::ETAG, weak);
+    }
     if accepts(accepted.and_then(|value| value.to_str().ok()).unwrap_or_default(), &name) {
         Some(encoder)
     } else {
@@ -140,14 +167,23 @@ mod tests {
             headers
         };
         let mut known = headers("gzip");
-        assert!(negotiate(&mut known, Some(&take)).is_some());
+        assert!(negotiate(&mut known, Some(&take), b"").is_some());
         assert_eq!(known.get(header::CONTENT_LENGTH), None);
+        let mut done = headers("gzip");
+        assert!(negotiate(&mut done, None, &[0x1f, 0x8b, 8, 0]).is_none());
+        assert_eq!(done, headers("gzip"));
+        let mut tagged = headers("br");
+        tagged.insert(header::ETAG, HeaderValue::from_static("\"1\""));
+        tagged.insert(header::VARY, HeaderValue::from_static("Origin, Accept-Encoding"));
+        assert!(negotiate(&mut tagged, Some(&take), b"").is_some());
+        assert_eq!(tagged.get(header::ETAG), Some(&HeaderValue::from_static("W/\"1\"")));
+        assert_eq!(tagged.get_all(header::VARY).iter().count(), 1);
         let mut refused = headers("deflate");
-        assert!(negotiate(&mut refused, Some(&take)).is_none());
+        assert!(negotiate(&mut refused, Some(&take), b"").is_none());
         assert_eq!(refused.get(header::CONTENT_ENCODING), None);
         for unknown in ["zstd", "gzip, gzip", "identity"] {
             let mut headers = headers(unknown);
-            assert!(negotiate(&mut headers, Some(&take)).is_none());
+            assert!(negotiate(&mut headers, Some(&take), b"").is_none());
             assert!(
                 headers.contains_key(header::CONTENT_ENCODING)
                     && headers.contains_key(header::CONTENT_LENGTH)
@@ -155,7 +191,7 @@ mod tests {
         }
         let mut part = headers("gzip");
         part.insert(header::CONTENT_RANGE, HeaderValue::from_static("bytes 0-4/9"));
-        assert!(negotiate(&mut part, Some(&take)).is_none() && part.contains_key(header::CONTENT_ENCODING));
+        assert!(negotiate(&mut part, Some(&take), b"").is_none() && part.contains_key(header::CONTENT_ENCODING));
     }
 
     #[test]

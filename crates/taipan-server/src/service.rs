@@ -299,7 +299,11 @@ fn respond(
     // What was fetched is described by its headers as it is.
     let is_as_it_is = response.headers.len() < count || matches!(response.body, ResponseBody::Fetched(_));
     let mut headers = response_headers(&response.headers)?;
-    let encoder = if is_as_it_is { None } else { encoding::negotiate(&mut headers, accepted) };
+    let start = match &response.body {
+        ResponseBody::Full(bytes) => bytes.as_ref(),
+        _ => &[],
+    };
+    let encoder = if is_as_it_is { None } else { encoding::negotiate(&mut headers, accepted, start) };
     let without_body =
         method == Method::HEAD || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
     let body = match response.body {

@@ -62,6 +62,8 @@ class Response(FetchResponse):
     _stream: Stream | None = None
     #: What the client's connection goes to instead of a body.
     _socket: Any = None
+    #: The body is encoded as the headers say: a framework made it, and those encode by themselves.
+    _is_encoded = False
     abort_controller = None
     abort_signal = None
     js_request = None
@@ -121,6 +123,7 @@ class Response(FetchResponse):
         response._headers = own = Headers()
         own._headers = headers
         response._body = None
+        response._is_encoded = True
         if isinstance(body, Stream):
             response._stream = body
         elif status not in NULL_BODY:
@@ -149,6 +152,8 @@ class Response(FetchResponse):
             options["headers"] = [list(pair) for pair in headers.items()]
         if web_socket is not None:
             options["webSocket"] = web_socket
+        if self._is_encoded:
+            options["encodeBody"] = "manual"
         twin = self._js = construct(js.Response, body, plain_object(options))
         # The constructor may have added a content type; and Python's later changes go to both.
         self._headers = None
@@ -314,6 +319,9 @@ class Response(FetchResponse):
             self._socket.attach(event, flat[1:])
             return ""
         head = f"{self._status}\n{self._status_text}{flat}"
+        if self._is_encoded and headers is not None and "content-encoding" in headers:
+            # Not a header: no header has such a name.
+            head += "\n:encode-body\nmanual"
         if self._stream is not None:
             # Of a handler that was given up, nobody wants a body.
             if _runtime.bridge.begin(event, head):

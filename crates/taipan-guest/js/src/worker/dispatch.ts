@@ -174,6 +174,8 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       entry.isAnswered = true;
       return;
     }
+    // Not a header: no header has such a name. See `taipan-server/src/encoding.rs`.
+    if (web.isEncodedResponse(response)) headers.push(":encode-body", "manual");
     const { status, statusText } = response;
     // The answer to a request of the Worker's: the host passes it on, and nothing of it comes in here.
     const fetched = web.releaseBody(response);
