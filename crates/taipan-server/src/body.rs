@@ -263,15 +263,18 @@ const UNREAD_LIMIT: usize = 4 << 20;
 /// The time that a client has for it.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Reads the request's body, a chunk for each pull and never ahead of them. What is wrong with it is left in `fault`.
+/// Reads the request's body, a chunk for each pull and never ahead of them. What is wrong with it is left in `fault`. A client that
+/// `waits` sends it when it is first read.
 pub(crate) async fn pump(
     mut body: Incoming,
     mut pulls: UnboundedReceiver<Pull>,
     limits: BodyLimits,
+    mut waits: bool,
     fault: Arc<OnceLock<BodyFault>>,
 ) {
     let mut read = 0;
     while let Some(pull) = pulls.recv().await {
+        waits = false;
         let (found, message) = match timeout(limits.silence, next_chunk(&mut body)).await {
             Ok(Ok(chunk)) => {
                 read += chunk.as_ref().map_or(0, Bytes::len) as u64;
@@ -288,7 +291,7 @@ pub(crate) async fn pump(
         fault.get_or_init(|| found);
         pull.fail(message);
     }
-    if fault.get().is_some() {
+    if waits || fault.get().is_some() {
         return;
     }
     let drain = async {

@@ -111,7 +111,9 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
     let fault = Arc::new(OnceLock::new());
     let body = length.map(|_| {
         let (body, pulls) = RequestBody::channel();
-        tokio::spawn(pump(incoming, pulls, limits, fault.clone()));
+        // Whoever waits to be asked for the body is not asked by a handler that does not read it.
+        let waits = parts.headers.get(header::EXPECT).is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        tokio::spawn(pump(incoming, pulls, limits, waits, fault.clone()));
         body
     });
     let head = head(&parts, &url, length, peer);
@@ -173,7 +175,7 @@ fn head(parts: &Parts, url: &Url, length: Option<f64>, peer: Peer) -> Vec<Field>
         parts.method.as_str().into(),
         url.as_str().into(),
         length.map_or(Field::Null, Field::Num),
-        local_cf(peer).into(),
+        local_cf(parts, peer).into(),
         connection(parts.version, peer).into(),
     ];
     const CLIENT: &str = "cf-connecting-ip";
@@ -206,13 +208,23 @@ pub(crate) fn header_text(value: &HeaderValue) -> String {
     str::from_utf8(bytes).map_or_else(|_| bytes.iter().map(|b| char::from(*b)).collect(), str::to_owned)
 }
 
-/// `request.cf` of a machine that is not at Cloudflare's edge.
-fn local_cf(peer: Peer) -> String {
+/// `request.cf` of a machine that is not at Cloudflare's edge: what it does not know is null, so that looking it up is no error.
+fn local_cf(parts: &Parts, peer: Peer) -> String {
     let (version, cipher) = peer.tls.unzip();
+    let protocol = match parts.version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    };
     json!({
-        "colo": "LOCAL", "country": null, "city": null, "region": null, "continent": null, "timezone": null,
-        "latitude": null, "longitude": null, "asn": null, "asOrganization": null,
-        "httpProtocol": if peer.is_http2 { "HTTP/2" } else { "HTTP/1.1" }, "requestPriority": null,
+        "colo": "LOCAL",
+        // As Cloudflare writes a country that it does not know.
+        "country": "XX",
+        "city": null, "region": null, "regionCode": null, "postalCode": null, "metroCode": null, "continent": null,
+        "isEUCountry": null, "timezone": null, "latitude": null, "longitude": null, "asn": null, "asOrganization": null,
+        "clientAcceptEncoding": parts.headers.get(header::ACCEPT_ENCODING).map(header_text),
+        "httpProtocol": protocol, "requestPriority": null, "edgeRequestKeepAliveStatus": 1,
+        "tlsClientAuth": { "certPresented": "0", "certVerified": "NONE", "certRevoked": "0" },
         // As Cloudflare writes it: TLSv1.3, and AEAD-AES128-GCM-SHA256 without the protocol's name.
         "tlsVersion": version.map(|v| v.replace('_', ".")),
         "tlsCipher": cipher.map(|c| c.trim_start_matches("TLS13_")),

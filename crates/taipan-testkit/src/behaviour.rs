@@ -1,5 +1,6 @@
 //! Runs the folders of `tests/behaviour` as tests.
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use crate::case::{
 };
 use crate::check;
 use crate::databases::Databases;
-use crate::http::{Client, Request, Response, read_until};
+use crate::http::{Client, Request, Response, read_answer, read_until};
 use crate::mirror;
 use crate::server::{Server, ServerOptions, Stream, run_to_end};
 use crate::upstream::Upstream;
@@ -269,8 +270,10 @@ fn logs(server: &Server, expected: &Logs, from: usize) -> Result<()> {
 fn raw(port: u16, step: &RawStep) -> Result<()> {
     let client = Client::new(port, REQUEST);
     if let Some(text) = &step.until {
-        client.send_until(step.raw.as_bytes(), text)?;
-        return Ok(());
+        let mut connection = client.send_until(step.raw.as_bytes(), text)?;
+        let Some((rest, expect)) = step.send.as_ref().zip(step.expect.as_ref()) else { return Ok(()) };
+        connection.get_mut().write_all(rest.as_bytes())?;
+        return check::response(&read_answer(&mut connection)?, expect, &[]);
     }
     match &step.expect {
         Some(expect) => check::response(&client.send_raw(step.raw.as_bytes())?, expect, &[]),

@@ -226,6 +226,8 @@ pub struct RawStep {
     pub raw: String,
     /// The client leaves when the answer has come as far as this text.
     pub until: Option<String>,
+    /// What is sent then instead; the answer follows.
+    pub send: Option<String>,
     /// The answer. Without it the client is gone as soon as it has sent the bytes.
     pub expect: Option<Expect>,
 }

@@ -158,6 +158,11 @@ pub fn read_until(from: &mut impl Read, text: &str) -> Result<()> {
     Ok(())
 }
 
+/// Reads a response to something else than `HEAD`.
+pub fn read_answer(from: &mut impl BufRead) -> Result<Response> {
+    Ok(read_response(from, false)?.0)
+}
+
 /// A server may stream its answer while it still reads, so a large body is sent beside the reading.
 fn exchange(connection: &mut BufReader<TcpStream>, request: &Request) -> Result<(Response, bool)> {
     let head_only = request.method == "HEAD";

@@ -6,8 +6,11 @@
     reason = "clippy knows only functions marked as tests, not those that they share"
 )]
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use taipan_testkit::server::{Server, ServerOptions};
 
@@ -80,5 +83,36 @@ fn with_content_encodings() {
         assert_eq!(got, format!("{} 1.1 200", "text ".repeat(1000)), "{encoding}");
     }
     assert_eq!(curl(&["--compressed", "--http2-prior-knowledge"], &url("framework")), "once 2 200");
+    end(server);
+}
+
+/// What comes back for some bytes until the server closes the connection.
+fn raw(server: &Server, sent: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.write_all(sent.as_bytes()).unwrap();
+    let mut got = String::new();
+    stream.read_to_string(&mut got).unwrap();
+    got
+}
+
+#[test]
+fn heads_and_expectations() {
+    let server = start_in("tests/behaviour/incoming", &[]);
+    // Nothing is asked for that the handler does not read, and the answer does not wait for it.
+    let refused =
+        raw(&server, "POST /unread HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n");
+    assert!(refused.starts_with("HTTP/1.1 403 ") && refused.ends_with("\r\n\r\nnot wanted"), "{refused}");
+    // No byte follows the head in an answer to HEAD, or the next one could not be read.
+    let request = |method: &str, more: &str| format!("{method} /range HTTP/1.1\r\nhost: a\r\n{more}\r\n");
+    let both = raw(&server, &(request("HEAD", "") + &request("GET", "connection: close\r\n")));
+    let parts: Vec<_> = both.split("\r\n\r\n").collect();
+    let [head, second, body] = parts[..] else { panic!("{both}") };
+    for head in [head, second] {
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("content-length: 10"), "{both}");
+    }
+    assert_eq!(body, "0123456789");
+    let url = format!("http://localhost:{}/cf", server.port());
+    assert!(curl(&["--http2-prior-knowledge"], &url).contains("\"httpProtocol\":\"HTTP/2\""));
     end(server);
 }

@@ -1,0 +1,28 @@
+from js import Request as JsRequest
+from workers import Response, WorkerEntrypoint
+
+
+class Default(WorkerEntrypoint):
+    async def fetch(self, request):
+        match request.url.rsplit("/", 1)[1]:
+            case "read":
+                return Response(f"{request.method} {await request.text()}")
+            case "unread":
+                return Response("not wanted", status=403)
+            case "stream":
+                return Response(pieces())
+            case "range":
+                return Response("0123456789", headers={"x-range": request.headers.get("range") or "none"})
+            case "part":
+                headers = {"content-range": "bytes 2-4/10", "accept-ranges": "bytes"}
+                return Response("234", status=206, headers=headers)
+            case "cf":
+                own = dict(request.cf)
+                copy = JsRequest.new("http://a/", request.js_object).cf.to_py()
+                return Response.json({"python": own, "same": copy == own})
+
+
+def pieces():
+    yield "one "
+    print("the stream has begun")
+    yield "two"
