@@ -4,7 +4,9 @@
 
 mod cold_start;
 mod density;
+mod http;
 mod inside;
+mod load;
 mod packages;
 mod program;
 mod reload;
@@ -19,7 +21,7 @@ use clap::Args;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The benchmark: cold-start, reload, density, packages, soak, or a module of bench/worker.
+    /// The benchmark: cold-start, reload, density, packages, soak, http, or a module of bench/worker.
     name: String,
     /// Print one JSON object per row instead of a table.
     #[arg(long)]
@@ -55,6 +57,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
         "packages" => packages::run(root, options)?,
         "reload" => reload::run(root, options)?,
         "density" => density::run(root, options)?,
+        "http" => http::run(root, options)?,
         "soak" => soak::run(root, options)?,
         _ => inside::run(root, options)?,
     }

@@ -78,6 +78,7 @@ impl Drop for Lines {
 /// A server on a port of this machine; killed when dropped.
 pub(crate) struct Served {
     child: Child,
+    port: u16,
     client: Client,
 }
 
@@ -92,7 +93,7 @@ impl Served {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let begun = Instant::now();
         let child = spawn(command(&port.to_string()).stdin(Stdio::null()).stdout(Stdio::null()))?;
-        let mut served = Self { child, client: Client::new(port, PATIENCE) };
+        let mut served = Self { child, port, client: Client::new(port, PATIENCE) };
         loop {
             match served.get(path) {
                 Ok(body) if body.contains(text) => return Ok((served, begun.elapsed())),
@@ -108,6 +109,10 @@ impl Served {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The body of the response.
