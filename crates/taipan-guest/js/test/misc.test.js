@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { clock, host, internals, outcome, web } from "./support/platform.js";
+import { clock, host, internals, outcome, runDue, web } from "./support/platform.js";
 
 const same = (what, run) =>
   test(what, () =>
@@ -90,6 +90,61 @@ same("structuredClone: transfer", ({ structuredClone }) => {
     copy.view.buffer === copy.buffer,
     copy.list[0] === copy.buffer,
   ];
+});
+test("structuredClone: transfer of streams", async () => {
+  const { structuredClone, ReadableStream, TransformStream } = web;
+  const collect = async (stream) => {
+    const all = [];
+    for await (const chunk of stream) all.push(chunk);
+    return all;
+  };
+  const source = new ReadableStream({
+    start(controller) {
+      controller.enqueue({ a: 1 });
+      controller.enqueue("two");
+      controller.close();
+    },
+  });
+  const { inner } = structuredClone({ inner: source }, { transfer: [source] });
+  let refused;
+  try {
+    structuredClone(source, { transfer: [source] });
+  } catch (e) {
+    refused = e.name;
+  }
+  const doubling = new TransformStream({ transform: (chunk, controller) => controller.enqueue(chunk + chunk) });
+  const moved = structuredClone(doubling, { transfer: [doubling] });
+  const writer = moved.writable.getWriter();
+  const writing = writer.write("x").then(() => writer.close());
+  const results = [source.locked, inner !== source, await collect(inner), await collect(moved.readable)];
+  await writing;
+  assert.deepEqual(
+    [...results, moved instanceof TransformStream, refused],
+    [true, true, [{ a: 1 }, "two"], ["xx"], true, "DataCloneError"],
+  );
+});
+test("MessagePort: a transferred port goes on where the old one was", async () => {
+  const outer = new web.MessageChannel();
+  const inner = new web.MessageChannel();
+  inner.port1.postMessage("before");
+  const arrived = new Promise((resolve) => (outer.port2.onmessage = resolve));
+  outer.port1.postMessage({ port: inner.port2 }, [inner.port2]);
+  await runDue();
+  const event = await arrived;
+  assert.equal(event.ports[0], event.data.port);
+  assert.notEqual(event.data.port, inner.port2);
+  const heard = [];
+  const all = new Promise((resolve) => {
+    event.data.port.onmessage = ({ data }) => heard.push(data) === 2 && resolve();
+  });
+  inner.port1.postMessage("after");
+  await runDue();
+  await all;
+  assert.deepEqual(heard, ["before", "after"]);
+  for (const port of [inner.port2, outer.port1]) {
+    assert.throws(() => outer.port1.postMessage(1, [port]), { name: "DataCloneError" });
+  }
+  assert.throws(() => outer.port1.postMessage(inner.port1), { name: "DataCloneError" });
 });
 test("structuredClone: nothing moves when cloning fails", () => {
   const buffer = new ArrayBuffer(4);

@@ -105,3 +105,17 @@ test("the globals that Workers have", async () => {
   equal(names.split(/\s+/).filter(name => typeof globalThis[name] === "undefined"), []);
   equal([self === globalThis, navigator.userAgent, Object.keys(globalThis).includes("URL")], [true, "Cloudflare-Workers", false]);
 });
+test("structuredClone moves streams and ports", async () => {
+  const stream = new Response("moved").body;
+  const { port1, port2 } = new MessageChannel();
+  const copy = structuredClone({ stream, port: port2 }, { transfer: [stream, port2] });
+  equal([stream.locked, await new Response(copy.stream).text()], [true, "moved"]);
+  const heard = new Promise((resolve) => (copy.port.onmessage = ({ data }) => resolve(data)));
+  port1.postMessage({ n: 1 });
+  equal(await heard, { n: 1 });
+  const socket = new WebSocketPair()[0];
+  const handler = () => undefined;
+  socket.onmessage = handler;
+  equal([socket.onmessage === handler, socket.onclose], [true, null]);
+  await fails("TypeError", () => Object.getOwnPropertyDescriptor(WebSocket.prototype, "onopen").set.call({}, handler));
+});

@@ -1,6 +1,6 @@
 /** EventSource, over `fetch`; and `EventSource.from`, of Workers, over a stream that is there already. */
 import { reportError } from "./console";
-import { Event, EventTarget, HandlerAttribute, MessageEvent, dispatchTrusted } from "./events";
+import { Event, EventTarget, MessageEvent, dispatchTrusted, handlerAttributes } from "./events";
 import { fetch } from "./fetch";
 import { Headers } from "./headers";
 import { ReadableStream, TextDecoderStream } from "./streams";
@@ -105,7 +105,9 @@ export class EventSource extends EventTarget {
   #retry = RETRY;
   #timer = 0;
   #abort = new AbortController();
-  #handlers: Record<string, HandlerAttribute> = {};
+  declare onopen: unknown;
+  declare onmessage: unknown;
+  declare onerror: unknown;
 
   constructor(url: string, init: EventSourceInit | null = {}) {
     super();
@@ -207,27 +209,7 @@ export class EventSource extends EventTarget {
   get readyState(): number {
     return this.#state;
   }
-  #handler(type: string): HandlerAttribute {
-    return (this.#handlers[type] ??= new HandlerAttribute(type));
-  }
-  get onopen(): unknown {
-    return this.#handler("open").get();
-  }
-  set onopen(handler: unknown) {
-    this.#handler("open").set(this, handler);
-  }
-  get onmessage(): unknown {
-    return this.#handler("message").get();
-  }
-  set onmessage(handler: unknown) {
-    this.#handler("message").set(this, handler);
-  }
-  get onerror(): unknown {
-    return this.#handler("error").get();
-  }
-  set onerror(handler: unknown) {
-    this.#handler("error").set(this, handler);
-  }
 }
+handlerAttributes(EventSource, ["open", "message", "error"]);
 describe(EventSource, "EventSource");
 constants(EventSource, { CONNECTING, OPEN, CLOSED });

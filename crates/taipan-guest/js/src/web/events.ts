@@ -299,3 +299,24 @@ export class HandlerAttribute {
     target.addEventListener(this.#type, (event) => this.#handler?.call(target, event) as unknown);
   }
 }
+
+const handlers = new WeakMap<object, Record<string, HandlerAttribute>>();
+
+/** Gives a class the attributes `onX` of these types of events; the class declares them. */
+export function handlerAttributes(Class: { prototype: EventTarget }, types: readonly string[]): void {
+  for (const type of types) {
+    Object.defineProperty(Class.prototype, `on${type}`, {
+      get(this: EventTarget) {
+        return handlers.get(this)?.[type]?.get() ?? null;
+      },
+      set(this: EventTarget, handler: unknown) {
+        if (!(this instanceof EventTarget)) throw new TypeError("Illegal invocation");
+        const own = handlers.get(this) ?? {};
+        handlers.set(this, own);
+        (own[type] ??= new HandlerAttribute(type)).set(this, handler);
+      },
+      enumerable: true,
+      configurable: true,
+    });
+  }
+}

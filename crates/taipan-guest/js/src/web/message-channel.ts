@@ -1,17 +1,25 @@
 /** Message channels within the isolate. Pyodide's scheduler sends itself one message per callback: keep it cheap. */
 import { EventTarget, HandlerAttribute, MessageEvent, dispatchTrusted } from "./events";
-import { structuredClone } from "./structured-clone";
+import { cloneWithTransfer, transferable } from "./structured-clone";
 import { setImmediate } from "./timers";
 import { describe, need } from "./webidl";
 
 const KEY = Symbol("MessagePort");
+
+/** A message, with the objects that were transferred with it. */
+interface Sent {
+  value: unknown;
+  moved: object[];
+}
 
 let entangle!: (a: MessagePort, b: MessagePort) => void;
 
 export class MessagePort extends EventTarget {
   #other: MessagePort | undefined;
   /** Messages that wait for `start()`. */
-  #queue: unknown[] | undefined = [];
+  #queue: Sent[] | undefined = [];
+  /** The port that this one has become by a transfer. */
+  #heir: MessagePort | undefined;
   #onmessage: HandlerAttribute | undefined;
   #onmessageerror: HandlerAttribute | undefined;
 
@@ -20,6 +28,18 @@ export class MessagePort extends EventTarget {
       a.#other = b;
       b.#other = a;
     };
+    transferable({
+      Class: MessagePort,
+      obstacle: (port) => (port.#heir ? "A MessagePort can be transferred only once" : undefined),
+      move(port) {
+        const heir = new MessagePort(KEY);
+        const other = port.#other;
+        if (other) entangle(heir, other);
+        heir.#queue = port.#queue ?? [];
+        port.#other = port.#queue = undefined;
+        return (port.#heir = heir);
+      },
+    });
   }
 
   constructor(key: symbol | undefined = undefined) {
@@ -33,17 +53,22 @@ export class MessagePort extends EventTarget {
     need(arguments.length, 1, "postMessage");
     const isPrimitive = message === null || (typeof message !== "object" && typeof message !== "function");
     const isList = typeof options === "object" && options !== null && Symbol.iterator in options;
-    const transfer = isList ? { transfer: options } : (options as { transfer?: Iterable<unknown> } | null | undefined);
-    const data = isPrimitive && typeof message !== "symbol" && !options ? message : structuredClone(message, transfer);
-    const port = this.#other;
-    if (!port) return;
-    if (port.#queue) port.#queue.push(data);
-    else port.#deliver(data);
+    const list = isList ? [...options] : undefined;
+    const transfer = list ? { transfer: list } : (options as { transfer?: Iterable<unknown> } | null | undefined);
+    let sent: Sent = { value: message, moved: [] };
+    if (!isPrimitive || typeof message === "symbol" || options) {
+      if (list?.includes(this)) {
+        throw new DOMException("A MessagePort cannot be sent through itself", "DataCloneError");
+      }
+      sent = cloneWithTransfer(message, transfer);
+    }
+    const other = this.#other;
+    if (other) other.#receive(sent);
   }
   start(): void {
     const waiting = this.#queue;
     this.#queue = undefined;
-    for (const data of waiting ?? []) this.#deliver(data);
+    for (const sent of waiting ?? []) this.#deliver(sent);
   }
   close(): void {
     const other = this.#other;
@@ -64,8 +89,17 @@ export class MessagePort extends EventTarget {
     (this.#onmessageerror ??= new HandlerAttribute("messageerror")).set(this, handler);
   }
 
-  #deliver(data: unknown): void {
-    setImmediate(() => dispatchTrusted(this, new MessageEvent("message", { data })));
+  #receive(sent: Sent): void {
+    if (this.#heir) this.#heir.#receive(sent);
+    else if (this.#queue) this.#queue.push(sent);
+    else this.#deliver(sent);
+  }
+  #deliver(sent: Sent): void {
+    setImmediate(() => {
+      if (this.#heir) return this.#heir.#receive(sent);
+      const ports = sent.moved.filter((object) => object instanceof MessagePort);
+      dispatchTrusted(this, new MessageEvent("message", { data: sent.value, ports }));
+    });
   }
 }
 describe(MessagePort, "MessagePort");

@@ -1,10 +1,11 @@
 /**
  * The streams standard, by the ponyfill `web-streams-polyfill`, and the two text transforms it leaves out.
  */
-import { ReadableStream, TransformStream } from "web-streams-polyfill";
+import { ReadableStream, TransformStream, WritableStream } from "web-streams-polyfill";
 import { TextDecoder } from "./encoding";
 import type { TextDecoderOptions } from "./encoding";
 import { host } from "./host";
+import { structuredClone, transferable } from "./structured-clone";
 import { describe } from "./webidl";
 
 export {
@@ -27,6 +28,50 @@ export {
 export function isDisturbed(stream: ReadableStream): boolean {
   return Boolean((stream as unknown as { _disturbed: boolean })._disturbed);
 }
+
+/** Between a transferred stream and its heir, chunks are cloned as a message's value is. */
+function passage(): TransformStream {
+  const cloning = {
+    transform(chunk: unknown, controller: { enqueue(chunk: unknown): void }) {
+      controller.enqueue(structuredClone(chunk));
+    },
+  };
+  return new TransformStream(cloning, undefined, { highWaterMark: 0 });
+}
+
+const LOCKED = "A stream that is locked cannot be transferred";
+const moveReadable = (stream: ReadableStream): ReadableStream => {
+  const { readable, writable } = passage();
+  // Whoever has the other end is told of errors.
+  stream.pipeTo(writable).catch(() => undefined);
+  return readable;
+};
+const moveWritable = (stream: WritableStream): WritableStream => {
+  const { readable, writable } = passage();
+  readable.pipeTo(stream).catch(() => undefined);
+  return writable;
+};
+transferable({
+  Class: ReadableStream,
+  obstacle: (stream) => (stream.locked ? LOCKED : undefined),
+  move: moveReadable,
+});
+transferable({
+  Class: WritableStream,
+  obstacle: (stream) => (stream.locked ? LOCKED : undefined),
+  move: moveWritable,
+});
+transferable<TransformStream>({
+  Class: TransformStream,
+  obstacle: ({ readable, writable }) => (readable.locked || writable.locked ? LOCKED : undefined),
+  move(stream) {
+    const ends = { readable: moveReadable(stream.readable), writable: moveWritable(stream.writable) };
+    // The constructor would make ends of its own.
+    const heir = new TransformStream();
+    for (const [name, value] of Object.entries(ends)) Object.defineProperty(heir, name, { value, configurable: true });
+    return heir;
+  },
+});
 
 export class TextEncoderStream {
   #transform: TransformStream<unknown, Uint8Array>;

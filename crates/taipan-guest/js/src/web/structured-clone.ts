@@ -13,24 +13,56 @@ function notCloneable(value: unknown): DOMException {
   );
 }
 
+/** A class whose objects can be transferred. */
+interface Movable<T extends object> {
+  Class: new (...args: never[]) => T;
+  /** Why one cannot be, if so. */
+  obstacle(object: T): string | undefined;
+  /** Makes the object's heir; the object itself is of no use afterwards. */
+  move(object: T): T;
+}
+
+const movables: Movable<any>[] = [];
+
+/** Lets objects of a class be transferred. */
+export function transferable<T extends object>(movable: Movable<T>): void {
+  movables.push(movable);
+}
+
+transferable({
+  Class: ArrayBuffer,
+  obstacle: (buffer) => (buffer.detached ? "An ArrayBuffer can be transferred only once" : undefined),
+  move: (buffer) => buffer.transfer(),
+});
+
 export function structuredClone<T>(value: T, options: { transfer?: Iterable<unknown> } | null = {}): T {
   need(arguments.length, 1, "structuredClone");
+  return cloneWithTransfer(value, options).value;
+}
+
+/** The clone, and what has been made of the objects that were transferred. */
+export function cloneWithTransfer<T>(
+  value: T,
+  options: { transfer?: Iterable<unknown> } | null | undefined,
+): { value: T; moved: object[] } {
   const { transfer } = dictionary(options, "The options");
-  const moved = transfer === undefined ? [] : [...transfer];
-  for (const [i, buffer] of moved.entries()) {
-    if (!(buffer instanceof ArrayBuffer))
-      throw new DOMException("Only an ArrayBuffer can be transferred", "DataCloneError");
-    if (buffer.detached || moved.indexOf(buffer) !== i) {
-      throw new DOMException("An ArrayBuffer can be transferred only once", "DataCloneError");
-    }
-  }
-  const buffers = moved as ArrayBuffer[];
-  if (!buffers.length) return cloneValue(value, new Map(), new Map()) as T;
-  // Buffers move only after everything could be cloned. Until then the clone's views lie on the original buffers; the
-  // second pass, in which none of the user's code runs, puts them where they were on the moved ones.
+  const objects = transfer === undefined ? [] : ([...transfer] as object[]);
+  const refuse = (message: string) => new DOMException(message, "DataCloneError");
+  const moves = objects.map((object, i) => {
+    const movable = movables.find(({ Class }) => object instanceof Class);
+    if (!movable) throw refuse(`This cannot be transferred: ${Object.prototype.toString.call(object)}`);
+    const obstacle = objects.indexOf(object) === i ? movable.obstacle(object) : "An object is to be transferred twice";
+    if (obstacle !== undefined) throw refuse(obstacle);
+    return (): object => movable.move(object) as object;
+  });
+  if (!objects.length) return { value: cloneValue(value, new Map(), new Map()) as T, moved: [] };
+  // Objects move only after everything could be cloned. Until then the clone has the originals in it; the second pass, in which
+  // none of the user's code runs, puts the moved ones in their places.
   const layouts: Layouts = new Map();
-  const draft = cloneValue(value, new Map(buffers.map((buffer) => [buffer, buffer])), layouts);
-  return cloneValue(draft, new Map(buffers.map((buffer) => [buffer, buffer.transfer()])), layouts) as T;
+  const draft = cloneValue(value, new Map(objects.map((object) => [object, object])), layouts);
+  const moved = moves.map((move) => move());
+  const pairs = objects.map((object, i): [object, object] => [object, moved[i] as object]);
+  return { value: cloneValue(draft, new Map(pairs), layouts) as T, moved };
 }
 
 /** Cloned objects by their originals. */

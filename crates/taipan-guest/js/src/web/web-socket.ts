@@ -8,7 +8,7 @@
 import { Blob, blobBytes, blobFromBytes } from "./blob";
 import { reportError } from "./console";
 import type { EventInit } from "./events";
-import { Event, EventTarget, HandlerAttribute, MessageEvent, dispatchTrusted } from "./events";
+import { Event, EventTarget, MessageEvent, dispatchTrusted, handlerAttributes } from "./events";
 import { host, syncOp } from "./host";
 import { queueMicrotask } from "./timers";
 import { URL, parseHref } from "./url";
@@ -149,7 +149,10 @@ export class WebSocket extends EventTarget {
   /** It is part of a response: from then on it is not for use here. */
   #isBound = false;
   #hasSentClose = false;
-  #handlers: Record<string, HandlerAttribute> = {};
+  declare onopen: unknown;
+  declare onmessage: unknown;
+  declare onclose: unknown;
+  declare onerror: unknown;
 
   static {
     access = {
@@ -335,35 +338,8 @@ export class WebSocket extends EventTarget {
   set binaryType(value: string) {
     if (value === "blob" || value === "arraybuffer") this.#binaryType = value;
   }
-
-  #handler(type: string): HandlerAttribute {
-    return (this.#handlers[type] ??= new HandlerAttribute(type));
-  }
-  get onopen(): unknown {
-    return this.#handler("open").get();
-  }
-  set onopen(handler: unknown) {
-    this.#handler("open").set(this, handler);
-  }
-  get onmessage(): unknown {
-    return this.#handler("message").get();
-  }
-  set onmessage(handler: unknown) {
-    this.#handler("message").set(this, handler);
-  }
-  get onclose(): unknown {
-    return this.#handler("close").get();
-  }
-  set onclose(handler: unknown) {
-    this.#handler("close").set(this, handler);
-  }
-  get onerror(): unknown {
-    return this.#handler("error").get();
-  }
-  set onerror(handler: unknown) {
-    this.#handler("error").set(this, handler);
-  }
 }
+handlerAttributes(WebSocket, ["open", "message", "close", "error"]);
 describe(WebSocket, "WebSocket");
 constants(WebSocket, { CONNECTING, OPEN, CLOSING, CLOSED, READY_STATE_CONNECTING: CONNECTING, READY_STATE_OPEN: OPEN, READY_STATE_CLOSING: CLOSING, READY_STATE_CLOSED: CLOSED });
 
