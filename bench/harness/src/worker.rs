@@ -63,6 +63,7 @@ pub(crate) fn spec(sources: Vec<Source>, packages: Arc<PackageTree>) -> WorkerSp
         global_handlers: false,
         bindings: vec![],
         data: Arc::default(),
+        caches: Default::default(),
         packages,
         memory_limit: MEMORY_LIMIT,
         request_cpu: CPU,

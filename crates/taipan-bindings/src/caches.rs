@@ -1,11 +1,12 @@
 //! What `caches` holds: responses by URL, in memory, for as long as they are fresh.
 //!
-//! One [`Caches`] belongs to one version of a Worker: all its isolates see it, and nobody else. It has a bound, and what was used
-//! least recently goes first. It is a cache, not a store: whoever uses it must expect it to be empty.
+//! One [`Caches`] belongs to one Worker: all its isolates see it, those of a new version too, and nobody else. It has a bound, and what
+//! was used least recently goes first. It is a cache, not a store: whoever uses it must expect it to be empty.
 //!
 //! Dates of `Last-Modified` are compared as text, which is how clients send them back.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -62,7 +63,7 @@ struct Table {
     clock: u64,
 }
 
-/// The caches of a version of a Worker. A cheap handle; clones are the same caches.
+/// The caches of a Worker. A cheap handle; clones are the same caches.
 #[derive(Clone, Default)]
 pub struct Caches(Arc<Mutex<Table>>);
 
@@ -112,6 +113,12 @@ fn lifetime(response: &Stored) -> Option<Duration> {
         },
     };
     Some(Duration::from_secs(seconds).min(LONGEST)).filter(|time| !time.is_zero())
+}
+
+impl fmt::Debug for Caches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Caches")
+    }
 }
 
 impl Caches {

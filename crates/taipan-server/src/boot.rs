@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use taipan_bindings::{BindingTable, Failure, HostOps};
+use taipan_bindings::{BindingTable, Caches, Failure, HostOps};
 use taipan_config::{Secret, SecretsAtImport};
 use taipan_engine::{
     Binding, BootError, Event, Isolate, IsolateError, IsolateOptions, Snapshot, SnapshotError, Source,
@@ -55,6 +55,8 @@ pub struct WorkerSpec {
     pub bindings: Vec<Binding>,
     /// What the bindings reach. Not for those who make snapshots.
     pub data: Arc<BindingTable>,
+    /// What `caches` holds. It may be that of the version before.
+    pub caches: Caches,
     /// The packages that its project has locked.
     pub packages: Arc<PackageTree>,
     /// The largest linear memory, in bytes; a multiple of 64 KiB.
@@ -417,6 +419,7 @@ impl Image {
     fn options_with(&self, ops: HostOps, sources: Arc<SourceVolume>) -> IsolateOptions {
         let packages = Arc::new(PackageVolume(self.spec.packages.clone()));
         let ops = ops.with_volumes(vec![packages, sources]).with_bindings(self.spec.data.clone());
+        let ops = ops.with_caches(self.spec.caches.clone());
         IsolateOptions {
             memory_limit: self.spec.memory_limit,
             request_cpu: self.spec.request_cpu,

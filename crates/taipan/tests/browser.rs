@@ -48,7 +48,7 @@ fn a_browser_and_a_worker_understand_each_other() {
     let line = server.log.wait_for("report: ", None, 0, PATIENCE).expect("the page has reported");
     let report = line.split_once("report: ").unwrap().1;
     let expected = concat!(
-        r#"{"webSocket":[[4001,"enough",true],"HELLO SS",[1,2,3],100000],"#,
+        r#"{"webSocket":[[4001,"",true],"HELLO SS",[1,2,3],100000],"#,
         r#""eventSource":[["1","first\nline"],"after 1"],"#,
         r#""stream":["first"," second"],"#,
         r#""upload":{"text":"mit ß und 🐍","name":"ä \"x\".bin","type":"application/x-test","size":3000000,"sum":3000000},"#,

@@ -1,3 +1,6 @@
+import json
+
+from js import JSON
 from js import Request as JsRequest
 from workers import Response, WorkerEntrypoint
 
@@ -18,11 +21,10 @@ class Default(WorkerEntrypoint):
                 return Response("234", status=206, headers=headers)
             case "cf":
                 own = dict(request.cf)
-                copy = JsRequest.new("http://a/", request.js_object).cf.to_py()
-                return Response.json({"python": own, "same": copy == own})
+                copy = JSON.stringify(JsRequest.new("http://a/", request.js_object).cf)
+                return Response.json({"python": own, "same": json.loads(copy) == own})
 
 
 def pieces():
     yield "one "
-    print("the stream has begun")
     yield "two"

@@ -80,6 +80,9 @@ class Default(WorkerEntrypoint):
             }
         )
 
+    async def version(self):
+        return Response("v1")
+
     async def cached(self):
         found = await js.caches.default.match("http://cached/")
         return Response(await found.text() if found else "nothing")

@@ -71,6 +71,7 @@ impl Job {
             global_handlers: self.global_handlers,
             bindings: self.bindings,
             data: Arc::default(),
+            caches: Default::default(),
             packages: self.packages,
             memory_limit: self.memory_limit,
             request_cpu: self.request_cpu,

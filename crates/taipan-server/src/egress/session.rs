@@ -30,22 +30,21 @@ pub(super) fn begin(terms: &TlsTerms) -> Result<Box<dyn TlsSession>, String> {
     for certificate in CertificateDer::pem_slice_iter(terms.roots.as_deref().unwrap_or_default().as_bytes()) {
         roots.push(certificate.map_err(|e| format!("not certificates in PEM format: {e}"))?);
     }
-    let inner: Arc<dyn ServerCertVerifier> = if terms.trusts_system {
+    let chain: Option<Arc<dyn ServerCertVerifier>> = if !terms.checks_chain {
+        None
+    } else if terms.trusts_system {
         let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(roots, provider.clone());
-        Arc::new(verifier.map_err(|e| e.to_string())?)
-    } else if terms.checks_chain {
+        Some(Arc::new(verifier.map_err(|e| e.to_string())?))
+    } else {
         let mut store = RootCertStore::empty();
         // Some bundles have certificates in them that are too old to be understood.
         store.add_parsable_certificates(roots);
         let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone());
-        builder.build().map_err(|e| e.to_string())?
-    } else {
-        Arc::new(Nothing)
+        Some(builder.build().map_err(|e| e.to_string())?)
     };
     let verifier = Lenient {
-        inner,
+        chain,
         provider: provider.clone(),
-        checks_chain: terms.checks_chain,
         checks_name: terms.checks_name,
     };
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
@@ -114,51 +113,12 @@ impl TlsSession for Session {
     }
 }
 
-/// Trusts nobody, and is never asked.
-#[derive(Debug)]
-struct Nothing;
-
-impl ServerCertVerifier for Nothing {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::InvalidCertificate(CertificateError::BadSignature))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::InvalidCertificate(CertificateError::BadSignature))
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        Vec::new()
-    }
-}
-
 /// Checks as much of a certificate as it is told to.
 #[derive(Debug)]
 struct Lenient {
-    inner: Arc<dyn ServerCertVerifier>,
+    /// None: whoever it is, it is believed.
+    chain: Option<Arc<dyn ServerCertVerifier>>,
     provider: Arc<CryptoProvider>,
-    checks_chain: bool,
     checks_name: bool,
 }
 
@@ -171,11 +131,9 @@ impl ServerCertVerifier for Lenient {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if !self.checks_chain {
-            return Ok(ServerCertVerified::assertion());
-        }
+        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
         let checked =
-            self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+            chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match checked {
             // The name is checked last.
             Err(Error::InvalidCertificate(

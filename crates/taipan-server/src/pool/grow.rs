@@ -162,7 +162,7 @@ impl Pool {
             }
         });
         let outside = Outside { console: self.console.clone(), pool: self.this.clone(), id };
-        let ops = HostOps::new(requests, events, Box::new(outside)).with_caches(self.caches.clone());
+        let ops = HostOps::new(requests, events, Box::new(outside));
         let ops = match &self.scheduler.dialer {
             Some(dialer) => ops.with_dialer(dialer.clone()),
             None => ops,

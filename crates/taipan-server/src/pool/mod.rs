@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use taipan_bindings::{Caches, Failure, RequestBody, Requests, Response};
+use taipan_bindings::{Failure, RequestBody, Requests, Response};
 use taipan_engine::{Event, Turn};
 use taipan_guest::protocol::Field;
 use tokio::sync::{oneshot, watch};
@@ -135,8 +135,6 @@ pub(crate) struct Pool {
     boot: Boot,
     options: PoolOptions,
     console: Arc<dyn Console>,
-    /// Of this version of the Worker, and of nobody else.
-    caches: Caches,
     state: Mutex<State>,
 }
 
@@ -171,7 +169,6 @@ impl Pool {
             boot,
             options,
             console,
-            caches: Caches::default(),
             state: Mutex::new(state),
         });
         scheduler.enter(&pool);

@@ -175,6 +175,7 @@ async fn reload(
     stage: &mut Stage,
 ) -> Result<Started> {
     next.spec.data = block_in_place(|| stage.data.bind(next, settings.persist_to.as_ref()))?;
+    next.spec.caches = before.spec.caches.clone();
     if next.release != before.release {
         *ground = prepare(settings.clone(), next).await?;
     } else if next.spec.packages.name() != before.spec.packages.name() {

@@ -97,6 +97,7 @@ impl Project {
             global_handlers: config.global_handlers,
             bindings: declared(&config.bindings),
             data: Arc::default(),
+            caches: Default::default(),
             memory_limit: memory_mib.unwrap_or(MEMORY_MIB) << 20,
             request_cpu: config.limits.cpu_ms.map_or(REQUEST_CPU, Duration::from_millis),
             boot_cpu: taipan.startup_cpu_ms.map_or(BOOT_CPU, Duration::from_millis),
