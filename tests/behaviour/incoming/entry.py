@@ -22,7 +22,8 @@ class Default(WorkerEntrypoint):
             case "cf":
                 own = dict(request.cf)
                 copy = JSON.stringify(JsRequest.new("http://a/", request.js_object).cf)
-                return Response.json({"python": own, "same": json.loads(copy) == own})
+                shown = "colo country city timezone asn clientAcceptEncoding httpProtocol tlsVersion tlsClientAuth".split()
+                return Response.json({**{name: own[name] for name in shown}, "same": json.loads(copy) == own})
 
 
 def pieces():
