@@ -191,7 +191,9 @@ mod tests {
         }
         let mut part = headers("gzip");
         part.insert(header::CONTENT_RANGE, HeaderValue::from_static("bytes 0-4/9"));
-        assert!(negotiate(&mut part, Some(&take), b"").is_none() && part.contains_key(header::CONTENT_ENCODING));
+        assert!(
+            negotiate(&mut part, Some(&take), b"").is_none() && part.contains_key(header::CONTENT_ENCODING)
+        );
     }
 
     #[test]

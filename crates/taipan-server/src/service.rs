@@ -112,7 +112,10 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
     let body = length.map(|_| {
         let (body, pulls) = RequestBody::channel();
         // Whoever waits to be asked for the body is not asked by a handler that does not read it.
-        let waits = parts.headers.get(header::EXPECT).is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let waits = parts
+            .headers
+            .get(header::EXPECT)
+            .is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"100-continue"));
         tokio::spawn(pump(incoming, pulls, limits, waits, fault.clone()));
         body
     });

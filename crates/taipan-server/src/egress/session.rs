@@ -42,11 +42,7 @@ pub(super) fn begin(terms: &TlsTerms) -> Result<Box<dyn TlsSession>, String> {
         let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone());
         Some(builder.build().map_err(|e| e.to_string())?)
     };
-    let verifier = Lenient {
-        chain,
-        provider: provider.clone(),
-        checks_name: terms.checks_name,
-    };
+    let verifier = Lenient { chain, provider: provider.clone(), checks_name: terms.checks_name };
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|e| e.to_string())?.dangerous();
     let mut config = builder.with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
@@ -132,8 +128,7 @@ impl ServerCertVerifier for Lenient {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
-        let checked =
-            chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let checked = chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match checked {
             // The name is checked last.
             Err(Error::InvalidCertificate(
