@@ -1,8 +1,7 @@
 """Between an event from JavaScript and the Worker's handler.
 
-`load` runs the main module once and finds its handlers; `Runtime.fetch` is called for every request. Whatever can be
-known beforehand is known beforehand: a request costs one call from JavaScript and, if its handler does not wait, the
-answer is what that call returns.
+`load` runs the main module once and finds its handlers; the engine gives requests to `on_event`. Whatever can be known
+beforehand is known beforehand. JavaScript takes part only where a handler asks for its objects.
 """
 
 from __future__ import annotations
@@ -25,7 +24,10 @@ from typing import Any
 from pyodide.ffi import JsProxy, can_run_sync
 from pyodide.http import FetchResponse
 
+import _taipan
+import _taipan_console
 import _taipan_costs as costs
+import _taipan_loop as loops
 import _taipan_patches as patches
 import _taipan_promises as promises
 import _taipan_report as reports
@@ -33,9 +35,11 @@ import _taipan_sdk as sdk
 import _taipan_threads as threads
 import workers._context
 import workers._env
+import workers._ops
 import workers._runtime
 import workers._snapshots
 from _taipan_code import compact
+from _taipan_console import flush as _flush
 from workers import (
     Context,
     DurableObject,
@@ -55,17 +59,17 @@ from workers._r2 import R2Bucket
 _PACKAGES = "python_modules"
 
 _EVENTS = ("fetch", "alarm", "scheduled", "trace", "queue", "pubsub")
-_BRIDGE = (
-    *("begin", "body", "cf", "chunk", "closeSocket", "complete", "connection", "drained", "end", "env", "gone", "headers", "hold"),
-    *("importModule", "length", "read", "receive", "release", "request", "send", "upgrade", "write"),
-)
+_BRIDGE = ("complete", "env", "flush", "forget", "hold", "importModule", "open", "release", "request")
 #: The class for each kind of binding (`js/src/bindings/index.ts`).
 _BINDINGS: dict[str, Callable[[str, Any], Any]] = {"kv": KVNamespace, "d1": D1Database, "r2": R2Bucket}
 _BASES = (WorkerEntrypoint, DurableObject, WorkflowEntrypoint)
 
-#: Makes what a handler is called with from the number, method and URL of a request and its context.
-Call = Callable[[int, str, str, Context], Any]
+#: Calls a handler with what it takes.
+Call = Callable[[Context], Any]
 
+
+#: A kind of events; the host's number.
+_DISCONNECTED = 3
 
 #: In the place of a request's method: the event is none (`taipan-server/src/worker.rs`).
 _CRON = "cron:"
@@ -84,14 +88,17 @@ class _ReportedError(Exception):
 class Runtime:
     """The Worker, loaded."""
 
-    def __init__(self, call: Call, name: str, function: Any, scheduled: Callable[[int, str, Context], Any]) -> None:
+    def __init__(self, call: Call, name: str, function: Any, scheduled: Call) -> None:
         self._call = call
-        #: Takes an event's number, the cron and the context.
+        #: Takes the context of an event that is a cron's.
         self._scheduled = scheduled
         self._name = name
         self._function = function
         self._loop = asyncio.get_running_loop()
-        self._tasks: dict[int, asyncio.Task[Any]] = {}
+
+    def is_busy(self) -> bool:
+        """Whether a request is being handled."""
+        return bool(workers._context.events)
 
     def freeze(self) -> str | None:
         """The isolate becomes a snapshot next. Gives a report as JSON when one of the Worker's hooks failed."""
@@ -113,60 +120,49 @@ class Runtime:
         workers._env.attach(env_json)
         workers._snapshots.thaw(_log_failure)
 
-    def fetch(self, event: int, method: str, url: str) -> Any:
-        """Handles a request.
+    def fetch(self, event: int, fields: tuple[Any, ...]) -> None:
+        """Handles a request."""
+        context = Context(event, fields)
+        workers._context.events[event] = context
+        task = asyncio.Task(self._run(context), loop=self._loop, eager_start=True)
+        if not task.done():
+            context.task = task
 
-        Gives the answer (a string as `Response._send` makes it, a JavaScript Response, or a report as JSON), or None
-        when it comes later, through `bridge.complete`.
-        """
-        context = Context(event, _log_failure)
-        task = asyncio.Task(self._run(event, method, url, context), loop=self._loop, eager_start=True)
-        if task.done():
-            return task.result()
-        context.is_detached = True
-        self._tasks[event] = task
-        return None
-
-    async def _run(self, event: int, method: str, url: str, context: Context) -> Any:
+    async def _run(self, context: Context) -> None:
         workers._context.current.set(context)
-        # SystemExit and the like must not get to the event loop, which would pass them on to JavaScript.
+        # SystemExit and the like must not get to the event loop.
         try:
-            if method == _CRON:
-                result = self._scheduled(event, url, context)
+            if context._fields[0] == _CRON:
+                result = self._scheduled(context)
             else:
-                result = self._call(event, method, url, context)
+                result = self._call(context)
             if type(result) is CoroutineType:
                 result = await result
             while isawaitable(result):
                 result = await result
-            if method == _CRON:
+            if context._fields[0] == _CRON:
                 # Whatever it returns.
                 result = Response(status=204)
+            _flush()
             if type(result) is Response:
-                answer = result._send(event)
+                result._send(context)
             else:
-                answer = self._other(event, result)
+                self._other(context, result)
         except _ReportedError as failure:
-            answer = reports.to_json(failure.report)
+            context._fail(reports.to_json(failure.report))
         except BaseException as error:
-            answer = reports.to_json(reports.describe(error))
-        _flush()
-        context.answered()
-        if not context.is_detached:
-            return answer
-        del self._tasks[event]
-        workers._runtime.bridge.complete(event, answer)
-        return None
+            context._fail(reports.to_json(reports.describe(error)))
+        context._finish()
 
-    def _other(self, event: int, result: Any) -> Any:
+    def _other(self, context: Context, result: Any) -> None:
         if isinstance(result, Response):
-            return result._send(event)
+            return result._send(context)
         if isinstance(result, FetchResponse):
-            return result.js_response
+            return context._respond_js(result.js_response)
         if isinstance(result, JsProxy):
             kind = js_kind(result)
             if kind == "Response":
-                return result
+                return context._respond_js(result)
         else:
             kind = "None" if result is None else type(result).__name__
         raise self._bad_return(kind, result)
@@ -185,22 +181,38 @@ class Runtime:
         message = f"{self._name} returned {kind}, not a Response"
         return _ReportedError(reports.plain("bad_return", "TypeError", message, hint, frames))
 
-    def hung(self, event: int) -> str:
-        """Gives up on a handler that waits for what can never happen; says where it waits, as a report in JSON."""
-        task = self._tasks.get(event)
-        report = reports.to_json(reports.hung(task, self._name))
-        if task is not None:
-            task.cancel()
-        return report
+    def hung(self, event: int) -> None:
+        """Gives up on a handler, or on its work in `wait_until`, that waits for what can never happen; says where it waits."""
+        context = workers._context.events.get(event)
+        if context is None:
+            return
+        if not context._is_answered:
+            context._fail(reports.to_json(reports.hung(context.task, self._name)))
+            if context.task is not None:
+                context.task.cancel()
+        elif context._pending:
+            print("Work given to waitUntil waits for something that can never happen", file=sys.stderr)
+        context._pending = None
+        context._finish()
+        _flush()
 
 
-def _flush() -> None:
-    # Not with `suppress`, which costs more than the flushing. The Worker may have put anything in the streams' place.
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except Exception:  # noqa: S110
-            pass
+_runtime: Runtime | None = None
+
+
+def _on_event(kind: int, event: int, fields: tuple[Any, ...]) -> None:
+    """What the engine calls for a request, and when its client is gone."""
+    if kind == _DISCONNECTED:
+        if context := workers._context.events.get(event):
+            context._is_gone = True
+    elif _runtime is None:
+        workers._ops.fail(event, reports.to_json(reports.plain("startup", "RuntimeError", "The Worker is not loaded")))
+        workers._ops.done(event)
+    else:
+        _runtime.fetch(event, fields)
+
+
+_loop = loops.install(_on_event)
 
 
 def _log_failure(error: BaseException, where: str) -> None:
@@ -231,12 +243,12 @@ def _class_call(cls: type, function: Any) -> Call:
 
     if takes == 1:
 
-        def call(event: int, method: str, url: str, context: Context) -> Any:
-            return cls(context, env).fetch(incoming(event, method, url))
+        def call(context: Context) -> Any:
+            return cls(context, env).fetch(incoming(context))
     else:
 
-        def call(event: int, method: str, url: str, context: Context) -> Any:
-            return cls(context, env).fetch(*(incoming(event, method, url), env, context)[:takes])
+        def call(context: Context) -> Any:
+            return cls(context, env).fetch(*(incoming(context), env, context)[:takes])
 
     return call
 
@@ -245,8 +257,8 @@ def _sdk_call(cls: type, takes: int) -> Call:
     """For a class of the SDK's, which makes Python objects of JavaScript's itself."""
     request_class, wrapper = sdk.loaded().Request, sdk.loaded()._EnvWrapper  # type: ignore[union-attr]
 
-    def call(event: int, method: str, url: str, context: Context) -> Any:
-        request, js_env = request_class(workers._runtime.bridge.request(event)), workers._runtime.js_env
+    def call(context: Context) -> Any:
+        request, js_env = request_class(context._js_request()), workers._runtime.js_env
         return cls(context, js_env).fetch(*(request, wrapper(js_env), context)[:takes])
 
     return call
@@ -259,20 +271,19 @@ def _function_call(function: Any) -> Call:
         incoming = Request._incoming
         inner_takes = _takes(inner, False)
 
-        def call(event: int, method: str, url: str, context: Context) -> Any:
-            return inner(*(incoming(event, method, url), env, context)[:inner_takes])
+        def call(context: Context) -> Any:
+            return inner(*(incoming(context), env, context)[:inner_takes])
 
         return call
     takes = _takes(function, False)
 
-    def js_call(event: int, method: str, url: str, context: Context) -> Any:
-        request = workers._runtime.bridge.request(event)
-        return function(*(request, workers._runtime.js_env, context)[:takes])
+    def js_call(context: Context) -> Any:
+        return function(*(context._js_request(), workers._runtime.js_env, context)[:takes])
 
     return js_call
 
 
-def _find_scheduled(module: ModuleType, main: str) -> Callable[[int, str, Context], Any]:
+def _find_scheduled(module: ModuleType, main: str) -> Call:
     exported = _exported(module)
     default = exported.get("Default")
     if isinstance(default, type) and issubclass(default, WorkerEntrypoint):
@@ -281,8 +292,8 @@ def _find_scheduled(module: ModuleType, main: str) -> Callable[[int, str, Contex
         if function is not None:
             takes = _takes(function, isinstance(inspect.getattr_static(cls, "scheduled"), FunctionType))
 
-            def call(event: int, cron: str, context: Context) -> Any:
-                return cls(context, env).scheduled(*(_controller(event, cron), env, context)[:takes])
+            def call(context: Context) -> Any:
+                return cls(context, env).scheduled(*(_controller(context), env, context)[:takes])
 
             return call
     elif callable(exported.get("on_scheduled")):
@@ -290,13 +301,13 @@ def _find_scheduled(module: ModuleType, main: str) -> Callable[[int, str, Contex
         is_wrapped = wrapper is exported["on_scheduled"]
         takes = _takes(inner, False)
 
-        def call(event: int, cron: str, context: Context) -> Any:
+        def call(context: Context) -> Any:
             its_env = env if is_wrapped else workers._runtime.js_env
-            return inner(*(_controller(event, cron), its_env, context)[:takes])
+            return inner(*(_controller(context), its_env, context)[:takes])
 
         return call
 
-    def missing(event: int, cron: str, context: Context) -> Any:
+    def missing(context: Context) -> Any:
         raise _no_handler(
             f'{main} has no handler for scheduled events: the class Default has no method "scheduled"',
             "add one: async def scheduled(self, controller)",
@@ -305,8 +316,8 @@ def _find_scheduled(module: ModuleType, main: str) -> Callable[[int, str, Contex
     return missing
 
 
-def _controller(event: int, cron: str) -> ScheduledController:
-    return ScheduledController(cron, float(workers._runtime.bridge.cf(event)))
+def _controller(context: Context) -> ScheduledController:
+    return ScheduledController(context._fields[1], float(context._fields[3]))
 
 
 def _exported(module: ModuleType) -> dict[str, Any]:
@@ -366,7 +377,7 @@ def _no_handler(message: str, hint: str) -> _ReportedError:
 def _missing(main: str, why: str) -> Call:
     failure = _no_handler(f"{main} has no handler for requests: {why}", _ADVICE)
 
-    def call(event: int, method: str, url: str, context: Context) -> Any:
+    def call(context: Context) -> Any:
         raise failure
 
     return call
@@ -470,17 +481,16 @@ def load(
     costs.mark()
     # Looked up once: each look at a JavaScript object is a trip over the border.
     workers._runtime.bridge = SimpleNamespace(**{name: getattr(bridge, name) for name in _BRIDGE})
-    workers._runtime.report = _log_failure
+    workers._runtime.report = _loop.report = _log_failure
     workers._runtime.js_env = early_js_env
     workers._env.bind({name: _BINDINGS[kind](name, api) for name, kind, api in bindings})
     workers._env.attach(env_json, json.loads(withheld_json))
+    _taipan_console.install(workers._runtime.bridge.flush)
     _set_up_logging()
-    loop = asyncio.get_running_loop()
-    if install := getattr(loop, "_install_asyncgen_hooks", None):
-        install()
+    global _runtime
     try:
         module = _import(main, root)
-        runtime = Runtime(*_find(module, main, global_handlers), _find_scheduled(module, main))
+        _runtime = Runtime(*_find(module, main, global_handlers), _find_scheduled(module, main))
     except _ReportedError as failure:
         return reports.to_json(failure.report)
     except BaseException as error:
@@ -489,7 +499,7 @@ def load(
         _flush()
     workers._runtime.js_env = js_env
     workers._env.release()
-    return runtime
+    return _runtime
 
 
 def wait_until(promise: Any) -> None:
@@ -519,6 +529,9 @@ def settle(immortalize: Callable[[int, int, int], None], whole: bool) -> None:
 
 def unload(root: str) -> None:
     """Forgets the Worker that was loaded, as far as Python can forget."""
+    global _runtime
+    _runtime = None
+    _taipan_console.uninstall()
     for name, module in list(sys.modules.items()):
         if (getattr(module, "__file__", None) or "").startswith(root):
             del sys.modules[name]
@@ -547,6 +560,9 @@ _blocked: list[tuple[Any, Any, Any]] = []
 
 def enter_blocking() -> None:
     """Called when a `run_sync` begins to wait: other tasks run in the meantime, and asyncio allows one at a time."""
+    # The callback that waits is one of those that the loop runs; the others do not wait for it.
+    if _loop._waiting:
+        _taipan.wake()
     loop = asyncio._get_running_loop()
     task = None if loop is None else asyncio.current_task(loop)
     if task is not None:  # Python 3.12 fails to put nothing in the place of nothing.

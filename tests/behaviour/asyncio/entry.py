@@ -2,6 +2,7 @@ import asyncio
 import contextvars
 
 from pyodide.code import run_js
+from pyodide.ffi import run_sync
 from workers import Response, WorkerEntrypoint
 
 name = contextvars.ContextVar("name", default="nobody")
@@ -12,6 +13,19 @@ chain = run_js("(f) => Promise.resolve(4).then(f).then((x) => x * 2)")
 async def after(delay, value):
     await asyncio.sleep(delay)
     return value
+
+
+async def bounded():
+    async with asyncio.timeout(3600), asyncio.timeout(1800):
+        await asyncio.sleep(0.001)
+    # Swept out among others, then as the first.
+    handles = [asyncio.get_running_loop().call_later(1000 + i, print, "never") for i in range(300)]
+    for handle in reversed(handles):
+        handle.cancel()
+
+
+# Timers that were cancelled keep nothing waiting: this Worker has a snapshot.
+run_sync(bounded())
 
 
 class Default(WorkerEntrypoint):

@@ -4,6 +4,15 @@ from js import TextEncoder, TransformStream
 from workers import Response, WorkerEntrypoint
 
 
+aborted = []
+
+
+async def forever():
+    while True:
+        yield "begun"
+        await asyncio.sleep(0.01)
+
+
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
         match request.url.rsplit("/", 1)[1]:
@@ -12,6 +21,17 @@ class Default(WorkerEntrypoint):
             case "slow":
                 await asyncio.sleep(0.2)
                 return Response("too late")
+            case "late":
+
+                async def note():
+                    await asyncio.sleep(0.5)
+                    # JavaScript has not known of the request until now.
+                    aborted.append(request.signal.aborted)
+
+                self.ctx.wait_until(note())
+                return Response(forever())
+            case "aborted":
+                return Response.json(aborted)
             case "stream":
                 stream = TransformStream.new()
 

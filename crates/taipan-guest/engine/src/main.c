@@ -93,7 +93,9 @@ static void deliver(int kind, int id, const uint8_t *bytes, uint32_t length) {
   } else {
     /* What other kinds are about is a request, or nothing. */
     cause = id;
-    if ((kind == EVENT_FETCH || kind == EVENT_DISCONNECTED) && python_event(kind, id, bytes, length)) return;
+    if (kind == EVENT_FETCH && python_event(kind, id, bytes, length)) return;
+    /* Of this JavaScript has to know as well. */
+    if (kind == EVENT_DISCONNECTED) python_event(kind, id, bytes, length);
   }
   if (kind == EVENT_FAILED) {
     JSValue error = error_from_message(bytes, length);

@@ -283,7 +283,7 @@ void python_complete(void *future, bool failed, const uint8_t *bytes, uint32_t l
 }
 
 bool python_event(int kind, int id, const uint8_t *bytes, uint32_t length) {
-  if (!on_event || on_event == none) return false;
+  if (!on_event) return false;
   Object fields = decode(bytes, length);
   if (!fields) {
     PyErr_WriteUnraisable(on_event);

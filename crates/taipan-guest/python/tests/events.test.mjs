@@ -71,7 +71,7 @@ class Default(WorkerEntrypoint):
   const request = w.host.of(id);
   assert.equal(request.status, 200);
   assert.equal(request.ended, false);
-  assert.deepEqual(w.runtime.pendingRequests(), []);
+  assert.deepEqual(w.pending(), []);
   await w.finished(id);
   assert.deepEqual(w.output, ["work done", "more done"]);
   assert.equal((await w.fetch("/fail")).text, "answered");
@@ -106,7 +106,7 @@ class Default(WorkerEntrypoint):
 `);
   const started = performance.now();
   const ids = Array.from({ length: 50 }, (_, i) => w.send(`/${i}`));
-  assert.equal(w.runtime.pendingRequests().length, 50);
+  assert.equal(w.pending().length, 50);
   const texts = await Promise.all(ids.map(async id => (await w.finished(id)).text));
   assert.deepEqual(texts, Array.from({ length: 50 }, (_, i) => `http://localhost/${i}`));
   // One after the other they take ten seconds.
@@ -152,7 +152,7 @@ class Default(WorkerEntrypoint):
             print("cleaned up")
 `);
   const id = w.send("/");
-  assert.deepEqual(w.runtime.pendingRequests(), [id]);
+  assert.deepEqual(w.pending(), [id]);
   w.runtime.failHung(id);
   const { failure } = await w.finished(id);
   assert.equal(failure.kind, "hung");
@@ -160,7 +160,7 @@ class Default(WorkerEntrypoint):
   assert.deepEqual(failure.frames.map(f => [f.function, f.line]), [["fetch", 10], ["inner", 5]]);
   await new Promise(resolve => setTimeout(resolve, 20));
   assert.deepEqual(w.output, ["cleaned up"]);
-  assert.deepEqual(w.runtime.pendingRequests(), []);
+  assert.deepEqual(w.pending(), []);
 });
 
 test("decorators compose", { skip }, async () => {
@@ -261,7 +261,7 @@ class Default(WorkerEntrypoint):
   py._module.disable_pyproxy_allocation_tracing();
   assert.ok(after[0] - before[0] < 50, `Python objects: ${before[0]} → ${after[0]}`);
   assert.ok(after[1] - before[1] < 10, `proxies: ${before[1]} → ${after[1]}`);
-  assert.deepEqual(w.runtime.pendingRequests(), []);
+  assert.deepEqual(w.pending(), []);
 });
 
 test("work and bodies that can never end are given up", { skip }, async () => {
@@ -288,7 +288,7 @@ class Default(WorkerEntrypoint):
   } finally {
     console.error = error;
   }
-  assert.match(logged[0], /Work given to waitUntil waits for something/);
+  assert.match(w.errors[0], /Work given to waitUntil waits for something/);
 });
 
 test("a Worker that replaces sys.stdout", { skip }, async () => {

@@ -32,7 +32,65 @@ async function platform() {
   return internals;
 }
 
-const OPS = ["respond", "read", "write", "close", "abort", "fail", "done"].map(verb => `http.${verb}`);
+const OPS = ["respond", "read", "write", "close", "abort", "fail", "done", "gone"].map(verb => `http.${verb}`);
+
+/** The engine's module `_taipan`, on top of a host that is JavaScript. */
+const ENGINE = `
+import sys, types
+from pyodide.ffi import create_proxy, to_js
+
+def engine(host, after):
+    module = types.ModuleType("_taipan")
+    state = types.SimpleNamespace(cause=0, timer=0, run=None, settle=None)
+
+    def field(value):
+        return to_js(bytes(value)) if isinstance(value, (bytes, bytearray, memoryview)) else value
+
+    def answer(fields):
+        return tuple(f.to_bytes() if hasattr(f, "to_bytes") and not isinstance(f, int) else f for f in fields)
+
+    def op(number, *fields):
+        return answer(host.opSync(number, *map(field, fields)))
+
+    def start(number, *fields):
+        future = state.future()
+        # The promise is JavaScript's, and so are the callbacks.
+        def done(fields):
+            destroy()
+            state.settle(future, answer(fields), False)
+        def failed(name, message):
+            destroy()
+            state.settle(future, state.error((name, message)), True)
+        def destroy():
+            loop.call_soon(lambda: [proxy.destroy() for proxy in proxies])
+        loop = future.get_loop()
+        proxies = [create_proxy(done), create_proxy(failed)]
+        promise = host.opAsync(number, *map(field, fields))
+        host.settle(promise, *proxies)
+        return future
+
+    def connect(run, future, settle, error, on_event):
+        state.run, state.future, state.settle, state.error = run, future, settle, error
+        module.on_event = lambda id, fields: on_event(2, id, tuple(fields))
+
+    def wake():
+        after(0, state.run_proxy)
+
+    def wake_in(milliseconds):
+        if milliseconds >= 0:
+            after(milliseconds, state.run_proxy)
+
+    state.run_proxy = create_proxy(lambda: state.run())
+    module.op, module.start, module.connect, module.wake, module.wake_in = op, start, connect, wake, wake_in
+    module.op_number = lambda name: host.opNumber(name)
+    module.log = lambda level, line: host.log(level, line)
+    module.cause, module.set_cause = lambda: state.cause, lambda cause: setattr(state, "cause", cause)
+    module.in_thread = lambda function: function()
+    sys.modules["_taipan"] = module
+    return module
+
+engine
+`;
 
 /** A host that answers like the real one, for as many requests as come. */
 class Host {
@@ -40,6 +98,12 @@ class Host {
   onModule = () => {};
   startPython = () => {};
   opNumber = name => OPS.indexOf(name);
+  settle = (promise, done, failed) => void promise.then(done, e => failed(e.name ?? "Error", e.message ?? String(e)));
+  startPython = () => {
+    const after = (ms, run) => void setTimeout(() => run(), ms);
+    this.engine = pyodide.py.runPython(ENGINE)(this, after);
+  };
+  log = (level, line) => (level === 1 ? current.output : current.errors).push(line);
   utf8Encode = text => new TextEncoder().encode(text).buffer;
   of(id) {
     let request = this.requests.get(id);
@@ -59,7 +123,7 @@ class Host {
         if (request.status) throw new TypeError("the request has been answered already");
         Object.assign(request, { status, statusText, isStream: body === -1, headers: [] });
         for (let i = 0; i < headers.length; i += 2) request.headers.push([headers[i], headers[i + 1]]);
-        if (body !== null && body !== -1) request.chunks.push(Buffer.from(body.buffer ? body.slice() : body.slice(0)));
+        if (body !== null && body !== undefined && body !== -1) request.chunks.push(Buffer.from(body.buffer ? body.slice() : body.slice(0)));
         break;
       }
       case "http.close":
@@ -188,8 +252,14 @@ export class Worker {
     const request = this.host.of(id);
     if (body !== undefined) request.body = (Array.isArray(body) ? body : [body]).map(part => Buffer.from(part));
     const flat = Object.entries(headers).flat();
-    this.runtime.onEvent(2, id, [method, `http://localhost${path}`, body === undefined ? null : -1, cf && JSON.stringify(cf), "1.1 192.0.2.7 4711 127.0.0.1 80", ...flat]);
+    const fields = [method, `http://localhost${path}`, body === undefined ? undefined : -1, cf ? JSON.stringify(cf) : undefined, "1.1 192.0.2.7 4711 127.0.0.1 80", ...flat];
+    this.host.engine.on_event(id, fields);
     return id;
+  }
+
+  /** The requests that have no answer yet. */
+  pending() {
+    return [...this.py.runPython("from pyodide.ffi import to_js; import workers; to_js([id for id, event in workers._context.events.items() if not event._is_answered])")];
   }
 
   /** Sends a request and waits until it is done. */

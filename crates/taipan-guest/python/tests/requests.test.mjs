@@ -143,7 +143,7 @@ class Default(WorkerEntrypoint):
   assert.equal((await post("/form", form, "multipart/form-data; boundary=B")).text, "content");
 });
 
-test("a request that is over can be asked for nothing new", { skip }, async () => {
+test("a request that is over can be asked for what came with it, and for nothing else", { skip }, async () => {
   const worker = await Worker.start({
     "entry.py": `
 from workers import Response, WorkerEntrypoint
@@ -151,18 +151,19 @@ from workers import Response, WorkerEntrypoint
 kept = []
 
 class Default(WorkerEntrypoint):
-    def fetch(self, request):
+    async def fetch(self, request):
         if kept:
             assert kept[0].url == "http://localhost/first"
+            assert kept[0].headers["x-a"] == "b"
             try:
-                kept[0].headers
+                await kept[0].text()
             except RuntimeError as error:
                 return Response(str(error))
         kept.append(request)
         return Response("kept")
 `,
   });
-  assert.equal((await worker.fetch("/first")).text, "kept");
+  assert.equal((await worker.fetch("/first", { method: "POST", body: "unread", headers: { "x-a": "b" } })).text, "kept");
   assert.match((await worker.fetch("/")).text, /^The request is over/);
 });
 

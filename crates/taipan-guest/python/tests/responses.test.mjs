@@ -243,7 +243,7 @@ def used():
     console.error = error;
   }
   assert.match((await worker.fetch("/used")).failure.message, /already/);
-  assert.deepEqual(worker.runtime.pendingRequests(), []);
+  assert.deepEqual(worker.pending(), []);
 });
 
 test("blobs, files and forms", { skip }, async () => {

@@ -167,9 +167,5 @@ class Headers(HTTPMessage):
     def __repr__(self) -> str:
         return f"Headers({self.items()!r})"
 
-    def _flat(self) -> str:
-        """Names and values for the border: each on a line of its own."""
-        return "".join([f"\n{name.lower()}\n{value}" for name, value in self._headers])
-
 
 Mapping.register(Headers)

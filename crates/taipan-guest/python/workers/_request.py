@@ -1,7 +1,7 @@
 """Request.
 
-An incoming request is a number, a method and a URL until somebody asks for more; its JavaScript twin is made when the
-body or one of the rarer properties is wanted.
+An incoming request is what the host said of it; its body is read from the host. A JavaScript twin is made when somebody asks for one, or
+for what only that has.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import js
-from pyodide.ffi import JsException, JsProxy
+from pyodide.ffi import JsProxy
 
-from . import _runtime
-from ._body import Blob, FormData, construct, js_body, js_kind, plain_object, python_exception, read_body
+from . import _ops
+from ._body import Blob, FormData, construct, js_body, js_kind, plain_object, read_body
+from ._context import Context, events
 from ._env import JsDict
 from ._headers import Headers
 from ._runtime import jsnull
+
+#: A byte order mark, which is no part of a text.
+_MARK = b"\xef\xbb\xbf"
 
 _METHODS = {method.value: method for method in HTTPMethod}
 
@@ -27,15 +31,12 @@ _METHODS = {method.value: method for method in HTTPMethod}
 class Request:
     """A request that came in, or one to be made."""
 
-    __slots__ = ("_cf", "_event", "_headers", "_js", "_method", "_reader", "_url", "_was_read")
+    __slots__ = ("_cf", "_context", "_headers", "_js", "_reader")
 
     def __init__(self, input: Request | str | Any, **options: Any) -> None:
-        self._event = -1
+        self._context: Context | None = None
         self._cf: Any = None
         self._headers: Headers | None = None
-        self._method = ""
-        self._url = ""
-        self._was_read = False
         self._reader: Any = None
         if isinstance(input, Request):
             input = input.js_object
@@ -45,20 +46,17 @@ class Request:
             self._js = construct(js.Request, input, request_options(options))
 
     @classmethod
-    def _incoming(cls, event: int, method: str, url: str) -> Request:
+    def _incoming(cls, context: Context) -> Request:
         request = cls.__new__(cls)
-        request._event = event
-        request._method = method
-        request._url = url
+        request._context = context
         request._headers = request._js = request._cf = request._reader = None
-        request._was_read = False
         return request
 
     @property
     def js_object(self) -> Any:
         """The JavaScript Request."""
         if self._js is None:
-            request = _runtime.bridge.request(self._event)
+            request = self._context._js_request()  # type: ignore[union-attr]
             if request is None:
                 raise _over()
             self._js = request
@@ -67,34 +65,31 @@ class Request:
     @property
     def method(self) -> HTTPMethod:
         """The method."""
-        name = self._method or str(self._js.method)
+        name = self._method_name()
         # A method that the standard library does not know is still a string.
         return _METHODS.get(name) or name  # type: ignore[return-value]
 
     @property
     def url(self) -> str:
         """The absolute URL."""
-        return self._url or str(self._js.url)
+        return self._context._fields[1] if self._context is not None else str(self._js.url)
 
     @property
     def headers(self) -> Headers:
         """The headers. They are a copy: changes stay in Python."""
         if self._headers is None:
-            if self._js is None:
-                flat = _runtime.bridge.headers(self._event)
-                if flat is None:
-                    raise _over()
-                self._headers = Headers._trusted(flat.split("\n") if flat else [])
+            if self._context is not None:
+                self._headers = Headers._trusted(list(self._context._fields[5:]))
             else:
                 self._headers = Headers(self._js.headers)
         return self._headers
 
     def _method_name(self) -> str:
-        return self._method or str(self._js.method)
+        return self._context._fields[0] if self._context is not None else str(self._js.method)
 
     def _connection(self) -> tuple[str, tuple[str, int] | None, tuple[str, int | None] | None]:
         """HTTP's version, and the client's and the server's address and port."""
-        text = _runtime.bridge.connection(self._event) if self._event >= 0 else None
+        text = self._context._fields[4] if self._context is not None else None
         if text is None:
             host = urlsplit(self.url)
             return "1.1", None, (host.hostname or "", host.port or (443 if host.scheme == "https" else 80))
@@ -103,30 +98,28 @@ class Request:
 
     def _raw_headers(self) -> list[tuple[bytes, bytes]]:
         """Names and values as they came, repeated names repeatedly."""
-        if self._js is None and self._headers is None:
-            flat = _runtime.bridge.headers(self._event)
-            if flat is None:
-                raise _over()
-            fields = flat.encode().split(b"\n") if flat else []
+        if self._context is not None and self._headers is None:
+            fields = [field.encode() for field in self._context._fields[5:]]
             return list(zip(fields[::2], fields[1::2], strict=True))
         return [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
 
     def _length(self) -> int | None:
         """Of the body: None when there is none, -1 when it is not known."""
-        if self._event >= 0:
-            length = _runtime.bridge.length(self._event)
-            return None if length is None else int(length)
+        if self._context is not None:
+            return self._context._fields[2]  # type: ignore[no-any-return]
         return -1 if self._js.body else None
 
     async def _next_chunk(self) -> bytes | None:
         """The next part of the body; None at its end."""
-        if self._js is None and self._reader is None:
-            self._was_read = True
-            reading = _runtime.bridge.chunk(self._event)
-            if reading is None:
-                raise _over()
-            chunk = await reading
-            return None if chunk is None else chunk.to_bytes()  # type: ignore[no-any-return]
+        context = self._context
+        if context is not None and self._reader is None and not context._has_twin:
+            if context._fields[2] is None:
+                return None
+            context._was_read = True
+            answer = _ops.read(context._id)
+            if type(answer) is not tuple:
+                answer = await answer
+            return answer[0] if answer else None
         if self._reader is None:
             body = self.body
             if body is None:
@@ -137,16 +130,17 @@ class Request:
 
     async def _gone(self) -> None:
         """Returns once the client is gone or the request is over."""
-        if self._event < 0:
+        if self._context is None:
             await asyncio.get_running_loop().create_future()
-        await _runtime.bridge.gone(self._event)
+        elif isinstance(waiting := _ops.gone(self._context._id), asyncio.Future):
+            await waiting
 
     @property
     def cf(self) -> Any:
         """What the runtime knows of the client's connection, or None."""
         if self._cf is None:
-            if self._js is None:
-                text = _runtime.bridge.cf(self._event)
+            if self._context is not None:
+                text = self._context._fields[3]
                 self._cf = json_module.loads(text, object_hook=JsDict) if text else None
             else:
                 value = self._js.cf
@@ -161,7 +155,9 @@ class Request:
     @property
     def body_used(self) -> bool:
         """Whether the body has been read."""
-        return (self._js is not None or self._was_read) and bool(self.js_object.bodyUsed)
+        if self._context is not None and not self._context._has_twin:
+            return self._context._was_read
+        return bool(self.js_object.bodyUsed)
 
     @property
     def signal(self) -> Any:
@@ -225,23 +221,25 @@ class Request:
         return Request(self.js_object.clone())
 
     async def _read(self, method: str) -> Any:
-        if self._js is not None:
-            return await read_body(self._js, method)
-        # Without a proxy of the request.
-        self._was_read = True
-        reading = _runtime.bridge.read(self._event, method)
-        if reading is None:
-            raise _over()
-        if reading is False:
+        return await read_body(self.js_object, method)
+
+    async def _read_bytes(self) -> bytes:
+        context = self._context
+        if context is None or context._has_twin:
+            return (await self._read("arrayBuffer")).to_bytes()  # type: ignore[no-any-return]
+        if context._was_read:
             raise OSError("Body already used")
-        try:
-            return await reading
-        except JsException as error:
-            raise python_exception(error) from None
+        if events.get(context._id) is not context:
+            raise _over()
+        chunks = []
+        while (chunk := await self._next_chunk()) is not None:
+            chunks.append(chunk)
+        context._was_read = True
+        return b"".join(chunks)
 
     async def text(self) -> str:
         """The body decoded as UTF-8."""
-        return str(await self._read("text"))
+        return (await self._read_bytes()).removeprefix(_MARK).decode("utf-8", "replace")
 
     async def buffer(self) -> Any:
         """The body as a JavaScript ArrayBuffer."""
@@ -249,7 +247,7 @@ class Request:
 
     async def bytes(self) -> bytes:
         """The body."""
-        return (await self._read("arrayBuffer")).to_bytes()  # type: ignore[no-any-return]
+        return await self._read_bytes()
 
     async def json(self, **options: Any) -> Any:
         """The body parsed as JSON; options go to `json.loads`."""

@@ -12,11 +12,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import js
-from pyodide.ffi import JsProxy, to_js
+from pyodide.ffi import JsProxy
 from pyodide.http import FetchResponse
 
-from . import _runtime
 from ._body import Blob, FormData, construct, js_body, js_kind, plain_object, read_body
+from ._context import Context
 from ._headers import Headers, sendable
 from ._stream import Produced, Stream, js_stream
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 NULL_BODY = frozenset((101, 204, 205, 304))
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
-#: Up to this many bytes of UTF-8 cross the border as a string: trying costs less than a buffer's way.
-_SMALL = 64 * 1024
 TEXT = "text/plain;charset=UTF-8"
 JSON = "application/json"
 
@@ -44,6 +42,14 @@ def _status(status: int | HTTPStatus | None, has_web_socket: bool) -> int:
     if not 200 <= number <= 599 and not (number == 101 and has_web_socket):
         raise ValueError(f"A response's status is from 200 to 599: {number}")
     return number
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Pairs of surrogates are characters; others are none.
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 class _JsonMethod:
@@ -78,7 +84,7 @@ class Response(FetchResponse):
     ) -> None:
         self._url = ""
         self._js = None
-        self._body: str | bytes | None = None
+        self._body: bytes | None = None
         if isinstance(body, FetchResponse):
             body = body.js_response
         if isinstance(body, JsProxy) and js_kind(body) == "Response":
@@ -96,7 +102,7 @@ class Response(FetchResponse):
         elif self._status in NULL_BODY:
             raise TypeError(f"A response with status {self._status} has no body")
         elif isinstance(body, str):
-            self._body = body
+            self._body = _encode(body)
             if "content-type" not in self._own_headers():
                 self._own_headers()._headers.append(("content-type", TEXT))
             return
@@ -304,38 +310,22 @@ class Response(FetchResponse):
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
 
-    def _send(self, event: int) -> Any:
-        """What goes over the border: a string for Python's own responses, else the JavaScript Response.
-
-        The string is the status, the status text, and the headers' names and values, each on a line; then NUL and
-        the text, or SOH when the bytes were handed over before, or nothing when there is no body. It is empty when the
-        response is on its way already.
-        """
+    def _send(self, context: Context) -> None:
+        """Answers the event."""
         if self._js is not None:
-            return self._js
-        headers = self._headers
-        flat = headers._flat() if headers is not None else ""
+            context._respond_js(self._js)
+            return
+        headers: list[str] = []
+        if self._headers is not None:
+            for name, value in self._headers._headers:
+                headers += (name.lower(), value)
         if self._socket is not None:
-            self._socket.attach(event, flat[1:])
-            return ""
-        head = f"{self._status}\n{self._status_text}{flat}"
-        if self._is_encoded and headers is not None and "content-encoding" in headers:
+            self._socket.attach(context._upgrade(headers))
+            return
+        if self._is_encoded and self._headers is not None and "content-encoding" in self._headers:
             # Not a header: no header has such a name.
-            head += "\n:encode-body\nmanual"
-        if self._stream is not None:
-            # Of a handler that was given up, nobody wants a body.
-            if _runtime.bridge.begin(event, head):
-                self._stream.attach(event)
-            return ""
-        body = self._body
-        if body is None:
-            return head
-        if isinstance(body, str):
-            return f"{head}\0{body}"
-        if len(body) <= _SMALL:
-            try:
-                return f"{head}\0{body.decode()}"
-            except UnicodeDecodeError:
-                pass
-        _runtime.bridge.body(event, to_js(body))
-        return head + "\x01"
+            headers += (":encode-body", "manual")
+        if self._stream is None:
+            context._respond(self._status, self._status_text, self._body, headers)
+        elif context._respond(self._status, self._status_text, -1, headers):
+            self._stream.attach(context)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
 import js
-from pyodide.ffi import JsException, create_proxy, to_js
+from pyodide.ffi import create_proxy, to_js
 
-from . import _runtime
+from . import _ops, _runtime
 from ._body import plain_object
+from ._context import Context as Event
 
 _GONE = "The client has disconnected"
 
@@ -34,19 +34,20 @@ def as_bytes(chunk: Any) -> bytes | bytearray | memoryview:
 class _Client:
     """The host's end: what is written goes to the client."""
 
-    def __init__(self, event: int) -> None:
-        self._event = event
+    def __init__(self, context: Event) -> None:
+        self._context = context
 
     async def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        try:
-            await _runtime.bridge.write(self._event, to_js(chunk))
-        except JsException as error:
-            if error.name == "AbortError":
-                raise ConnectionResetError(_GONE) from None
-            raise
+        answer = _ops.write(self._context._id, chunk)
+        if type(answer) is not tuple:
+            await answer
 
-    def end(self, trailers: str, reason: str | None) -> None:
-        _runtime.bridge.end(self._event, trailers, reason)
+    def end(self, trailers: list[tuple[str, str]], reason: str | None) -> None:
+        if reason is None:
+            _ops.close(self._context._id, *[text for trailer in trailers for text in trailer])
+        else:
+            _ops.abort(self._context._id, reason)
+        self._context._sent()
 
 
 class _Reader:
@@ -69,7 +70,7 @@ class _Reader:
         if self._has_ended:
             raise ConnectionResetError(_GONE)
 
-    def end(self, trailers: str, reason: str | None) -> None:
+    def end(self, trailers: list[tuple[str, str]], reason: str | None) -> None:
         if reason is not None:
             self._failure = RuntimeError(reason)
         self._has_ended = True
@@ -98,9 +99,9 @@ class Stream:
     def __init__(self) -> None:
         self._sink: _Client | _Reader | None = None
         self._opened: asyncio.Future[None] | None = None
-        self._end: tuple[str, str | None] | None = None
+        self._end: tuple[list[tuple[str, str]], str | None] | None = None
         #: The client is gone, or the request is over.
-        self.gone: asyncio.Future[None] | None = None
+        self.gone: asyncio.Future[Any] | None = None
 
     async def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Returns when there is room for more; raises ConnectionResetError when the client is gone."""
@@ -110,12 +111,12 @@ class Stream:
             await self._opened
         await self._sink.write(chunk)  # type: ignore[union-attr]
 
-    def end(self, trailers: str = "", reason: str | None = None) -> None:
+    def end(self, trailers: list[tuple[str, str]] | None = None, reason: str | None = None) -> None:
         """Ends the body; with a reason, it is broken off."""
         if self._end is None:
-            self._end = (trailers, reason)
+            self._end = (trailers or [], reason)
             if self._sink is not None:
-                self._sink.end(trailers, reason)
+                self._sink.end(*self._end)
 
     def _open(self, sink: _Client | _Reader) -> None:
         if self._sink is not None:
@@ -126,10 +127,14 @@ class Stream:
         if self._opened is not None and not self._opened.done():
             self._opened.set_result(None)
 
-    def attach(self, event: int) -> None:
+    def attach(self, context: Event) -> None:
         """The response is on its way to the client of this event."""
-        self.gone = asyncio.ensure_future(_quiet(_runtime.bridge.gone(event)))
-        self._open(_Client(event))
+        gone = _ops.gone(context._id)
+        if type(gone) is tuple:
+            gone = asyncio.get_running_loop().create_future()
+            gone.set_result(())
+        self.gone = gone
+        self._open(_Client(context))
 
     def reader(self) -> _Reader:
         """Whoever reads the body in place of the client."""
@@ -180,11 +185,6 @@ class Produced(Stream):
         except BaseException as error:
             _runtime.report(error, "the response's body")
             self.end(reason=f"{type(error).__name__}: {error}")
-
-
-async def _quiet(awaitable: Any) -> None:
-    with suppress(Exception):
-        await awaitable
 
 
 def js_stream(stream: Stream) -> Any:

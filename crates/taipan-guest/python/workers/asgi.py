@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
-from pyodide.ffi import JsException, to_js
+from pyodide.ffi import JsException
 
-from . import _context, _runtime
+from . import _context, _ops, _runtime
 from ._entrypoints import WorkerEntrypoint
 from ._headers import field_pairs
 from ._request import Request
 from ._response import NULL_BODY, Response
-from ._stream import Stream, _quiet
+from ._stream import Stream
 
 __all__ = ["Options", "entrypoint", "env", "fetch", "websocket"]
 
@@ -252,7 +252,7 @@ class _Exchange:
         if not self._is_read and not self._is_over:
             try:
                 chunk = await self._request._next_chunk()
-            except (JsException, OSError):
+            except (JsException, OSError, TypeError):
                 self._is_read = True
                 return {"type": "http.disconnect"}
             if chunk is not None:
@@ -262,7 +262,7 @@ class _Exchange:
         if not self._is_over:
             if self._over is None:
                 self._over = asyncio.get_running_loop().create_future()
-                self._watch = asyncio.ensure_future(_quiet(self._request._gone()))
+                self._watch = asyncio.ensure_future(self._request._gone())
                 self._watch.add_done_callback(lambda _: self._finish())
             await asyncio.shield(self._over)
         return {"type": "http.disconnect"}
@@ -324,7 +324,7 @@ class _Exchange:
     def _end(self) -> None:
         self._begin()
         if self._stream is not None:
-            self._stream.end("\n".join([f"{name}\n{value}" for name, value in self._trailers]))
+            self._stream.end(self._trailers)
         self._finish()
 
 
@@ -394,9 +394,9 @@ class _Socket:
         self._is_closed = True
         self._answered.set_result(Response._made(status, headers, body))
 
-    def attach(self, event: int, headers: str) -> None:
+    def attach(self, number: int | None) -> None:
         """The response that opens the socket is on its way."""
-        self._number = _runtime.bridge.upgrade(event, headers)
+        self._number = number
         if self._number is None:
             self._is_closed = True
         if self._opened is not None:
@@ -416,7 +416,7 @@ class _Socket:
             if number is not None:
                 # As much of it as a close frame holds.
                 text = reason.encode()[:123].decode(errors="ignore")
-                _runtime.bridge.closeSocket(number, code, text)
+                _ops.close_socket(number, code, text)
 
     async def receive(self) -> Message:
         if not self._has_connected:
@@ -429,16 +429,18 @@ class _Socket:
         if number is None:
             return {"type": "websocket.disconnect", "code": 1006, "reason": ""}
         try:
-            arrived = await _runtime.bridge.receive(number)
-        except JsException:
+            arrived = _ops.receive(number)
+            if type(arrived) is not tuple:
+                arrived = await arrived
+        except (OSError, TypeError):
             return {"type": "websocket.disconnect", "code": 1006, "reason": ""}
-        if not isinstance(arrived, str):
-            return {"type": "websocket.receive", "bytes": arrived.to_bytes()}
-        if arrived.startswith(" "):
-            return {"type": "websocket.receive", "text": arrived[1:]}
+        first = arrived[0]
+        if isinstance(first, str):
+            return {"type": "websocket.receive", "text": first}
+        if isinstance(first, bytes):
+            return {"type": "websocket.receive", "bytes": first}
         self._is_closed = True
-        code, _, reason = arrived.partition(" ")
-        return {"type": "websocket.disconnect", "code": int(code), "reason": reason}
+        return {"type": "websocket.disconnect", "code": first, "reason": arrived[1]}
 
     async def send(self, message: Message) -> None:
         kind = message["type"]
@@ -483,13 +485,13 @@ class _Socket:
         number = await self._open()
         data = message.get("text")
         if data is None:
-            data = to_js(message["bytes"])
-        waiting = None if number is None or self._is_closed else _runtime.bridge.send(number, data)
-        if waiting is None:
+            data = message["bytes"]
+        waiting = () if number is None or self._is_closed else _ops.send(number, data)
+        if not waiting:
             self._is_closed = True
             raise ConnectionResetError("The WebSocket is closed")
-        if waiting > _HIGH_WATER:
-            await _runtime.bridge.drained(number)
+        if waiting[0] > _HIGH_WATER and isinstance(room := _ops.drained(number), asyncio.Future):
+            await room
 
 
 async def websocket(app: Application, request: Any, env: Any = None, *, options: Options | None = None) -> Response:

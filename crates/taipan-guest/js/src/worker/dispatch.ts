@@ -1,8 +1,8 @@
 /**
- * Events from the host on their way to Python's handlers, and responses on their way back.
+ * Loads the Worker, and is JavaScript's part of its events.
  *
- * The border to Python is the expensive part, so a request crosses it as a number, a method and a URL, and the usual
- * response crosses back as one string. `Request` and `Response` objects exist only for those who ask for them.
+ * Requests go from the engine to Python and answers from Python to the host, without JavaScript. Only a handler that asks for a
+ * JavaScript Request, or gives a JavaScript Response, has an entry here.
  */
 import { blocking } from "../wasm/suspend";
 import type { FieldIn, FieldOut, Host } from "../host";
@@ -15,7 +15,6 @@ import { cloudflareWorkers, installModules, liveEnvironment, type Modules } from
 import { failureReport } from "./report";
 
 /** Kinds of events; the host's numbers. */
-const FETCH = 2;
 const DISCONNECTED = 3;
 
 export interface LoadOptions {
@@ -62,39 +61,35 @@ export interface WorkerRuntime {
   pending(): string | null;
   /** The isolate was made from a snapshot; these are its variables, as a JSON object. */
   thaw(envJson: string): void;
-  /** The requests that have no answer yet. */
-  pendingRequests(): number[];
   /** Ends a request that waits for what can never happen: in its handler, in `waitUntil`, or in its response's body. */
   failHung(request: number): void;
 }
 
-/** A request between its event and `http.done`. */
+/** A request of which JavaScript has a part. */
 interface Entry {
   readonly id: number;
-  /** method, url, body length (null none, −1 unknown), cf as JSON or null, the connection, then headers' names and values */
-  readonly fields: FieldOut[];
+  /** method, URL, body length (null none, −1 unknown), cf as JSON or null, headers' names and values */
+  readonly fields: [string, string, number | null, string | null, string[]];
+  /** The body was read by Python. */
+  readonly isRead: boolean;
   request: Request | undefined;
   abort: AbortController | undefined;
   isDisconnected: boolean;
+  /** The response is one of JavaScript's, whose end ends the event. */
   isAnswered: boolean;
   /** The response's body is on its way. */
   isSending: boolean;
   /** Work given to `waitUntil` goes on. */
   isHeld: boolean;
-  /** A body of bytes, handed over before the response that it belongs to. */
-  bytes: Uint8Array | undefined;
   cancelBody: ((reason: unknown) => void) | undefined;
 }
 
-/** What Python's handlers give back: see `Response._send`, or a report as JSON, or a JavaScript Response. */
-type Answer = string | Response;
-
 interface PythonRuntime {
+  is_busy(): boolean;
   freeze(): string | undefined;
   pending(): string;
   thaw(envJson: string, jsEnv: unknown): void;
-  fetch: { (event: number, method: string, url: string): Answer | undefined; callPromising(...args: unknown[]): Promise<Answer | undefined>; destroy(): void };
-  hung(event: number): string;
+  hung(event: number): void;
   destroy(): void;
 }
 
@@ -104,17 +99,12 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
   ) as [number, number, number, number, number, number, number];
 
   const UPGRADE = H.opNumber("ws.upgrade");
-  const GONE = H.opNumber("http.gone");
   const SAVE = H.opNumber("http.save");
-  const [RECEIVE, SEND, DRAINED, CLOSE_SOCKET] = ["receive", "send", "drained", "close"].map(verb => H.opNumber(`ws.${verb}`)) as [number, number, number, number];
 
   // Taken before any code of the Worker can change the globals.
   const Controller: new () => AbortController = (globalThis as any).AbortController;
   const entries = new Map<number, Entry>();
   let python: PythonRuntime | undefined;
-  let fetch: PythonRuntime["fetch"] | undefined;
-  /** Whether Python can block (`run_sync`) only in calls made with `callPromising`. */
-  let isPromising = false;
   /** Our Python module. */
   let module: any;
   let modules: Modules | undefined;
@@ -134,37 +124,16 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
     H.opSync(FAIL, entry.id, report);
   }
 
-  function respond(entry: Entry, answer: Answer | undefined): void {
+  function respond(entry: Entry, response: Response): void {
     // Partial lines wait in the terminal devices.
     for (const stream of streams) stream.stream_ops.fsync(stream);
-    // A handler that was given up may still return.
-    if (entry.isAnswered) return finishIfDone(entry);
     try {
-      if (typeof answer !== "string") respondJs(entry, answer as Response);
-      else if (answer.startsWith("{")) fail(entry, answer);
-      else respondText(entry, answer);
+      respondJs(entry, response);
     } catch (e) {
       entry.isSending = false;
       if (!entry.isAnswered) fail(entry, failureReport(e, "bad_return"));
     }
     finishIfDone(entry);
-  }
-
-  function respondText(entry: Entry, answer: string): void {
-    const nul = answer.indexOf("\0");
-    let head = answer;
-    let body: ArrayBuffer | Uint8Array | null = null;
-    if (nul >= 0) {
-      head = answer.slice(0, nul);
-      body = H.utf8Encode(answer.slice(nul + 1));
-    } else if (answer.endsWith("\x01")) {
-      head = answer.slice(0, -1);
-      body = entry.bytes ?? null;
-      entry.bytes = undefined;
-    }
-    const [status, statusText, ...headers] = head.split("\n");
-    H.opSync(RESPOND, entry.id, Number(status), statusText, body, ...headers);
-    entry.isAnswered = true;
   }
 
   function respondJs(entry: Entry, response: Response): void {
@@ -226,18 +195,20 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
 
   function jsRequest(entry: Entry): Request {
     if (entry.request) return entry.request;
-    const [method, url, length, cf, , ...headers] = entry.fields;
+    const [method, url, length, cf, headers] = entry.fields;
     entry.abort = new Controller();
     if (entry.isDisconnected) disconnect(entry);
     entry.request = web.makeIncomingRequest({
-      method: method as string,
-      url: url as string,
-      headers: headers as string[],
-      body: length === null ? null : bodyOf(entry.id),
-      length: length === null || length === -1 ? null : (length as number),
-      cf: cf ? JSON.parse(cf as string) : undefined,
+      method,
+      url,
+      headers,
+      body: length === null ? null : entry.isRead ? () => Promise.resolve(null) : bodyOf(entry.id),
+      length: length === null || length === -1 ? null : length,
+      cf: cf ? JSON.parse(cf) : undefined,
       signal: entry.abort.signal,
     });
+    // What Python has read cannot be read again.
+    if (entry.isRead && length !== null) void entry.request.arrayBuffer().catch(() => undefined);
     return entry.request;
   }
 
@@ -267,90 +238,41 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
     entry.cancelBody?.(reason);
   }
 
-  /** What Python calls. Strings go over the border at a fraction of an object's cost. */
+  /** What Python calls. */
   const bridge = {
-    /** The answer of a handler that had to wait. */
-    complete(id: number, answer: Answer) {
-      const entry = entries.get(id);
-      if (entry) respond(entry, answer);
-    },
-    headers(id: number): string | undefined {
-      return entries.get(id)?.fields.slice(5).join("\n");
-    },
-    cf(id: number): string | undefined {
-      return (entries.get(id)?.fields[3] as string | null | undefined) ?? undefined;
+    /** JavaScript takes part in the request from now on; headers' names and values are lines. */
+    open(id: number, method: string, url: string, length: number | undefined, cf: string | undefined, headers: string, isRead: boolean, isDisconnected: boolean) {
+      const fields: Entry["fields"] = [method, url, length ?? null, cf ?? null, headers ? headers.split("\n") : []];
+      const entry: Entry = {
+        id,
+        fields,
+        isRead,
+        request: undefined,
+        abort: undefined,
+        isDisconnected,
+        isAnswered: false,
+        isSending: false,
+        isHeld: false,
+        cancelBody: undefined,
+      };
+      entries.set(id, entry);
     },
     request(id: number): Request | undefined {
       const entry = entries.get(id);
       return entry && jsRequest(entry);
     },
-    /** Reads the request's body with the method; undefined when the request is over, false when it has been read. */
-    read(id: number, method: "text" | "arrayBuffer" | "blob" | "formData"): Promise<unknown> | false | undefined {
+    /** Sends a response, and ends the event when that is done and nobody holds it. */
+    complete(id: number, response: Response) {
       const entry = entries.get(id);
-      if (!entry) return undefined;
-      const request = jsRequest(entry);
-      return request.bodyUsed ? false : request[method]();
+      if (entry) respond(entry, response);
     },
-    body(id: number, bytes: Uint8Array) {
-      const entry = entries.get(id);
-      if (entry) entry.bytes = bytes;
-    },
-    /** HTTP's version and the two ends of the connection. */
-    connection(id: number): string | undefined {
-      return (entries.get(id)?.fields[4] as string | null | undefined) ?? undefined;
-    },
-    /** The length of the request's body; −1 unknown, undefined none. */
-    length(id: number): number | undefined {
-      return (entries.get(id)?.fields[2] as number | null | undefined) ?? undefined;
-    },
-    /** The next chunk of the request's body; nothing at its end. Undefined when somebody has the body as a stream. */
-    chunk(id: number): Promise<Uint8Array | undefined> | undefined {
-      const entry = entries.get(id);
-      if (!entry || entry.request?.bodyUsed) return undefined;
-      return read(id).then(chunk => chunk ?? undefined);
-    },
-    /** Settles once the client is gone or the request is over. */
-    gone: (id: number) => H.opAsync(GONE, id).then(() => undefined),
-    /** Begins a response whose body Python writes; false when there is none to give any more. */
-    begin(id: number, head: string): boolean {
-      const entry = entries.get(id);
-      if (!entry || entry.isAnswered) return false;
-      const [status, statusText, ...headers] = head.split("\n");
-      H.opSync(RESPOND, id, Number(status), statusText, -1, ...headers);
-      entry.isAnswered = entry.isSending = true;
-      return true;
-    },
-    /** Settles once there is room for more. */
-    write: (id: number, bytes: Uint8Array) => H.opAsync(WRITE, id, bytes).then(() => undefined),
-    /** Ends the body, with trailers (as headers have it), or breaks it off for a reason. */
-    end(id: number, trailers: string, reason: string | undefined) {
-      const entry = entries.get(id);
-      if (!entry?.isSending) return;
-      if (reason === undefined) H.opSync(CLOSE, id, ...(trailers ? trailers.split("\n") : []));
-      else H.opSync(ABORT, id, reason);
-      entry.isSending = false;
+    /** Shows lines that have not ended. */
+    flush() {
       for (const stream of streams) stream.stream_ops.fsync(stream);
-      finishIfDone(entry);
     },
-    /** Answers the request with a WebSocket, and gives its number. */
-    upgrade(id: number, headers: string): number | undefined {
-      const entry = entries.get(id);
-      if (!entry || entry.isAnswered) return undefined;
-      const socket = H.opSync(UPGRADE, id, ...(headers ? headers.split("\n") : []))[0] as number;
-      entry.isAnswered = true;
-      return socket;
-    },
-    /** The next message: a string, bytes, or how the connection ended: [code, reason]. */
-    async receive(socket: number): Promise<unknown> {
-      const [first, reason] = await H.opAsync(RECEIVE, socket);
-      if (typeof first === "number") return `${first} ${reason as string}`;
-      return typeof first === "string" ? ` ${first}` : new Uint8Array(first as ArrayBuffer);
-    },
-    /** How many bytes wait for the peer; undefined when the socket is closed. */
-    send: (socket: number, data: string | Uint8Array) => H.opSync(SEND, socket, data)[0] as number | undefined,
-    drained: (socket: number) => H.opAsync(DRAINED, socket).then(() => undefined),
-    closeSocket(socket: number, code: number, reason: string) {
-      H.opSync(CLOSE_SOCKET, socket, code, reason);
+    /** Python ends the event. */
+    forget(id: number) {
+      entries.delete(id);
     },
     hold(id: number) {
       const entry = entries.get(id);
@@ -373,35 +295,8 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
     modules.define("cloudflare:workers", cloudflareWorkers(bridge.env, promise => module.wait_until(promise)));
   }
 
-  function onFetch(id: number, fields: FieldOut[]): void {
-    const entry: Entry = {
-      id,
-      fields,
-      request: undefined,
-      abort: undefined,
-      isDisconnected: false,
-      isAnswered: false,
-      isSending: false,
-      isHeld: false,
-      bytes: undefined,
-      cancelBody: undefined,
-    };
-    entries.set(id, entry);
-    const [method, url] = fields as [string, string];
-    try {
-      if (!fetch) throw new Error("The Worker is not loaded");
-      if (isPromising) {
-        fetch.callPromising(id, method, url).then(
-          answer => answer !== undefined && respond(entry, answer),
-          e => respond(entry, failureReport(e, "exception"))
-        );
-      } else {
-        const answer = fetch(id, method, url);
-        if (answer !== undefined) respond(entry, answer);
-      }
-    } catch (e) {
-      respond(entry, failureReport(e, "exception"));
-    }
+  function isBusy(): boolean {
+    return entries.size > 0 || Boolean(python?.is_busy());
   }
 
   function compact(): void {
@@ -428,7 +323,6 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       blocking.leave = module.leave_blocking;
     },
     async load(py, { main, root, packages, envJson, withheld, globalHandlers, bindings }) {
-      isPromising = Boolean(py._module.jspiSupported) && !module.can_block();
       streams = [1, 2].map(fd => py.FS.getStream(fd)).filter(stream => stream?.stream_ops?.fsync);
       const made = makeBindings(H, web, bindings ?? []);
       bound = made.objects;
@@ -448,7 +342,6 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       if (typeof loaded === "string") return loaded;
       variables = jsEnv;
       python = loaded;
-      fetch = loaded.fetch;
       return null;
     },
     importPackages(root, names, learned) {
@@ -461,14 +354,12 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
     costs: () => module.costs.report(),
     addPackages: folder => module.add_packages(folder),
     unload(root) {
-      fetch?.destroy();
       python?.destroy();
-      fetch = python = undefined;
+      python = undefined;
       bound = {};
       module.unload(root);
     },
-    onEvent(kind, id, fields) {
-      if (kind === FETCH) return onFetch(id, fields);
+    onEvent(kind, id, _fields) {
       if (kind === DISCONNECTED) {
         const entry = entries.get(id);
         if (entry) disconnect(entry);
@@ -477,23 +368,22 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       throw new Error(`unknown kind of event: ${kind}`);
     },
     freeze(whole) {
-      if (entries.size) throw new Error("a request is being handled");
+      if (isBusy()) throw new Error("a request is being handled");
       const report = python?.freeze();
       for (const stream of streams) stream.stream_ops.fsync(stream);
       if (!report) module.settle(H.immortalize, whole);
       return report;
     },
-    pending: () => (entries.size ? null : (python?.pending() ?? null)),
+    pending: () => (isBusy() ? null : (python?.pending() ?? null)),
     thaw(envJson) {
       if (python) python.thaw(envJson, (variables = { ...JSON.parse(envJson), ...bound }));
       else module?.refresh();
     },
-    pendingRequests: () => [...entries.values()].filter(entry => !entry.isAnswered).map(entry => entry.id),
     failHung(id) {
+      python?.hung(id);
       const entry = entries.get(id);
-      if (!entry || !python) return;
-      if (!entry.isAnswered) fail(entry, python.hung(id));
-      else if (entry.isHeld) console.error("Work given to waitUntil waits for something that can never happen");
+      if (!entry) return;
+      if (entry.isHeld) console.error("Work given to waitUntil waits for something that can never happen");
       entry.isHeld = false;
       entry.cancelBody?.(new Error("The response's body never ends"));
       finishIfDone(entry);
