@@ -1,14 +1,12 @@
-"""The Worker. It becomes `asgi.fetch(app, …)` when the SDK has that."""
-
-from urllib.parse import urlsplit
+"""The Worker: the application, and at one path how long it takes when it is called directly."""
 
 from app import app
-from call import call
-from workers import Response, WorkerEntrypoint
+from call import measure
+from workers import Response, asgi
 
 
-class Default(WorkerEntrypoint):
+class Default(asgi.entrypoint(app)):
     async def fetch(self, request):
-        url = urlsplit(request.url)
-        status, headers, body = await call(app, request.method, url.path, url.query)
-        return Response(body, status=status, headers=[(name.decode(), value.decode()) for name, value in headers])
+        if request.url.endswith("/in-process"):
+            return Response.json({"ns": await measure(app)})
+        return await super().fetch(request)

@@ -2,6 +2,7 @@
 //!
 //! Every figure is the median of its samples. `bench/README.md` says what each benchmark is.
 
+mod clients;
 mod cold_start;
 mod density;
 mod http;
@@ -10,6 +11,7 @@ mod load;
 mod packages;
 mod program;
 mod reload;
+mod requests;
 mod soak;
 mod table;
 
@@ -21,12 +23,12 @@ use clap::Args;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The benchmark: cold-start, reload, density, packages, soak, http, or a module of bench/worker.
+    /// The benchmark: cold-start, reload, density, packages, requests, soak, http, or a module of bench/worker.
     name: String,
     /// Print one JSON object per row instead of a table.
     #[arg(long)]
     json: bool,
-    /// Samples of each side per case [default: 50, for modules of bench/worker 7].
+    /// Samples of each side per case [default: 50, for modules of bench/worker 7, for requests 5].
     #[arg(long)]
     rounds: Option<usize>,
     /// The taipan binary.
@@ -58,6 +60,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
         "reload" => reload::run(root, options)?,
         "density" => density::run(root, options)?,
         "http" => http::run(root, options)?,
+        "requests" => requests::run(root, options)?,
         "soak" => soak::run(root, options)?,
         _ => inside::run(root, options)?,
     }

@@ -31,9 +31,17 @@ impl<'a> Case<'a> {
 
 /// The medians of a case: of the whole and of its stages.
 pub(crate) struct Figures {
-    name: &'static str,
-    whole: f64,
+    pub(crate) name: &'static str,
+    pub(crate) whole: f64,
     stages: Vec<(String, f64)>,
+}
+
+impl Figures {
+    /// Of one stage, or of one figure where they do not add up.
+    pub(crate) fn stage(&self, name: &str) -> Result<f64> {
+        let found = self.stages.iter().find(|(stage, _)| stage == name);
+        found.map(|(_, value)| *value).with_context(|| format!("{} has no figure: {name}", self.name))
+    }
 }
 
 /// Takes samples of all cases in turn. The first of each warms it up and is not counted.
