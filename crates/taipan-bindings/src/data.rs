@@ -1,7 +1,7 @@
 //! What a Worker's configuration binds, opened: the names that its operations use.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use taipan_config::Bindings;
 use taipan_storage::d1::D1Database;
@@ -9,19 +9,32 @@ use taipan_storage::kv::KvNamespace;
 use taipan_storage::r2::R2Bucket;
 use taipan_storage::{StateFolder, StorageError};
 
-/// The stores of a process, by what the configuration calls them: a version of a Worker and the one before it share them.
-#[derive(Debug)]
+/// The stores of a process, by what the configuration calls them: versions of Workers share them, and so does whoever looks into
+/// them from outside. A cheap handle; clones are the same stores.
+#[derive(Clone, Debug)]
 pub struct Stores {
     folder: StateFolder,
-    kv: HashMap<String, Arc<KvNamespace>>,
-    d1: HashMap<String, Arc<D1Database>>,
-    r2: HashMap<String, Arc<R2Bucket>>,
+    kv: Shelf<KvNamespace>,
+    d1: Shelf<D1Database>,
+    r2: Shelf<R2Bucket>,
+}
+
+/// Open stores by their ids, each with the name that a Worker has for it.
+type Shelf<T> = Arc<Mutex<BTreeMap<String, (String, Arc<T>)>>>;
+
+/// An open store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// What the configuration calls it.
+    pub id: String,
+    /// What a Worker does.
+    pub name: String,
 }
 
 impl Stores {
-    /// Stores in the folder, each opened when it is first bound.
+    /// Stores in the folder, each opened when it is first bound or asked for.
     pub fn new(folder: StateFolder) -> Self {
-        Self { folder, kv: HashMap::new(), d1: HashMap::new(), r2: HashMap::new() }
+        Self { folder, kv: Shelf::default(), d1: Shelf::default(), r2: Shelf::default() }
     }
 
     /// Opens what the configuration binds.
@@ -31,32 +44,79 @@ impl Stores {
     pub fn bind(&mut self, bindings: &Bindings) -> Result<BindingTable, StorageError> {
         let mut table = BindingTable::default();
         for kv in &bindings.kv_namespaces {
-            let store = open(&mut self.kv, &kv.id, |id| KvNamespace::open(&self.folder, id))?;
+            let store = open(&self.kv, &kv.id, &kv.binding, |id| KvNamespace::open(&self.folder, id))?;
             table.kv.insert(kv.binding.clone(), store);
         }
         for d1 in &bindings.d1_databases {
-            let store = open(&mut self.d1, &d1.id, |id| D1Database::open(&self.folder, id))?;
+            let name = d1.name.as_ref().unwrap_or(&d1.binding);
+            let store = open(&self.d1, &d1.id, name, |id| D1Database::open(&self.folder, id))?;
             table.d1.insert(d1.binding.clone(), store);
         }
         for r2 in &bindings.r2_buckets {
-            let store = open(&mut self.r2, &r2.name, |id| R2Bucket::open(&self.folder, id))?;
+            let store = open(&self.r2, &r2.name, &r2.binding, |id| R2Bucket::open(&self.folder, id))?;
             table.r2.insert(r2.binding.clone(), store);
         }
         Ok(table)
     }
+
+    /// A namespace, bound or not.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn kv(&self, id: &str) -> Result<Arc<KvNamespace>, StorageError> {
+        open(&self.kv, id, id, |id| KvNamespace::open(&self.folder, id))
+    }
+
+    /// A database, bound or not.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn d1(&self, id: &str) -> Result<Arc<D1Database>, StorageError> {
+        open(&self.d1, id, id, |id| D1Database::open(&self.folder, id))
+    }
+
+    /// A bucket, bound or not.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn r2(&self, id: &str) -> Result<Arc<R2Bucket>, StorageError> {
+        open(&self.r2, id, id, |id| R2Bucket::open(&self.folder, id))
+    }
+
+    /// The namespaces that are open.
+    pub fn known_kv(&self) -> Vec<Known> {
+        known(&self.kv)
+    }
+
+    /// The databases that are open.
+    pub fn known_d1(&self) -> Vec<Known> {
+        known(&self.d1)
+    }
+
+    /// The buckets that are open.
+    pub fn known_r2(&self) -> Vec<Known> {
+        known(&self.r2)
+    }
 }
 
 fn open<T>(
-    stores: &mut HashMap<String, Arc<T>>,
+    shelf: &Shelf<T>,
     id: &str,
+    name: &str,
     open: impl FnOnce(&str) -> Result<T, StorageError>,
 ) -> Result<Arc<T>, StorageError> {
-    if let Some(store) = stores.get(id) {
+    let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, store)) = shelf.get(id) {
         return Ok(store.clone());
     }
     let store = Arc::new(open(id)?);
-    stores.insert(id.to_owned(), store.clone());
+    shelf.insert(id.to_owned(), (name.to_owned(), store.clone()));
     Ok(store)
+}
+
+fn known<T>(shelf: &Shelf<T>) -> Vec<Known> {
+    let shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+    shelf.iter().map(|(id, (name, _))| Known { id: id.clone(), name: name.clone() }).collect()
 }
 
 /// The stores that a Worker reaches, by their names in `env`.

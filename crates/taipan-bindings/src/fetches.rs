@@ -90,6 +90,10 @@ pub trait BodySource: Send {
 pub struct FetchedBody(Box<dyn BodySource>);
 
 impl FetchedBody {
+    pub(crate) fn new(source: Box<dyn BodySource>) -> Self {
+        Self(source)
+    }
+
     /// The next chunk.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
         self.0.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map_err(|message| Aborted { message })))

@@ -23,12 +23,12 @@ mod web_sockets;
 
 pub use caches::Caches;
 pub use connections::{Lookup, Refusal, Target, TlsFacts, TlsSession, TlsStep, TlsTerms, Wire};
-pub use data::{BindingTable, Stores};
+pub use data::{BindingTable, Known, Stores};
 pub use egress::Egress;
 pub use events::EventSender;
 pub use fetches::{BodySource, FetchAnswer, FetchBody, FetchHead, FetchRequest, FetchedBody, Redirect, pump};
 pub use folder::Folder;
-pub use ops::{Embedder, FileStat, HostOps, Process, Volume};
+pub use ops::{Embedder, FileStat, HostOps, Process, Volume, object_body};
 pub use requests::{Failure, Requests, Response, ResponseBody};
 pub use streams::{Aborted, Chunk, HIGH_WATER, Pull, RequestBody, ResponseStream, Trailers};
 pub use web_sockets::{Closed, Connection, Dial, Outgoing, SocketMessage, WebSocketDialer};

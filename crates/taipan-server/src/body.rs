@@ -62,6 +62,11 @@ impl Stream {
         Self { chunks: Chunks::Fetched(body), presence: Some(presence), broken: false }
     }
 
+    /// What no handler answers with.
+    pub(crate) fn of_host(body: FetchedBody) -> Self {
+        Self { chunks: Chunks::Fetched(body), presence: None, broken: false }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk, Aborted>>> {
         let chunk = ready!(match &mut self.chunks {
             Chunks::Written(chunks) => chunks.poll_chunk(cx),

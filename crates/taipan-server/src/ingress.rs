@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::conduct::Conduct;
+use crate::local::Local;
 use crate::patience::Patient;
 use crate::service::{Peer, Service, handle};
 use crate::tls::Tls;
@@ -58,6 +59,8 @@ pub struct IngressOptions {
     pub tls: Option<Tls>,
     /// Anybody may have the Worker's handler `scheduled` called, at `/cdn-cgi/handler/scheduled`.
     pub open_handlers: bool,
+    /// The data of this process is to be had below `/cdn-cgi/local/`.
+    pub local: Option<Arc<Local>>,
 }
 
 impl Default for IngressOptions {
@@ -68,6 +71,7 @@ impl Default for IngressOptions {
             body_limit: None,
             tls: None,
             open_handlers: false,
+            local: None,
         }
     }
 }
@@ -205,6 +209,7 @@ impl Gate {
             stall_timeout: self.options.stall_timeout,
             body_limit: self.options.body_limit,
             open_handlers: self.options.open_handlers,
+            local: self.options.local.clone(),
         };
         let service = service_fn(move |request| {
             let service = service.clone();

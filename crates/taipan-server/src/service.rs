@@ -20,6 +20,7 @@ use url::Url;
 use crate::body::{Body, BodyFault, BodyLimits, Stream, pump};
 use crate::conduct::Conduct;
 use crate::encoding;
+use crate::local::{self, Local};
 use crate::page;
 use crate::problem::Problem;
 use crate::web_socket::Upgrade;
@@ -56,6 +57,8 @@ pub(crate) struct Service {
     pub(crate) body_limit: Option<u64>,
     /// See [`crate::IngressOptions::open_handlers`].
     pub(crate) open_handlers: bool,
+    /// See [`crate::IngressOptions::local`].
+    pub(crate) local: Option<Arc<Local>>,
 }
 
 pub(crate) async fn handle(request: Request<Incoming>, peer: Peer, service: &Service) -> Response<Body> {
@@ -98,6 +101,9 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
     };
     if service.open_handlers && url.path() == "/cdn-cgi/handler/scheduled" {
         return scheduled(Target { method: parts.method, url }, &parts.headers, service).await;
+    }
+    if let Some(local) = service.local.as_ref().filter(|_| url.path().starts_with(local::PATH)) {
+        return local::answer(local, parts, &url, peer.remote.ip(), incoming).await;
     }
     let length = match incoming.size_hint().exact() {
         _ if incoming.is_end_stream() => None,

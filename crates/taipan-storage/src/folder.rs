@@ -9,9 +9,13 @@ use fs_err as fs;
 
 use crate::StorageError;
 use crate::clock::Clock;
+use crate::r2::random_name;
 
 /// The version of the layout, as a name that wrangler's own state does not have.
 const LAYOUT: &str = "taipan-v1";
+
+/// The file with an address and a token.
+const SERVER: &str = "server";
 
 /// Longest name of a file without its extension; what file systems take is 255.
 const LONGEST_NAME: usize = 200;
@@ -60,7 +64,45 @@ impl StateFolder {
         let written =
             lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(name.as_bytes()));
         written.map_err(at)?;
+        // What the one before said, if it could not take it back.
+        drop(fs::remove_file(path.join(SERVER)));
         Ok(Self(Arc::new(Held { path, clock, _lock: lock })))
+    }
+
+    /// A secret of the folder's, the same each time: random hexadecimal digits in a file that only this user reads.
+    ///
+    /// # Errors
+    /// When the file cannot be written or read.
+    pub fn secret(&self, name: &str) -> Result<String, StorageError> {
+        let path = self.0.path.join(name);
+        let at = |error| StorageError::io(&path, error);
+        match fs::read_to_string(&path) {
+            Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(at(error)),
+            _ => {}
+        }
+        let secret = random_name()?;
+        write_private(&path, &secret).map_err(at)?;
+        Ok(secret)
+    }
+
+    /// Says to other commands of this user how to ask the holder of the folder. Gives the token that they will have.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn announce(&self, address: &str) -> Result<String, StorageError> {
+        let path = self.0.path.join(SERVER);
+        let token = random_name()?;
+        let written = write_private(&path, &format!("{address}\n{token}\n"));
+        written.map_err(|error| StorageError::io(&path, error))?;
+        Ok(token)
+    }
+
+    /// The address and the token that the holder of a folder has announced.
+    pub fn announced(folder: &Path) -> Option<(String, String)> {
+        let text = fs::read_to_string(folder.join(LAYOUT).join(SERVER)).ok()?;
+        let (address, token) = text.trim().split_once('\n')?;
+        Some((address.to_owned(), token.to_owned()))
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
@@ -74,6 +116,18 @@ impl StateFolder {
         fs::create_dir_all(&folder).map_err(|error| StorageError::io(&folder, error))?;
         Ok(folder.join(format!("{name}.sqlite")))
     }
+}
+
+/// Writes a file that nobody else may read.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)?.write_all(text.as_bytes())
 }
 
 fn file_name(id: &str) -> Result<String, StorageError> {
@@ -107,6 +161,20 @@ mod tests {
         assert!(error.hint().unwrap().contains("--persist-to"));
         drop(held);
         take().unwrap();
+    }
+
+    #[test]
+    fn a_secret_stays_and_an_announcement_goes_with_the_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let take = || StateFolder::take(folder.path(), "", Arc::new(SystemClock)).unwrap();
+        let held = take();
+        let secret = held.secret("key").unwrap();
+        assert_eq!(secret.len(), 32);
+        let token = held.announce("http://localhost:1").unwrap();
+        assert_eq!(StateFolder::announced(folder.path()), Some(("http://localhost:1".to_owned(), token)));
+        drop(held);
+        assert_eq!(take().secret("key").unwrap(), secret);
+        assert_eq!(StateFolder::announced(folder.path()), None);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //!  FOLDER/                        .wrangler/state, or what --persist-to names
 //!    taipan-v1/
 //!      lock                       held by the one process that uses the folder: its number and its command
+//!      server                     how to ask that process: its address and a token
+//!      s3-secret                  what S3's clients sign with
 //!      kv/ID.sqlite               a namespace: see [`kv`]
 //!      d1/ID.sqlite               a database, which is the Worker's own: see [`d1`]
 //!      r2/ID.sqlite, r2/ID.blobs/  a bucket: see [`r2`]

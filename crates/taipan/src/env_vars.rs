@@ -16,6 +16,10 @@ impl EnvVars {
     pub(crate) const PYTHON_ALLOW_READ: &str = "TAIPAN_PYTHON_ALLOW_READ";
     /// How many isolates there may be at the same time, as `--max-isolates`.
     pub(crate) const MAX_ISOLATES: &str = "TAIPAN_MAX_ISOLATES";
+    /// The access key of S3's clients of `taipan dev`. Default: `taipan`.
+    pub(crate) const S3_ACCESS_KEY_ID: &str = "TAIPAN_S3_ACCESS_KEY_ID";
+    /// Its secret. Default: what is in the file `s3-secret` of the state folder, which is made at random.
+    pub(crate) const S3_SECRET_ACCESS_KEY: &str = "TAIPAN_S3_SECRET_ACCESS_KEY";
     /// Which log lines are shown, as `--log-level`.
     pub(crate) const LOG_LEVEL: &str = "TAIPAN_LOG_LEVEL";
 }

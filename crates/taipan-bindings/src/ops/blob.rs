@@ -18,7 +18,7 @@ use super::data::Parts;
 use crate::blobs::{Blobs, Readable, Shared};
 use crate::fetches::Fetches;
 use crate::streams::RequestBody;
-use crate::{BodySource, EventSender, Requests};
+use crate::{BodySource, EventSender, FetchedBody, Requests};
 
 /// A blob may be as large as the largest value of a store.
 const LARGEST_BLOB: usize = taipan_storage::kv::LARGEST_VALUE;
@@ -165,6 +165,11 @@ impl BodySource for Whole {
 }
 
 type Piece = (Body, Result<Option<Vec<u8>>, StorageError>);
+
+/// An object's bytes on their way to a client.
+pub fn object_body(body: Body) -> FetchedBody {
+    FetchedBody::new(Box::new(File::new(body)))
+}
 
 /// A file for a client. The next piece is read while the client takes the one before.
 struct File {

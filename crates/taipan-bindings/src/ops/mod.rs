@@ -25,6 +25,7 @@ use taipan_engine::{Event, OpReply, Ops};
 use taipan_guest::ops::OPS;
 use taipan_guest::protocol::{Field, MalformedMessage, Message};
 
+pub use blob::object_body;
 pub use files::{FileStat, Volume};
 pub use program::Process;
 

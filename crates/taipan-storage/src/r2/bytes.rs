@@ -287,7 +287,7 @@ impl Drop for Body {
 }
 
 /// 32 random hexadecimal digits.
-pub(super) fn random_name() -> Result<String, StorageError> {
+pub(crate) fn random_name() -> Result<String, StorageError> {
     let mut bytes = [0; 16];
     let filled = getrandom::fill(&mut bytes);
     filled.map_err(|_| StorageError::Refused("the operating system has no randomness".to_owned()))?;

@@ -24,6 +24,7 @@ use crate::io::on_io_thread;
 use crate::sqlite::{self, Readers, Writer};
 use crate::{StateFolder, StorageError};
 use bytes::Files;
+pub(crate) use bytes::random_name;
 pub use bytes::{Body, Stored, Upload};
 
 /// Longest key, in bytes.

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, anyhow};
 use taipan_engine::Spares;
 use taipan_packages::pyodide::{self, ObtainError};
 use taipan_server::{
-    Builder, Ingress, IngressOptions, Problem, Scheduler, Slot, Started, Tls, TlsError, Worker, boot_isolate,
-    run_crons,
+    Builder, Ingress, IngressOptions, Local, Problem, Scheduler, Slot, Started, Tls, TlsError, Worker,
+    boot_isolate, run_crons,
 };
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
@@ -51,10 +51,11 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
     }
 
     // First of all, because what comes next may take a minute, and a port in use would waste it.
-    let ingress = bind(&settings, &project).await?;
+    let local = Arc::new(Local::default());
+    let ingress = bind(&settings, &project, local.clone()).await?;
     let address = ingress.address();
-    let mut data = Data::default();
-    project.spec.data = data.bind(&project, settings.persist_to.as_ref())?;
+    let mut data = Data::new(local, shown(address, settings.certificate.is_some()));
+    project.spec.data = data.bind(&project, settings.persist_to.as_ref(), &|line| terminal.note(line))?;
     let ground = prepare(settings.clone(), &project).await?;
 
     let mut interrupts = Interrupts::new().context("cannot wait for signals")?;
@@ -174,7 +175,9 @@ async fn reload(
     ground: &mut Ground,
     stage: &mut Stage,
 ) -> Result<Started> {
-    next.spec.data = block_in_place(|| stage.data.bind(next, settings.persist_to.as_ref()))?;
+    let terminal = stage.terminal.clone();
+    let note = |line: &str| terminal.note(line);
+    next.spec.data = block_in_place(|| stage.data.bind(next, settings.persist_to.as_ref(), &note))?;
     next.spec.caches = before.spec.caches.clone();
     if next.release != before.release {
         *ground = prepare(settings.clone(), next).await?;
@@ -197,7 +200,7 @@ fn start(
     Worker::spawn(scheduler, boot, project.pool, project.spec.sources.clone(), terminal.clone())
 }
 
-async fn bind(settings: &DevSettings, project: &Project) -> Result<Ingress> {
+async fn bind(settings: &DevSettings, project: &Project, local: Arc<Local>) -> Result<Ingress> {
     let ip = settings.ip.or(project.ip).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let port = settings.port.or(project.port).unwrap_or(DEFAULT_PORT);
     let address = SocketAddr::new(ip, port);
@@ -206,6 +209,7 @@ async fn bind(settings: &DevSettings, project: &Project) -> Result<Ingress> {
         body_limit: project.body_limit,
         tls,
         open_handlers: true,
+        local: Some(local),
         ..IngressOptions::default()
     };
     Ingress::bind(address, options).await.map_err(|error| match error.kind() {

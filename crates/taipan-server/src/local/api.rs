@@ -1,0 +1,352 @@
+//! Data as JSON, for pages and for commands that find the state folder taken by this process.
+//!
+//! ```text
+//!  GET    api/stores                                            what there is
+//!  GET    api/kv/ID/keys?prefix=&cursor=&limit=
+//!  GET    api/kv/ID/value?key=                                  PUT: &ttl= &expiration= &metadata=JSON; DELETE
+//!  GET    api/r2/ID/objects?prefix=&delimiter=&cursor=&limit=
+//!  GET    api/r2/ID/object?key=                                 HEAD; PUT with its headers; DELETE
+//!  POST   api/d1/ID/query   {"sql": …, "params": […]}           without params: a script
+//!  GET    api/d1/ID/dump?table=&no_data=&no_schema=
+//! ```
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+use taipan_bindings::{Known, Stores, object_body};
+use taipan_storage::StorageError;
+use taipan_storage::d1::{self, D1Database, Done, DumpOptions, Statement};
+use taipan_storage::kv::{self, End, KvNamespace, Put};
+use taipan_storage::r2::{self, Conditions, Found, R2Bucket};
+
+use super::Trust;
+use super::objects::{self, BodyError, Expected, ask, on_io};
+use super::uri::{decode, pairs};
+use crate::body::{Body, Stream};
+
+/// Below this path.
+pub(super) const PATH: &str = "/cdn-cgi/local/api/";
+
+/// The largest SQL: an exported database comes in one piece.
+const LARGEST_SQL: usize = 1 << 30;
+
+/// Why there is no answer.
+struct Failure(StatusCode, String, Option<String>);
+
+type Answer = Result<Response<Body>, Failure>;
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        let status = match error {
+            StorageError::Refused(_) | StorageError::Statement { .. } => StatusCode::BAD_REQUEST,
+            StorageError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let hint = error.hint();
+        let mut message = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(source) = cause {
+            message = format!("{message}: {source}");
+            cause = source.source();
+        }
+        Self(status, message, hint)
+    }
+}
+
+impl From<BodyError> for Failure {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Store(error) => error.into(),
+            BodyError::Bad(_, message) => bad(message),
+        }
+    }
+}
+
+fn bad(message: impl Into<String>) -> Failure {
+    Failure(StatusCode::BAD_REQUEST, message.into(), None)
+}
+
+fn nothing(what: &str, name: &str) -> Failure {
+    Failure(StatusCode::NOT_FOUND, format!("there is no such {what}: {name}"), None)
+}
+
+pub(super) async fn answer(
+    stores: Option<&Stores>,
+    trust: Trust,
+    parts: Parts,
+    body: Incoming,
+) -> Response<Body> {
+    perform(stores, trust, parts, body).await.unwrap_or_else(|Failure(status, message, hint)| {
+        let mut response = shown(&json!({ "error": message, "hint": hint }));
+        *response.status_mut() = status;
+        response
+    })
+}
+
+async fn perform(stores: Option<&Stores>, trust: Trust, parts: Parts, body: Incoming) -> Answer {
+    let path = parts.uri.path().strip_prefix(PATH).unwrap_or_default().to_owned();
+    let mut segments = path.split('/').map(decode);
+    let [kind, id, what] = [segments.next(), segments.next(), segments.next()].map(Option::unwrap_or_default);
+    if kind == "stores" {
+        return Ok(all(stores));
+    }
+    let Some(stores) = stores.cloned() else { return Err(nothing("store", &id)) };
+    let query = Query(pairs(parts.uri.query().unwrap_or_default()));
+    let known = match kind.as_str() {
+        "kv" => stores.known_kv(),
+        "d1" => stores.known_d1(),
+        "r2" => stores.known_r2(),
+        _ => return Err(nothing("kind of store", &kind)),
+    };
+    // Whoever may read the folder may open what is in it; a page sees what the Worker does.
+    if trust == Trust::Page && !known.iter().any(|known| known.id == id) {
+        return Err(nothing("store", &id));
+    }
+    match kind.as_str() {
+        "kv" => {
+            let store = on_io(move || stores.kv(&id)).await?;
+            namespace(&store, &what, &query, &parts, body).await
+        }
+        "r2" => {
+            let store = on_io(move || stores.r2(&id)).await?;
+            bucket(&store, &what, &query, &parts, body).await
+        }
+        _ => {
+            let store = on_io(move || stores.d1(&id)).await?;
+            database(&store, &what, &query, &parts, body).await
+        }
+    }
+}
+
+/// The pairs of a query.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    fn owned(&self, name: &str) -> Option<String> {
+        self.get(name).filter(|value| !value.is_empty()).map(str::to_owned)
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Failure> {
+        let number = self.get(name).filter(|value| !value.is_empty()).map(str::parse).transpose();
+        number.map_err(|_| bad(format!("{name} is no number")))
+    }
+
+    fn key(&self) -> Result<String, Failure> {
+        self.get("key").map(str::to_owned).ok_or_else(|| bad("which key is missing"))
+    }
+}
+
+fn all(stores: Option<&Stores>) -> Response<Body> {
+    let list = |known: Vec<Known>| -> Vec<Value> {
+        known.into_iter().map(|known| json!({ "id": known.id, "name": known.name })).collect()
+    };
+    let of = |known: fn(&Stores) -> Vec<Known>| list(stores.map(known).unwrap_or_default());
+    shown(&json!({
+        "kv": of(Stores::known_kv), "d1": of(Stores::known_d1), "r2": of(Stores::known_r2),
+    }))
+}
+
+async fn namespace(
+    store: &Arc<KvNamespace>,
+    what: &str,
+    query: &Query,
+    parts: &Parts,
+    body: Incoming,
+) -> Answer {
+    match (parts.method.as_str(), what) {
+        ("GET", "keys") => {
+            let options = kv::ListOptions {
+                prefix: query.owned("prefix").unwrap_or_default(),
+                limit: query.number("limit")?,
+                after: query.owned("cursor"),
+            };
+            let list = ask(|reply| store.list(options, reply)).await?;
+            let cursor = list.keys.last().filter(|_| !list.is_complete).map(|key| key.key.clone());
+            let keys: Vec<Value> = list
+                .keys
+                .into_iter()
+                .map(|key| json!({ "name": key.key, "expiration": key.expires_at, "metadata": parsed(key.metadata) }))
+                .collect();
+            Ok(shown(&json!({ "keys": keys, "cursor": cursor })))
+        }
+        ("GET", "value") => {
+            let key = query.key()?;
+            let name = key.clone();
+            let Some(entry) = ask(|reply| store.get(key, reply)).await? else {
+                return Err(nothing("key", &name));
+            };
+            Ok(bytes(entry.value.into(), "application/octet-stream"))
+        }
+        ("PUT", "value") => {
+            let end = query.number("ttl")?.map(End::After).or(query.number("expiration")?.map(End::At));
+            let metadata =
+                query.owned("metadata").map(|text| serde_json::from_str::<Value>(&text)).transpose();
+            let metadata = metadata.map_err(|_| bad("the metadata is not JSON"))?;
+            let value = whole(body, kv::LARGEST_VALUE + 1).await?;
+            let put = Put { key: query.key()?, value, metadata: metadata.map(|m| m.to_string()), end };
+            ask(|reply| store.put(put, reply)).await?;
+            Ok(shown(&json!({})))
+        }
+        ("DELETE", "value") => {
+            let key = query.key()?;
+            ask(|reply| store.delete(vec![key], reply)).await?;
+            Ok(shown(&json!({})))
+        }
+        (method, _) => Err(nothing("operation", &format!("{method} {what}"))),
+    }
+}
+
+async fn bucket(store: &Arc<R2Bucket>, what: &str, query: &Query, parts: &Parts, body: Incoming) -> Answer {
+    match (parts.method.as_str(), what) {
+        ("GET", "objects") => {
+            let options = r2::ListOptions {
+                prefix: query.owned("prefix").unwrap_or_default(),
+                limit: query.number("limit")?,
+                from: query.owned("cursor"),
+                after: None,
+                delimiter: query.owned("delimiter"),
+            };
+            let list = ask(|reply| store.list(options, reply)).await?;
+            let objects: Vec<Value> = list.objects.into_iter().map(object).collect();
+            Ok(shown(&json!({ "objects": objects, "prefixes": list.prefixes, "cursor": list.next })))
+        }
+        ("GET" | "HEAD", "object") => {
+            let key = query.key()?;
+            let name = key.clone();
+            let found = ask(|reply| store.get(key, Conditions::default(), None, reply)).await?;
+            let Some(Found::Object(object, _, length, body)) = found else {
+                return Err(nothing("object", &name));
+            };
+            let mut response = Response::new(Body::full(Bytes::new()));
+            objects::describe(&object, response.headers_mut());
+            if parts.method == Method::GET {
+                *response.body_mut() = Body::stream(Stream::of_host(object_body(body)));
+            }
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            // Somebody's page, which must not run as one of ours.
+            headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            Ok(response)
+        }
+        ("PUT", "object") => {
+            let key = query.key()?;
+            let metadata = objects::metadata(&parts.headers);
+            let stored = objects::receive(store, body, Expected::default()).await?;
+            let put = ask(|reply| store.put(key, stored, metadata, Conditions::default(), reply)).await?;
+            Ok(shown(&put.map(object).unwrap_or_default()))
+        }
+        ("DELETE", "object") => {
+            let key = query.key()?;
+            ask(|reply| store.delete(vec![key], reply)).await?;
+            Ok(shown(&json!({})))
+        }
+        (method, _) => Err(nothing("operation", &format!("{method} {what}"))),
+    }
+}
+
+fn object(object: r2::Object) -> Value {
+    json!({
+        "key": object.key, "size": object.size, "etag": object.etag, "uploaded": object.uploaded_ms,
+        "httpMetadata": parsed(Some(object.http_metadata)), "customMetadata": parsed(Some(object.custom_metadata)),
+    })
+}
+
+async fn database(
+    store: &Arc<D1Database>,
+    what: &str,
+    query: &Query,
+    parts: &Parts,
+    body: Incoming,
+) -> Answer {
+    match (parts.method.as_str(), what) {
+        ("POST", "query") => {
+            let sent: Value = serde_json::from_slice(&whole(body, LARGEST_SQL).await?)
+                .map_err(|_| bad("the body is not JSON"))?;
+            let sql = sent.get("sql").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let done = match sent.get("params").and_then(Value::as_array) {
+                None => ask(|reply| store.execute(sql, reply)).await?,
+                Some(params) => {
+                    let params = params.iter().map(value).collect::<Result<_, Failure>>()?;
+                    ask(|reply| store.run(vec![Statement { sql, params }], reply)).await?
+                }
+            };
+            let done: Vec<Value> = done.into_iter().map(outcome).collect::<Result<_, _>>()?;
+            Ok(shown(&done.into()))
+        }
+        ("GET", "dump") => {
+            let options = DumpOptions {
+                table: query.owned("table"),
+                no_data: query.get("no_data") == Some("true"),
+                no_schema: query.get("no_schema") == Some("true"),
+            };
+            let sql = ask(|reply| store.dump(options, reply)).await?;
+            Ok(bytes(sql.into(), "application/sql"))
+        }
+        (method, _) => Err(nothing("operation", &format!("{method} {what}"))),
+    }
+}
+
+/// A parameter of SQL.
+fn value(value: &Value) -> Result<d1::Value, Failure> {
+    Ok(match value {
+        Value::Null => d1::Value::Null,
+        Value::Bool(is) => d1::Value::Integer(i64::from(*is)),
+        Value::Number(number) => match number.as_i64() {
+            Some(integer) => d1::Value::Integer(integer),
+            None => d1::Value::Real(number.as_f64().unwrap_or_default()),
+        },
+        Value::String(text) => d1::Value::Text(text.clone()),
+        // As results have it.
+        other => match other.get("b").and_then(Value::as_str).map(|text| BASE64.decode(text)) {
+            Some(Ok(bytes)) => d1::Value::Blob(bytes),
+            _ => return Err(bad("a parameter is null, a boolean, a number, a text or {\"b\": Base64}")),
+        },
+    })
+}
+
+/// What a statement did. Rows stay as the store wrote them: numbers have all of their digits.
+fn outcome(done: Done) -> Result<Value, Failure> {
+    Ok(json!({
+        "columns": done.rows.columns,
+        "rows": done.rows.json,
+        "duration": done.duration_ms,
+        "rowsRead": done.rows_read,
+        "rowsWritten": done.rows_written,
+        "changes": done.changes,
+    }))
+}
+
+fn parsed(json: Option<String>) -> Value {
+    json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default()
+}
+
+async fn whole(body: Incoming, most: usize) -> Result<Bytes, Failure> {
+    let bytes = Limited::new(body, most).collect().await;
+    Ok(bytes.map_err(|_| bad("the request body broke off or is too large"))?.to_bytes())
+}
+
+fn shown(value: &Value) -> Response<Body> {
+    bytes(value.to_string().into(), "application/json")
+}
+
+fn bytes(bytes: Bytes, kind: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::full(bytes));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,250 @@
+//! Objects of buckets as HTTP has them.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use ring::digest;
+use serde_json::{Map, Value};
+use taipan_storage::r2::{Conditions, Metadata, Object, R2Bucket, Range, Stored, Upload};
+use taipan_storage::{StorageError, on_io_thread};
+use tokio::sync::oneshot;
+
+use super::chunked::Chunked;
+use super::sigv4::hex;
+use super::time::{epoch_of_iso, iso};
+
+/// Members of `httpMetadata`, and the headers that they are.
+const HTTP: [(&str, &str); 6] = [
+    ("contentType", "content-type"),
+    ("contentLanguage", "content-language"),
+    ("contentDisposition", "content-disposition"),
+    ("contentEncoding", "content-encoding"),
+    ("cacheControl", "cache-control"),
+    ("cacheExpiry", "expires"),
+];
+
+/// The prefix of headers with custom metadata.
+const CUSTOM: &str = "x-amz-meta-";
+
+/// Waits for what a store answers.
+pub(super) async fn ask<T: Send + 'static>(
+    ask: impl FnOnce(Box<dyn FnOnce(Result<T, StorageError>) + Send>),
+) -> Result<T, StorageError> {
+    let (sender, receiver) = oneshot::channel();
+    ask(Box::new(move |answer| drop(sender.send(answer))));
+    receiver.await.unwrap_or(Err(StorageError::Closed))
+}
+
+/// Has something done that waits for files.
+pub(super) async fn on_io<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, StorageError> {
+    ask(|reply| on_io_thread(move || reply(work()))).await
+}
+
+pub(super) fn metadata(headers: &HeaderMap) -> Metadata {
+    let (mut http, mut custom) = (Map::new(), Map::new());
+    for (name, header) in HTTP {
+        let Some(value) = headers.get(header).map(text) else { continue };
+        let value = match header {
+            // What `aws-chunked` says is about the way here.
+            "content-encoding" => {
+                value.split(',').map(str::trim).filter(|v| *v != "aws-chunked").collect::<Vec<_>>().join(", ")
+            }
+            "expires" => match httpdate::parse_http_date(&value) {
+                Ok(time) => {
+                    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+                    iso(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+                }
+                Err(_) => continue,
+            },
+            _ => value,
+        };
+        if !value.is_empty() {
+            http.insert(name.to_owned(), value.into());
+        }
+    }
+    for (name, value) in headers {
+        if let Some(name) = name.as_str().strip_prefix(CUSTOM) {
+            custom.insert(name.to_owned(), text(value).into());
+        }
+    }
+    Metadata { http: Value::Object(http).to_string(), custom: Value::Object(custom).to_string() }
+}
+
+/// The headers that say what is known of an object.
+pub(super) fn describe(object: &Object, headers: &mut HeaderMap) {
+    let mut set = |name: &str, value: &str| {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
+            headers.insert(name, value);
+        }
+    };
+    let members = |json: &str| serde_json::from_str::<Map<String, Value>>(json).unwrap_or_default();
+    set("content-type", "application/octet-stream");
+    let http = members(&object.http_metadata);
+    for (name, header) in HTTP {
+        let Some(value) = http.get(name).and_then(Value::as_str) else { continue };
+        match header {
+            "expires" => {
+                if let Some(time) = epoch_of_iso(value).and_then(|s| u64::try_from(s).ok()) {
+                    set(header, &httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(time)));
+                }
+            }
+            _ => set(header, value),
+        }
+    }
+    for (name, value) in members(&object.custom_metadata) {
+        set(&format!("{CUSTOM}{name}"), value.as_str().unwrap_or_default());
+    }
+    set("etag", &format!("\"{}\"", object.etag));
+    set("accept-ranges", "bytes");
+    let uploaded = UNIX_EPOCH + Duration::from_millis(u64::try_from(object.uploaded_ms).unwrap_or_default());
+    set("last-modified", &httpdate::fmt_http_date(uploaded));
+}
+
+pub(super) fn conditions(headers: &HeaderMap) -> Conditions {
+    let etags = |name: &str| {
+        let list = headers.get(name).map(text)?;
+        let bare = |etag: &str| etag.trim().trim_start_matches("W/").trim_matches('"').to_owned();
+        Some(list.split(',').map(bare).collect())
+    };
+    let time = |name: &str| {
+        let time = httpdate::parse_http_date(&headers.get(name).map(text)?).ok()?;
+        i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
+    };
+    Conditions {
+        etag_matches: etags("if-match"),
+        etag_does_not_match: etags("if-none-match"),
+        uploaded_before: time("if-unmodified-since"),
+        uploaded_after: time("if-modified-since"),
+        in_seconds: true,
+    }
+}
+
+/// What the header Range asks for. Several ranges are answered with everything, as the standard allows.
+pub(super) fn range(headers: &HeaderMap) -> Option<Range> {
+    let range = headers.get("range").map(text)?;
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    match (first.trim().parse::<u64>(), last.trim()) {
+        (Ok(first), "") => Some(Range::From(first, None)),
+        (Ok(first), last) => {
+            let last: u64 = last.parse().ok().filter(|last| *last >= first)?;
+            Some(Range::From(first, Some((last - first).saturating_add(1))))
+        }
+        (Err(_), last) if first.trim().is_empty() => last.parse().ok().map(Range::Last),
+        _ => None,
+    }
+}
+
+/// What a body must be; each as the client said it.
+#[derive(Debug, Default)]
+pub(super) struct Expected {
+    /// SHA-256, as hexadecimal digits.
+    pub(super) sha256: Option<String>,
+    /// CRC-32, as a big-endian number.
+    pub(super) crc32: Option<u32>,
+    /// MD5, as hexadecimal digits.
+    pub(super) md5: Option<String>,
+    /// The body comes in S3's own chunks.
+    pub(super) is_chunked: bool,
+}
+
+/// Why a body was not kept.
+#[derive(Debug)]
+pub(super) enum BodyError {
+    /// The store failed.
+    Store(StorageError),
+    /// It broke off, or is not what it should be; S3's code and what to say.
+    Bad(&'static str, String),
+}
+
+impl From<StorageError> for BodyError {
+    fn from(error: StorageError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A body on its way into a file.
+struct Intake {
+    upload: Upload,
+    sha256: Option<digest::Context>,
+    crc32: crc32fast::Hasher,
+}
+
+impl Intake {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        if let Some(sha256) = &mut self.sha256 {
+            sha256.update(bytes);
+        }
+        self.crc32.update(bytes);
+        self.upload.write(bytes)
+    }
+}
+
+/// Brings a request's body to disk.
+pub(super) async fn receive(
+    store: &std::sync::Arc<R2Bucket>,
+    mut body: Incoming,
+    mut expected: Expected,
+) -> Result<Stored, BodyError> {
+    let begun = store.clone();
+    let upload = on_io(move || begun.upload()).await?;
+    let sha256 = expected.sha256.is_some().then(|| digest::Context::new(&digest::SHA256));
+    let mut intake = Intake { upload, sha256, crc32: crc32fast::Hasher::new() };
+    let mut chunked = expected.is_chunked.then(Chunked::default);
+    while let Some(frame) = body.frame().await {
+        let broken = |_| BodyError::Bad("IncompleteBody", "the request body broke off".to_owned());
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        let pieces: Vec<Bytes> = match &mut chunked {
+            None => vec![data],
+            Some(chunked) => {
+                let pieces = chunked.push(&data);
+                pieces.map_err(|message| BodyError::Bad("InvalidChunk", message.to_owned()))?
+            }
+        };
+        intake = on_io(move || {
+            pieces.iter().try_for_each(|piece| intake.write(piece))?;
+            Ok(intake)
+        })
+        .await?;
+    }
+    if let Some(chunked) = chunked {
+        if !chunked.has_ended() {
+            return Err(BodyError::Bad("IncompleteBody", "the last chunk is missing".to_owned()));
+        }
+        if let Some(crc32) = chunked.trailer("x-amz-checksum-crc32").map(crc32_of) {
+            expected.crc32 = crc32;
+        }
+    }
+    let Intake { upload, sha256, crc32 } = intake;
+    let crc32 = crc32.finalize();
+    if expected.crc32.is_some_and(|expected| expected != crc32) {
+        return Err(BodyError::Bad("BadDigest", "the body does not have the CRC32 that was sent".to_owned()));
+    }
+    if let (Some(found), Some(expected)) = (sha256, &expected.sha256)
+        && hex(found.finish().as_ref()) != expected.to_ascii_lowercase()
+    {
+        let message = "the body does not have the SHA-256 that was signed".to_owned();
+        return Err(BodyError::Bad("XAmzContentSHA256Mismatch", message));
+    }
+    let md5 = expected.md5;
+    let stored = on_io(move || upload.finish(md5.as_deref().map(|md5| ("md5", md5)))).await;
+    stored.map_err(|error| match error {
+        StorageError::Refused(message) => BodyError::Bad("BadDigest", message),
+        error => BodyError::Store(error),
+    })
+}
+
+/// A CRC-32 in Base64.
+pub(super) fn crc32_of(text: &str) -> Option<u32> {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text.trim()).ok()?;
+    Some(u32::from_be_bytes(bytes.try_into().ok()?))
+}
+
+pub(super) fn text(value: &HeaderValue) -> String {
+    crate::service::header_text(value)
+}

@@ -1,0 +1,163 @@
+"""boto3 against the buckets of a `taipan dev`. Usage: client.py ENDPOINT SECRET"""
+
+import hashlib
+import io
+import json
+import sys
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime, timedelta
+
+import boto3
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+ENDPOINT, SECRET = sys.argv[1:]
+ORIGIN = ENDPOINT.removesuffix("/cdn-cgi/local/r2/s3")
+HOSTILE = "a b/é +&=?#%/<x>.txt"
+
+
+def client(secret=SECRET, **config):
+    config = Config(signature_version="s3v4", retries={"max_attempts": 1}, **config)
+    keys = {"aws_access_key_id": "taipan", "aws_secret_access_key": secret}
+    return boto3.client("s3", endpoint_url=ENDPOINT, region_name="auto", config=config, **keys)
+
+
+s3 = client()
+
+
+def fails(code, call, *args, **kwargs):
+    try:
+        call(*args, **kwargs)
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == code, error
+        return error
+    raise AssertionError(f"no error: {code}")
+
+
+def objects():
+    assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["others", "things"]
+    s3.head_bucket(Bucket="things")
+    fails("404", s3.head_bucket, Bucket="nothing")
+    expires = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+    put = s3.put_object(
+        Bucket="things", Key=HOSTILE, Body=b"hello", ContentType="text/x", CacheControl="no-store", Metadata={"a": "1"}, Expires=expires
+    )
+    assert put["ETag"] == f'"{hashlib.md5(b"hello").hexdigest()}"'
+    for found in (s3.get_object(Bucket="things", Key=HOSTILE), s3.head_object(Bucket="things", Key=HOSTILE)):
+        assert (found["ContentLength"], found["ContentType"], found["CacheControl"]) == (5, "text/x", "no-store")
+        assert found["Metadata"] == {"a": "1"} and found["ETag"] == put["ETag"] and found["ExpiresString"].endswith("03:04:05 GMT")
+        assert abs(datetime.now(UTC) - found["LastModified"]) < timedelta(minutes=5)
+    assert s3.get_object(Bucket="things", Key=HOSTILE)["Body"].read() == b"hello"
+    s3.put_object(Bucket="things", Key="empty", Body=b"")
+    assert s3.get_object(Bucket="things", Key="empty")["Body"].read() == b""
+    fails("NoSuchKey", s3.get_object, Bucket="things", Key="missing")
+    fails("404", s3.head_object, Bucket="things", Key="missing")
+    fails("NoSuchBucket", s3.get_object, Bucket="nothing", Key="a")
+    s3.delete_object(Bucket="things", Key="empty")
+    s3.delete_object(Bucket="things", Key="empty")
+    fails("404", s3.head_object, Bucket="things", Key="empty")
+
+
+def ranges_and_conditions():
+    etag = s3.put_object(Bucket="things", Key="r", Body=b"0123456789")["ETag"]
+    found = s3.get_object(Bucket="things", Key="r", Range="bytes=2-4")
+    assert found["Body"].read() == b"234" and found["ContentRange"] == "bytes 2-4/10"
+    assert found["ResponseMetadata"]["HTTPStatusCode"] == 206
+    assert s3.get_object(Bucket="things", Key="r", Range="bytes=-3")["Body"].read() == b"789"
+    assert s3.get_object(Bucket="things", Key="r", Range="bytes=8-")["Body"].read() == b"89"
+    fails("InvalidRange", s3.get_object, Bucket="things", Key="r", Range="bytes=10-")
+    assert s3.get_object(Bucket="things", Key="r", IfMatch=etag)["Body"].read() == b"0123456789"
+    fails("PreconditionFailed", s3.get_object, Bucket="things", Key="r", IfMatch='"other"')
+    fails("304", s3.get_object, Bucket="things", Key="r", IfNoneMatch=etag)
+    fails("304", s3.get_object, Bucket="things", Key="r", IfModifiedSince=datetime.now(UTC) + timedelta(minutes=1))
+    fails("PreconditionFailed", s3.put_object, Bucket="things", Key="r", Body=b"x", IfNoneMatch="*")
+    s3.put_object(Bucket="things", Key="new", Body=b"x", IfNoneMatch="*")
+
+
+def checksums():
+    for algorithm in ("CRC32", "SHA256"):
+        s3.put_object(Bucket="things", Key="sum", Body=b"data", ChecksumAlgorithm=algorithm)
+    fails("BadDigest", s3.put_object, Bucket="things", Key="sum", Body=b"data", ChecksumCRC32="AAAAAA==")
+    fails("BadDigest", s3.put_object, Bucket="things", Key="sum", Body=b"data", ContentMD5="AAAAAAAAAAAAAAAAAAAAAA==")
+    assert s3.get_object(Bucket="things", Key="sum")["Body"].read() == b"data"
+
+
+def lists():
+    keys = [f"l/{name}" for name in ("a", "b/1", "b/2", "c d", "d/1", "é&<")]
+    for key in keys:
+        s3.put_object(Bucket="others", Key=key, Body=key.encode())
+    assert [item["Key"] for item in s3.list_objects_v2(Bucket="others")["Contents"]] == keys
+    found = s3.list_objects_v2(Bucket="others", Prefix="l/", Delimiter="/")
+    assert [item["Key"] for item in found["Contents"]] == ["l/a", "l/c d", "l/é&<"]
+    assert [item["Prefix"] for item in found["CommonPrefixes"]] == ["l/b/", "l/d/"]
+    for operation in ("list_objects_v2", "list_objects"):
+        got, groups = [], []
+        for page in s3.get_paginator(operation).paginate(Bucket="others", Delimiter="/", Prefix="l/", PaginationConfig={"PageSize": 2}):
+            got += [item["Key"] for item in page.get("Contents", [])]
+            groups += [item["Prefix"] for item in page.get("CommonPrefixes", [])]
+        assert got == ["l/a", "l/c d", "l/é&<"] and groups == ["l/b/", "l/d/"], (operation, got, groups)
+    found = s3.list_objects_v2(Bucket="others", StartAfter="l/b/2", MaxKeys=2)
+    assert [item["Key"] for item in found["Contents"]] == ["l/c d", "l/d/1"] and found["IsTruncated"]
+    gone = s3.delete_objects(Bucket="others", Delete={"Objects": [{"Key": key} for key in [*keys, "missing"]]})
+    assert [item["Key"] for item in gone["Deleted"]] == [*keys, "missing"]
+    assert s3.list_objects_v2(Bucket="others")["KeyCount"] == 0
+
+
+def parts():
+    data = bytes(range(256)) * (17 << 12)
+    config = TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20)
+    s3.upload_fileobj(io.BytesIO(data), "things", "large", Config=config, ExtraArgs={"ContentType": "text/z"})
+    found = s3.head_object(Bucket="things", Key="large")
+    assert found["ContentLength"] == len(data) and found["ETag"].endswith('-4"') and found["ContentType"] == "text/z"
+    back = io.BytesIO()
+    s3.download_fileobj("things", "large", back, Config=config)
+    assert back.getvalue() == data
+    upload = s3.create_multipart_upload(Bucket="things", Key="never")["UploadId"]
+    part = s3.upload_part(Bucket="things", Key="never", UploadId=upload, PartNumber=1, Body=b"x")
+    wrong = {"Parts": [{"PartNumber": 1, "ETag": '"0"'}]}
+    fails("InvalidPart", s3.complete_multipart_upload, Bucket="things", Key="never", UploadId=upload, MultipartUpload=wrong)
+    s3.abort_multipart_upload(Bucket="things", Key="never", UploadId=upload)
+    right = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    fails("NoSuchUpload", s3.complete_multipart_upload, Bucket="things", Key="never", UploadId=upload, MultipartUpload=right)
+
+
+def copies():
+    s3.put_object(Bucket="things", Key=HOSTILE, Body=b"copied", ContentType="text/c")
+    s3.copy_object(Bucket="others", Key="copy", CopySource={"Bucket": "things", "Key": HOSTILE})
+    found = s3.get_object(Bucket="others", Key="copy")
+    assert found["Body"].read() == b"copied" and found["ContentType"] == "text/c"
+
+
+def signed_urls():
+    url = s3.generate_presigned_url("put_object", Params={"Bucket": "things", "Key": HOSTILE}, ExpiresIn=60)
+    with urllib.request.urlopen(urllib.request.Request(url, data=b"by URL", method="PUT", headers={"content-type": ""})) as answer:
+        assert answer.status == 200
+    params = {"Bucket": "things", "Key": HOSTILE, "ResponseContentType": "text/own"}
+    url = s3.generate_presigned_url("get_object", Params=params, ExpiresIn=60)
+    with urllib.request.urlopen(url) as answer:
+        assert answer.read() == b"by URL" and answer.headers["content-type"] == "text/own"
+    for wrong in (url.replace("text%2Fown", "text%2Fother"), url[:-1] + ("0" if url[-1] != "0" else "1"), url.split("?")[0]):
+        try:
+            urllib.request.urlopen(wrong)
+        except urllib.error.HTTPError as error:
+            assert error.code == 403 and b"<Error>" in error.read()
+        else:
+            raise AssertionError(wrong)
+
+
+def strangers():
+    fails("SignatureDoesNotMatch", client("wrong").get_object, Bucket="things", Key="r")
+    fails("SignatureDoesNotMatch", client("wrong").put_object, Bucket="things", Key="r", Body=b"x")
+
+
+def the_worker_sees_them():
+    s3.put_object(Bucket="things", Key="seen", Body="hé".encode(), ContentType="text/s", Metadata={"k": "v"})
+    with urllib.request.urlopen(f"{ORIGIN}/seen") as answer:
+        assert json.load(answer) == {"text": "hé", "type": "text/s", "custom": {"k": "v"}}
+
+
+for test in (objects, ranges_and_conditions, checksums, lists, parts, copies, signed_urls, strangers, the_worker_sees_them):
+    test()
+    print(test.__name__, flush=True)
