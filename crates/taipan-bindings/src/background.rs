@@ -2,7 +2,8 @@
 //! answers later.
 //!
 //! There are as many as cores at most, for the whole process; further work waits its turn in a queue. What is asked for
-//! by an isolate that has gone is done all the same, and its answer is dropped on the way.
+//! by an isolate that has gone is done all the same, and its answer is dropped on the way. The time of an answer is charged to the
+//! request that waits for it, as if it had been spent in a turn.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,8 +11,38 @@ use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use taipan_engine::{Event, thread_cpu};
+
+use crate::{EventSender, Requests};
+
 /// A thread that has had no work for so long ends.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// Who is told, and which request pays.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) events: EventSender,
+    pub(crate) requests: Requests,
+    /// 0: none.
+    pub(crate) request: u32,
+}
+
+impl Client {
+    /// Of an isolate.
+    pub(crate) fn of(requests: &Requests, events: &EventSender) -> Self {
+        Self { events: events.clone(), requests: requests.clone(), request: 0 }
+    }
+
+    /// Runs the job, which gives the answer, soon, on another thread.
+    pub(crate) fn answer(self, job: impl FnOnce() -> Event + Send + 'static) {
+        run(move || {
+            let begun = thread_cpu();
+            let event = job();
+            self.requests.spent(self.request, thread_cpu().saturating_sub(begun));
+            self.events.send(event);
+        });
+    }
+}
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -37,7 +68,7 @@ impl Pool {
 }
 
 /// Runs the job soon, on another thread.
-pub(crate) fn run(job: impl FnOnce() + Send + 'static) {
+fn run(job: impl FnOnce() + Send + 'static) {
     let most = thread::available_parallelism().map_or(1, usize::from);
     let mut state = POOL.lock();
     state.jobs.push_back(Box::new(job));

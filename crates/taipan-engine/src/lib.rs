@@ -33,6 +33,7 @@ mod table;
 mod view;
 
 pub use ahead::NativeModule;
+pub use cpu::thread_cpu;
 pub use error::{BootError, IsolateError, RuntimeError};
 pub use host::{
     Binding, CompileStep, Event, FolderOf, IsolateOptions, OpReply, Ops, Program, ProgramKind, RuntimeFiles,

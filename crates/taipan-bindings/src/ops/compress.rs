@@ -13,7 +13,7 @@ use taipan_engine::{Event, OpReply};
 use taipan_guest::protocol::{Field, Message};
 
 use super::OpError;
-use crate::{EventSender, background};
+use crate::background::Client;
 
 /// Each takes up to 300 KB here, outside the isolate's memory.
 const MOST_STREAMS: usize = 256;
@@ -163,7 +163,7 @@ pub(super) fn call(
     id: u32,
     args: &Message<'_>,
     streams: &mut Streams,
-    events: &EventSender,
+    client: Client,
 ) -> Result<OpReply, OpError> {
     match verb {
         "open" => {
@@ -195,13 +195,12 @@ pub(super) fn call(
                     return answer(&mut stream).map(OpReply::Ready);
                 }
             }
-            let events = events.clone();
-            background::run(move || {
+            Client { request: args.u32(2)?, ..client }.answer(move || {
                 let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
-                events.send(match answer(&mut stream) {
+                match answer(&mut stream) {
                     Ok(fields) => Event::Complete { id, fields },
                     Err(e) => Event::Failed { id, name: e.name, message: e.message },
-                });
+                }
             });
             Ok(OpReply::Later)
         }

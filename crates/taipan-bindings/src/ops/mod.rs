@@ -29,6 +29,7 @@ pub use blob::object_body;
 pub use files::{FileStat, Volume};
 pub use program::Process;
 
+use crate::background::Client;
 use crate::blobs::Blobs;
 use crate::connections::Connections;
 use crate::fetches::Fetches;
@@ -175,8 +176,11 @@ impl HostOps {
             "dns" => network::dns(verb, id, args, &self.network()),
             "tls" => network::tls(verb, args, &self.network()),
             "cache" => cache::call(verb, args, &self.caches).map(OpReply::Ready),
-            "compress" => compress::call(verb, id, args, &mut self.compressions, &self.events),
-            "crypto" => crypto::call(verb, id, args, &self.events),
+            "compress" => {
+                let client = Client::of(&self.requests, &self.events);
+                compress::call(verb, id, args, &mut self.compressions, client)
+            }
+            "crypto" => crypto::call(verb, id, args, Client::of(&self.requests, &self.events)),
             "html" => html::call(verb, id, args, &mut self.rewriters, &self.events),
             "ws" => web_socket::call(verb, id, args, &self.parts()),
             "kv" => kv::call(verb, id, args, &self.data()),

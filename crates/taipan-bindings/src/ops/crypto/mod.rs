@@ -26,7 +26,7 @@ use taipan_engine::{Event, OpReply};
 use taipan_guest::protocol::{Field, FieldRef, Message};
 
 use super::OpError;
-use crate::{EventSender, background};
+use crate::background::Client;
 
 /// More bytes than this are worked on elsewhere.
 const AT_ONCE: usize = 64 << 10;
@@ -69,7 +69,8 @@ impl Task {
             info: optional(6)?,
             size: args.u32(7)?,
             rounds: args.u32(8)?,
-            parts: (9..args.len()).map(|i| args.bytes(i).map(<[u8]>::to_vec)).collect::<Result<_, _>>()?,
+            // Between them is the number of the request.
+            parts: (10..args.len()).map(|i| args.bytes(i).map(<[u8]>::to_vec)).collect::<Result<_, _>>()?,
         })
     }
 
@@ -99,12 +100,7 @@ impl Task {
 
 type Outcome = Result<Vec<Field>, OpError>;
 
-pub(super) fn call(
-    verb: &str,
-    id: u32,
-    args: &Message<'_>,
-    events: &EventSender,
-) -> Result<OpReply, OpError> {
+pub(super) fn call(verb: &str, id: u32, args: &Message<'_>, client: Client) -> Result<OpReply, OpError> {
     let verb = match verb {
         "equal" => {
             let equal = args.bytes(0)?.ct_eq(args.bytes(1)?);
@@ -125,12 +121,9 @@ pub(super) fn call(
     if !task.is_long(verb) {
         return guarded(verb, &task).map(OpReply::Ready);
     }
-    let events = events.clone();
-    background::run(move || {
-        events.send(match guarded(verb, &task) {
-            Ok(fields) => Event::Complete { id, fields },
-            Err(e) => Event::Failed { id, name: e.name, message: e.message },
-        });
+    Client { request: args.u32(9)?, ..client }.answer(move || match guarded(verb, &task) {
+        Ok(fields) => Event::Complete { id, fields },
+        Err(e) => Event::Failed { id, name: e.name, message: e.message },
     });
     Ok(OpReply::Later)
 }

@@ -20,7 +20,7 @@ function makePair(format: unknown, expands: boolean, what: string) {
   const pair = transformPair(
     {
       async write(input) {
-        const [output, more] = await host.opAsync(host.opNumber("compress.write"), number, input);
+        const [output, more] = await host.opAsync(host.opNumber("compress.write"), number, input, host.cause());
         return { output: new Uint8Array(output as ArrayBuffer), more: more === 1 };
       },
       async finish() {

@@ -21,5 +21,5 @@ const NOTHING = new Uint8Array();
 
 export function compute(verb: Verb, task: Task): Promise<FieldOut[]> {
   const { algorithm = "", hash = "", curve = "", key = NOTHING, data = NOTHING, extra, info, size = 0, rounds = 0, parts = [] } = task;
-  return host.opAsync(host.opNumber(`crypto.${verb}`), algorithm, hash, curve, key, data, extra, info, size, rounds, ...parts);
+  return host.opAsync(host.opNumber(`crypto.${verb}`), algorithm, hash, curve, key, data, extra, info, size, rounds, host.cause(), ...parts);
 }
