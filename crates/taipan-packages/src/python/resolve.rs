@@ -1,6 +1,9 @@
 //! From requirements to a lock.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use fs_err as fs;
 
@@ -183,9 +186,13 @@ impl Resolver<'_> {
         question: &Question<'_>,
         indexes: &[String],
     ) -> Result<Result<(Lock, Vec<String>), Failure>, PackageError> {
-        let answer = self.compile(question, &[], indexes)?;
-        // The same for all platforms at once, wheels for which may not be ours.
-        let all = self.compile(question, &["--universal"], &self.usual())?;
+        // The same for all platforms at once, wheels for which may not be ours. Both wait for indexes most of the time.
+        let (answer, all) = thread::scope(|scope| {
+            let all = scope.spawn(|| self.compile(question, &["--universal"], &self.usual()));
+            let answer = self.compile(question, &[], indexes);
+            (answer, all.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let (answer, all) = (answer?, all?);
         let all = all.ok().and_then(|all| Lock::parse(all.text, self.target).ok());
         let missing = all.as_ref().map_or(&[][..], |(_, Unusable(missing))| missing);
         let failure = |complaint, notes| Failure { complaint, missing: missing.to_vec(), notes };
@@ -294,7 +301,12 @@ impl Resolver<'_> {
         let mut arguments = self.arguments(&["--annotation-style=line", "--constraint"], &[]);
         arguments.push(pins.text());
         arguments.extend(indexes.iter().cloned());
-        let answer = self.uv.run(question.folder, arguments, &question.input)?;
+        let run = |arguments: &[String]| self.uv.run(question.folder, arguments, &question.input);
+        // What indexes say of these versions has just been asked.
+        let mut answer = run(&[&arguments[..], &["--offline".to_owned()]].concat())?;
+        if answer.is_err() {
+            answer = run(&arguments)?;
+        }
         // Only `tree` and `why` need it.
         Ok(answer.map_or_else(|_| vec![], |answer| annotated(&answer.text)))
     }
@@ -401,7 +413,9 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(folder: &Path, extension: &str) -> Self {
-        Self(folder.join(format!("pylock.taipan-{}{extension}", std::process::id())))
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self(folder.join(format!("pylock.taipan-{process}-{number}{extension}")))
     }
 
     fn write(&self, text: &str) -> Result<(), PackageError> {

@@ -172,7 +172,13 @@ impl Store {
         let (sources, wheels): (Vec<&LockedPackage>, Vec<_>) = missing.iter().partition(|p| p.is_source);
         if !wheels.is_empty() {
             let more = [Path::new("--no-build"), Path::new("--python"), interpreter];
-            self.install(&wheels, folder, partial, &more, |all| uv.run(folder, all, ""))?;
+            // The lock says all that an index could, so none is asked about what uv has downloaded before.
+            let known = [&more[..], &[Path::new("--offline")]].concat();
+            let install =
+                |more: &[&Path]| self.install(&wheels, folder, partial, more, |all| uv.run(folder, all, ""));
+            if let Err(PackageError::Download { .. }) = install(&known) {
+                install(&more)?;
+            }
         }
         // Any Python of this machine will do.
         let more = ["--no-deps", "--python", "3"].map(Path::new);
