@@ -1,6 +1,5 @@
 //! Many isolates in one process. What they take is asked of the process afterwards, so they are kept until it ends.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -45,12 +44,16 @@ pub(crate) fn soak(engine: &mut Engine, worker: &Worker, count: usize) -> Result
 }
 
 /// Workers with different code, each with a snapshot of its own, as the server makes it.
-pub(crate) fn workers(served: &mut Served, count: usize) -> Result<Value> {
+pub(crate) fn workers(served: &mut Served, count: usize, like: Option<&Worker>) -> Result<Value> {
+    let packages = like.map(|like| served.packages(like)).transpose()?.unwrap_or_default();
+    let imports: String =
+        like.iter().flat_map(|like| &like.imports).map(|name| format!("import {name}\n")).collect();
     let (mut deploy, mut first, mut kept) = (vec![], vec![], vec![]);
-    for number in 0..count {
+    for _ in 0..count {
+        let number = served.count();
         let text = format!("Hello from Worker {number}!");
         let begun = Instant::now();
-        let worker = served.deploy(vec![hello(&text)], Arc::default(), WARM)?;
+        let worker = served.deploy(vec![hello(&imports, &text)], packages.clone(), WARM)?;
         deploy.push(nanos(begun.elapsed()));
         served.make_current(worker.clone())?;
         let begun = Instant::now();
@@ -65,9 +68,9 @@ pub(crate) fn workers(served: &mut Served, count: usize) -> Result<Value> {
     Ok(json!({ "deploy": median(deploy), "first request": median(first) }))
 }
 
-fn hello(text: &str) -> Source {
+fn hello(imports: &str, text: &str) -> Source {
     let code = format!(
-        "from workers import Response, WorkerEntrypoint\n\n\
+        "{imports}from workers import Response, WorkerEntrypoint\n\n\
          class Default(WorkerEntrypoint):\n    async def fetch(self, request):\n        return Response({text:?})\n"
     );
     Source { path: MAIN.to_owned(), content: code.into_bytes().into() }

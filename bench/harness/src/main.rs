@@ -42,8 +42,9 @@ enum Question {
     Isolates { worker: Worker, count: usize },
     /// Makes isolates of one Worker, one after the other, of which each answers a request and is dropped; nanoseconds for each.
     Soak { worker: Worker, count: usize },
-    /// Deploys so many Workers, of which each has its own code and answers a request, and keeps them.
-    Workers { count: usize },
+    /// Deploys so many Workers, of which each has its own code and answers a request, and keeps them. With `packages` they import
+    /// what that Worker does, from its packages.
+    Workers { count: usize, packages: Option<Worker> },
     /// What the process takes now.
     Memory,
 }
@@ -65,7 +66,9 @@ impl Bench {
             Question::Serve { worker, warm } => self.served.request(&worker, warm)?,
             Question::Isolates { worker, count } => density::isolates(&mut self.engine, &worker, count)?,
             Question::Soak { worker, count } => density::soak(&mut self.engine, &worker, count)?,
-            Question::Workers { count } => density::workers(&mut self.served, count)?,
+            Question::Workers { count, packages } => {
+                density::workers(&mut self.served, count, packages.as_ref())?
+            }
             Question::Memory => {
                 let now = Memory::of(std::process::id())?;
                 json!({
@@ -77,9 +80,14 @@ impl Bench {
     }
 }
 
-/// The release that Workers run on.
+/// The release that Workers run on: of the Python that the second argument names, or the newest.
 fn release() -> Result<&'static Release> {
-    RELEASES.first().context("no Pyodide release")
+    let python = std::env::args().nth(2);
+    let is_wanted = |release: &&Release| {
+        let minor = release.python.rsplit_once('.').map(|(minor, _)| minor);
+        python.as_deref().is_none_or(|python| minor == Some(python))
+    };
+    RELEASES.iter().find(is_wanted).context("no such Python")
 }
 
 fn runtime(cache: PathBuf) -> Result<Arc<Runtime>> {
@@ -106,7 +114,7 @@ fn run(cache: PathBuf) -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    let cache = std::env::args_os().nth(1).context("usage: taipan-bench CACHE")?.into();
+    let cache = std::env::args_os().nth(1).context("usage: taipan-bench CACHE [PYTHON]")?.into();
     // Turns need more stack than a main thread has.
     let thread = thread::Builder::new().stack_size(STACK_SIZE).spawn(move || run(cache))?;
     thread.join().map_err(|_| anyhow!("the benchmark panicked"))?

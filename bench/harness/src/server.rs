@@ -35,6 +35,7 @@ pub(crate) struct Served {
     slot: Option<Arc<Slot>>,
     client: Option<Client>,
     workers: HashMap<(PathBuf, bool), Arc<taipan_server::Worker>>,
+    deployed: usize,
 }
 
 impl Served {
@@ -46,6 +47,7 @@ impl Served {
             slot: None,
             client: None,
             workers: HashMap::new(),
+            deployed: 0,
         })
     }
 
@@ -55,7 +57,7 @@ impl Served {
         let running = match self.workers.get(&key) {
             Some(running) => running.clone(),
             None => {
-                let packages = worker.packages(self.spares.runtime().cache_dir(), crate::release()?)?;
+                let packages = self.packages(worker)?;
                 let running = self.deploy(worker.sources()?, packages, if warm { WARM } else { COLD })?;
                 self.workers.insert(key, running.clone());
                 running
@@ -74,13 +76,23 @@ impl Served {
         Ok(json!({ "response": nanos(begun.elapsed()) }))
     }
 
+    pub(crate) fn packages(&self, worker: &Worker) -> Result<Arc<PackageTree>> {
+        worker.packages(self.spares.runtime().cache_dir(), crate::release()?)
+    }
+
+    /// How many Workers were deployed.
+    pub(crate) fn count(&self) -> usize {
+        self.deployed
+    }
+
     /// A Worker that has started.
     pub(crate) fn deploy(
-        &self,
+        &mut self,
         sources: Vec<Source>,
         packages: Arc<PackageTree>,
         pool: PoolOptions,
     ) -> Result<Arc<taipan_server::Worker>> {
+        self.deployed += 1;
         let spec = spec(sources, packages);
         let sources = spec.sources.clone();
         let boot = boot_isolate(self.spares.clone(), spec, Arc::new(Errors), None);

@@ -8,6 +8,7 @@ mod density;
 mod http;
 mod inside;
 mod load;
+mod numpy;
 mod packages;
 mod program;
 mod reload;

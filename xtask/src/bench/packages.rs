@@ -1,4 +1,4 @@
-//! Packages of FastAPI: from requirements to files, and from files to a Worker that is ready.
+//! Packages of FastAPI, then of numpy: from requirements to files, and from files to a Worker that is ready.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::Options;
 use super::program::{Lines, cache, nanos, python};
 use super::table::{Case, Sample, Table, alternate, whole};
+use super::{Options, numpy};
 
 const REQUIREMENTS: &str = "requirements.txt";
 
@@ -27,7 +27,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     table.times(&all, "lock and sync", &["uv pip install"])?;
     table.times(&all, "sync of a lock", &["uv pip install"])?;
     table.times(&all, "sync, nothing new", &[])?;
-    table.times(&all, "second start of dev, until ready", &["python3 imports the application"])
+    table.times(&all, "second start of dev, until ready", &["python3 imports the application"])?;
+    numpy::run(options, &table)
 }
 
 /// A project of its own, with a cache for it alone. uv's cache is that of this machine, and warm after the first round.

@@ -39,6 +39,11 @@ impl Lines {
         Ok(Self { child, to, from })
     }
 
+    /// The program of `bench/harness` for Workers on Python 3.12.
+    pub(crate) fn older_harness(options: &Options) -> Result<Self> {
+        Self::start(Command::new(&options.harness).arg(options.folder.join("harness-cache")).arg("3.12"))
+    }
+
     /// The program of `bench/harness`, with a cache of its own: what it has mapped cannot be evicted for others.
     pub(crate) fn harness(options: &Options) -> Result<Self> {
         Self::start(Command::new(&options.harness).arg(options.folder.join("harness-cache")))
