@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Kv(data::KvArgs),
     /// Run SQL on databases, apply migrations, export and import.
     D1(data::D1Args),
+    /// Get objects of buckets, put, list or remove them.
+    R2(data::R2Args),
     /// Write stubs for editors and type checkers: of env as the configuration has it, of bindings, workers, js and pyodide.
     Types(TypesArgs),
     /// Look into snapshots.

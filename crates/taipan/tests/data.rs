@@ -1,5 +1,9 @@
-//! `taipan d1` and `taipan kv`, and the example that they prepare.
-#![expect(clippy::unwrap_used, reason = "clippy does not see that helpers of tests are tests")]
+//! `taipan d1`, `taipan kv` and `taipan r2`, and the example that they prepare.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "clippy does not see that helpers of tests are tests"
+)]
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -17,6 +21,11 @@ fn example() -> TempDir {
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::copy(from.join(name), to).unwrap();
     }
+    // The example has no bucket.
+    let config = folder.path().join("wrangler.jsonc");
+    let text = fs::read_to_string(&config).unwrap();
+    let bucket = r#"{ "r2_buckets": [{ "binding": "PICTURES", "bucket_name": "pictures" }],"#;
+    fs::write(&config, text.replacen('{', bucket, 1)).unwrap();
     folder
 }
 
@@ -93,6 +102,7 @@ fn keys_are_put_listed_and_deleted() {
     );
     let error = fails(dir, &["kv", "key", "get", "b", "--binding", "NO"]);
     assert!(error.contains("unknown namespace: NO") && error.contains("VISITS"), "{error}");
+    objects_are_put_got_listed_and_deleted(dir);
 }
 
 #[test]
@@ -108,6 +118,60 @@ fn a_folder_in_use_names_its_holder() {
         "{error}"
     );
     assert!(error.contains("--persist-to"), "{error}");
+}
+
+/// All of them, while `taipan dev` runs.
+fn commands_ask_the_process_that_has_the_folder(dir: &Path) {
+    let notes = "id  text\n1   milk\n";
+    assert_eq!(says(dir, &["d1", "execute", "notes", "--command", "SELECT id, text FROM notes"]), notes);
+    assert_eq!(says(dir, &["d1", "migrations", "list", "notes"]), "");
+    assert!(says(dir, &["d1", "export", "notes"]).contains("milk"));
+    let error = fails(dir, &["d1", "execute", "notes", "--command", "SELECT x"]);
+    assert!(error.contains("no such column: x"), "{error}");
+    let kv = |args: &[&str]| says(dir, &[&["kv", "key"], args, &["--binding", "VISITS"]].concat());
+    kv(&["put", "a b/é&?", "one", "--metadata", "{\"n\": 1}", "--ttl", "60"]);
+    assert_eq!(kv(&["get", "a b/é&?"]), "one");
+    let listed: serde_json::Value = serde_json::from_str(&kv(&["list", "--prefix", "a b"])).unwrap();
+    assert_eq!(listed[0]["metadata"], serde_json::json!({ "n": 1 }));
+    assert!(listed[0]["expiration"].is_u64(), "{listed}");
+    kv(&["delete", "a b/é&?"]);
+    let gone = ["kv", "key", "get", "a b/é&?", "--binding", "VISITS"];
+    assert!(fails(dir, &gone).contains("there is no such key: a b/é&?"));
+    let error = fails(dir, &["kv", "key", "put", "", "x", "--binding", "VISITS"]);
+    assert!(error.contains("a key is not empty"), "{error}");
+    objects_are_put_got_listed_and_deleted(dir);
+}
+
+fn objects_are_put_got_listed_and_deleted(dir: &Path) {
+    let r2 = |args: &[&str]| says(dir, &[&["r2", "object"], args].concat());
+    assert_eq!(says(dir, &["r2", "bucket", "list"]), "pictures\n");
+    let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
+    fs::write(dir.join("sent"), &bytes).unwrap();
+    r2(&[
+        "put",
+        "pictures/a/b c.bin",
+        "--file",
+        "sent",
+        "--content-type",
+        "text/x",
+        "--cache-control",
+        "no-store",
+    ]);
+    r2(&["get", "pictures/a/b c.bin"]);
+    assert!(fs::read(dir.join("b c.bin")).unwrap() == bytes);
+    r2(&["get", "PICTURES/a/b c.bin", "--file", "got"]);
+    assert!(fs::read(dir.join("got")).unwrap() == bytes);
+    let listed: serde_json::Value =
+        serde_json::from_str(&r2(&["list", "pictures", "--prefix", "a/"])).unwrap();
+    assert_eq!((&listed[0]["key"], &listed[0]["size"]), (&"a/b c.bin".into(), &bytes.len().into()));
+    let http = serde_json::json!({ "contentType": "text/x", "cacheControl": "no-store" });
+    assert_eq!(listed[0]["httpMetadata"], http);
+    r2(&["delete", "pictures/a/b c.bin"]);
+    let error = fails(dir, &["r2", "object", "get", "pictures/a/b c.bin", "--file", "gone"]);
+    assert!(error.contains("there is no such object: a/b c.bin"), "{error}");
+    assert!(!dir.join("gone").exists() && !dir.join("gone.part").exists());
+    let error = fails(dir, &["r2", "object", "get", "no/a"]);
+    assert!(error.contains("unknown bucket: no") && error.contains("pictures"), "{error}");
 }
 
 #[test]
@@ -153,8 +217,7 @@ fn the_example_runs_and_its_data_outlives_a_killed_process() {
     assert_eq!(curl(&server, &["--data", "milk"]), serde_json::json!({ "id": 1, "text": "milk" }));
     let notes = serde_json::json!([{ "id": 1, "text": "milk" }]);
     assert_eq!(curl(&server, &[]), serde_json::json!({ "visits": 1, "notes": notes }));
-    let error = fails(dir, &["d1", "execute", "notes", "--command", "SELECT 1"]);
-    assert!(error.contains("in use by another process") && error.contains("taipan dev"), "{error}");
+    commands_ask_the_process_that_has_the_folder(dir);
     // Dropping it kills the process.
     drop(server);
     let mut server = Server::start(&options).unwrap();

@@ -96,6 +96,108 @@ pub(crate) struct NamespaceArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct R2Args {
+    #[command(subcommand)]
+    pub(crate) command: R2Command,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum R2Command {
+    /// Get objects, put, list or remove them.
+    #[command(subcommand)]
+    Object(R2ObjectCommand),
+    /// Look at buckets.
+    #[command(subcommand)]
+    Bucket(R2BucketCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum R2BucketCommand {
+    /// List the buckets of the configuration.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum R2ObjectCommand {
+    /// Write an object to a file.
+    Get {
+        /// Its bucket and its key.
+        #[arg(value_name = "BUCKET/KEY")]
+        object: String,
+        /// The file [default: the last part of the key, in this folder].
+        #[arg(short, long, value_name = "FILE", conflicts_with = "pipe")]
+        file: Option<PathBuf>,
+        /// Write to standard output.
+        #[arg(short, long)]
+        pipe: bool,
+    },
+    /// Put a file into a bucket.
+    Put {
+        /// Its bucket and its key.
+        #[arg(value_name = "BUCKET/KEY")]
+        object: String,
+        /// The file.
+        #[arg(short, long, value_name = "FILE", conflicts_with = "pipe")]
+        file: Option<PathBuf>,
+        /// Read standard input.
+        #[arg(short, long)]
+        pipe: bool,
+        #[command(flatten)]
+        metadata: HttpMetadataArgs,
+    },
+    /// Remove an object.
+    Delete {
+        /// Its bucket and its key.
+        #[arg(value_name = "BUCKET/KEY")]
+        object: String,
+    },
+    /// List objects as JSON.
+    List {
+        /// The bucket.
+        bucket: String,
+        /// Only keys that begin with this.
+        #[arg(long, default_value = "")]
+        prefix: String,
+    },
+}
+
+/// What an object is served with.
+#[derive(Debug, Args)]
+pub(crate) struct HttpMetadataArgs {
+    /// The header Content-Type.
+    #[arg(long, alias = "ct", value_name = "TYPE")]
+    content_type: Option<String>,
+    /// The header Content-Disposition.
+    #[arg(long, alias = "cd", value_name = "TEXT")]
+    content_disposition: Option<String>,
+    /// The header Content-Encoding.
+    #[arg(long, alias = "ce", value_name = "NAME")]
+    content_encoding: Option<String>,
+    /// The header Content-Language.
+    #[arg(long, alias = "cl", value_name = "TAG")]
+    content_language: Option<String>,
+    /// The header Cache-Control.
+    #[arg(long, alias = "cc", value_name = "TEXT")]
+    cache_control: Option<String>,
+}
+
+impl HttpMetadataArgs {
+    /// As headers.
+    pub(crate) fn headers(self) -> Vec<(&'static str, String)> {
+        let all = [
+            ("content-type", self.content_type),
+            ("content-disposition", self.content_disposition),
+            ("content-encoding", self.content_encoding),
+            ("content-language", self.content_language),
+            ("cache-control", self.cache_control),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct D1Args {
     #[command(subcommand)]
     pub(crate) command: D1Command,

@@ -5,10 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use fs_err as fs;
+use serde::Deserialize;
 use serde_json::{Value, json};
-use taipan_storage::d1::{D1Database, Done, DumpOptions};
+use taipan_storage::d1::{D1Database, Done, DumpOptions, Statement};
+use ureq::http::Method;
 
-use super::{Project, migrations, told, unknown, wait};
+use super::remote::{Remote, encoded};
+use super::{Place, Project, migrations, told, unknown, wait};
 use crate::cli::data::{D1Args, D1Command};
 
 pub(crate) fn run(args: D1Args) -> Result<ExitCode> {
@@ -19,13 +22,11 @@ pub(crate) fn run(args: D1Args) -> Result<ExitCode> {
                 (_, Some(file)) => fs::read_to_string(file)?,
                 (command, None) => command.unwrap_or_default(),
             };
-            let store = open(&project, &database.name)?;
-            let done = wait(|reply| store.execute(sql, reply))?;
+            let done = open(&project, &database.name)?.execute(sql)?;
             show(&done, json)?;
         }
         D1Command::Export { database, output, table, no_schema, no_data } => {
-            let store = open(&project, &database.name)?;
-            let sql = wait(|reply| store.dump(DumpOptions { table, no_data, no_schema }, reply))?;
+            let sql = open(&project, &database.name)?.dump(DumpOptions { table, no_data, no_schema })?;
             match output {
                 Some(file) => fs::write(file, sql)?,
                 None => anstream::print!("{sql}"),
@@ -48,31 +49,113 @@ pub(super) fn find<'a>(project: &'a Project, name: &str) -> Result<&'a taipan_co
     })
 }
 
-pub(super) fn open(project: &Project, name: &str) -> Result<D1Database> {
-    told(D1Database::open(&project.data()?, &find(project, name)?.id))
+pub(super) fn open(project: &Project, name: &str) -> Result<Database> {
+    let id = &find(project, name)?.id;
+    Ok(match project.data()? {
+        Place::Here(folder) => Database::Here(told(D1Database::open(&folder, id))?),
+        Place::There(remote) => Database::There(remote, format!("d1/{}", encoded(id))),
+    })
 }
 
-fn import(store: &D1Database, file: &Path) -> Result<()> {
-    let sql = fs::read_to_string(file)?;
-    let done = wait(|reply| store.execute(sql, reply))?;
+pub(super) enum Database {
+    Here(D1Database),
+    There(Remote, String),
+}
+
+/// What a statement did.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Outcome {
+    columns: Vec<String>,
+    /// A JSON list of lists.
+    rows: String,
+    duration: f64,
+    rows_read: u64,
+    rows_written: u64,
+    changes: u64,
+}
+
+impl Outcome {
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows == "[]"
+    }
+}
+
+impl From<Done> for Outcome {
+    fn from(done: Done) -> Self {
+        let Done { rows, duration_ms: duration, rows_read, rows_written, changes, .. } = done;
+        Self { columns: rows.columns, rows: rows.json, duration, rows_read, rows_written, changes }
+    }
+}
+
+impl Database {
+    /// Runs a script.
+    pub(super) fn execute(&self, sql: String) -> Result<Vec<Outcome>> {
+        match self {
+            Self::Here(store) => {
+                let done = wait(|reply| store.execute(sql, reply))?;
+                Ok(done.into_iter().map(Outcome::from).collect())
+            }
+            Self::There(remote, path) => query(remote, path, &json!({ "sql": sql })),
+        }
+    }
+
+    /// Runs one statement with texts as its parameters.
+    pub(super) fn run(&self, sql: String, params: &[&str]) -> Result<Vec<Outcome>> {
+        match self {
+            Self::Here(store) => {
+                let params = params.iter().map(|text| taipan_storage::d1::Value::Text((*text).to_owned()));
+                let statement = Statement { sql, params: params.collect() };
+                let done = wait(|reply| store.run(vec![statement], reply))?;
+                Ok(done.into_iter().map(Outcome::from).collect())
+            }
+            Self::There(remote, path) => query(remote, path, &json!({ "sql": sql, "params": params })),
+        }
+    }
+
+    fn dump(&self, options: DumpOptions) -> Result<String> {
+        match self {
+            Self::Here(store) => wait(|reply| store.dump(options, reply)),
+            Self::There(remote, path) => {
+                let is = |is: bool| if is { "true" } else { "" };
+                let (table, path) = (options.table.unwrap_or_default(), format!("{path}/dump"));
+                let query = [
+                    ("table", table.as_str()),
+                    ("no_data", is(options.no_data)),
+                    ("no_schema", is(options.no_schema)),
+                ];
+                let sql = remote.bytes(&path, &query)?.unwrap_or_default();
+                Ok(String::from_utf8(sql)?)
+            }
+        }
+    }
+}
+
+fn query(remote: &Remote, path: &str, question: &Value) -> Result<Vec<Outcome>> {
+    let done = remote.json(Method::POST, &format!("{path}/query"), &[], &question.to_string())?;
+    Ok(serde_json::from_value(done)?)
+}
+
+fn import(store: &Database, file: &Path) -> Result<()> {
+    let done = store.execute(fs::read_to_string(file)?)?;
     anstream::eprintln!("Ran {} statements", done.len());
     Ok(())
 }
 
 /// Prints what statements gave.
-fn show(done: &[Done], as_json: bool) -> Result<()> {
+fn show(done: &[Outcome], as_json: bool) -> Result<()> {
     if as_json {
         let shown = done.iter().map(|done| {
             let results: Vec<Value> = objects(done)?.into_iter().map(Value::Object).collect();
             let meta =
-                json!({ "duration": done.duration_ms, "changes": done.changes, "rows_read": done.rows_read });
+                json!({ "duration": done.duration, "changes": done.changes, "rows_read": done.rows_read });
             Ok(json!({ "results": results, "success": true, "meta": meta }))
         });
         let shown = shown.collect::<Result<Vec<Value>>>()?;
         anstream::println!("{}", serde_json::to_string_pretty(&shown)?);
         return Ok(());
     }
-    for done in done.iter().filter(|done| !done.rows.columns.is_empty()) {
+    for done in done.iter().filter(|done| !done.columns.is_empty()) {
         table(done)?;
     }
     let written: u64 = done.iter().map(|done| done.rows_written).sum();
@@ -82,23 +165,23 @@ fn show(done: &[Done], as_json: bool) -> Result<()> {
 
 type Object = serde_json::Map<String, Value>;
 
-fn objects(done: &Done) -> Result<Vec<Object>> {
-    let rows: Vec<Vec<Value>> = serde_json::from_str(&done.rows.json)?;
-    let object = |row: Vec<Value>| done.rows.columns.iter().cloned().zip(row).collect();
+fn objects(done: &Outcome) -> Result<Vec<Object>> {
+    let rows: Vec<Vec<Value>> = serde_json::from_str(&done.rows)?;
+    let object = |row: Vec<Value>| done.columns.iter().cloned().zip(row).collect();
     Ok(rows.into_iter().map(object).collect())
 }
 
 /// Columns as wide as what is in them.
-fn table(done: &Done) -> Result<()> {
-    let rows: Vec<Vec<Value>> = serde_json::from_str(&done.rows.json)?;
+fn table(done: &Outcome) -> Result<()> {
+    let rows: Vec<Vec<Value>> = serde_json::from_str(&done.rows)?;
     let cell = |value: &Value| match value {
         Value::String(text) => text.clone(),
         Value::Null => "NULL".to_owned(),
         other => other.to_string(),
     };
-    let mut lines: Vec<Vec<String>> = vec![done.rows.columns.clone()];
+    let mut lines: Vec<Vec<String>> = vec![done.columns.clone()];
     lines.extend(rows.iter().map(|row| row.iter().map(cell).collect()));
-    let mut widths = vec![0; done.rows.columns.len()];
+    let mut widths = vec![0; done.columns.len()];
     for line in &lines {
         for (width, text) in widths.iter_mut().zip(line) {
             *width = text.chars().count().max(*width);

@@ -5,10 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use fs_err as fs;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use taipan_storage::kv::{End, KvNamespace, ListOptions, Put};
+use ureq::SendBody;
+use ureq::http::Method;
 
-use super::{Project, told, unknown, wait};
+use super::remote::{Remote, encoded};
+use super::{Place, Project, told, unknown, wait};
 use crate::cli::data::{KvArgs, KvCommand, KvKeyCommand};
 
 pub(crate) fn run(args: KvArgs) -> Result<ExitCode> {
@@ -16,15 +19,14 @@ pub(crate) fn run(args: KvArgs) -> Result<ExitCode> {
     let KvCommand::Key(command) = args.command;
     match command {
         KvKeyCommand::List { namespace, prefix } => {
-            let keys = keys(&open(&project, &namespace.binding)?, &prefix)?;
+            let keys = open(&project, &namespace.binding)?.keys(&prefix)?;
             anstream::println!("{}", serde_json::to_string_pretty(&keys)?);
         }
         KvKeyCommand::Get { key, namespace } => {
-            let store = open(&project, &namespace.binding)?;
-            let Some(entry) = wait(|reply| store.get(key.clone(), reply))? else {
+            let Some(value) = open(&project, &namespace.binding)?.get(&key)? else {
                 bail!("there is no such key: {key}");
             };
-            std::io::stdout().write_all(&entry.value)?;
+            std::io::stdout().write_all(&value)?;
         }
         KvKeyCommand::Put { key, value, path, ttl, expiration, metadata, namespace } => {
             let value = match path {
@@ -38,45 +40,103 @@ pub(crate) fn run(args: KvArgs) -> Result<ExitCode> {
                 metadata: metadata.map(|metadata| metadata.to_string()),
                 end: ttl.map(End::After).or(expiration.map(End::At)),
             };
-            let store = open(&project, &namespace.binding)?;
-            wait(|reply| store.put(put, reply))?;
+            open(&project, &namespace.binding)?.put(put)?;
         }
         KvKeyCommand::Delete { key, namespace } => {
-            let store = open(&project, &namespace.binding)?;
-            wait(|reply| store.delete(vec![key], reply))?;
+            open(&project, &namespace.binding)?.delete(key)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn open(project: &Project, binding: &str) -> Result<KvNamespace> {
+fn open(project: &Project, binding: &str) -> Result<Namespace> {
     let known = &project.config.bindings.kv_namespaces;
     let Some(found) = known.iter().find(|kv| kv.binding == binding) else {
         let names: Vec<&str> = known.iter().map(|kv| kv.binding.as_str()).collect();
         return Err(unknown("namespace", binding, &names, "kv_namespaces"));
     };
-    told(KvNamespace::open(&project.data()?, &found.id))
+    Ok(match project.data()? {
+        Place::Here(folder) => Namespace::Here(told(KvNamespace::open(&folder, &found.id))?),
+        Place::There(remote) => Namespace::There(remote, format!("kv/{}", encoded(&found.id))),
+    })
 }
 
-fn keys(store: &KvNamespace, prefix: &str) -> Result<Vec<Value>> {
-    let mut keys = Vec::new();
-    let mut after = None;
-    loop {
-        let options = ListOptions { prefix: prefix.to_owned(), limit: None, after };
-        let list = wait(|reply| store.list(options, reply))?;
-        after = list.keys.last().map(|key| key.key.clone());
-        for key in list.keys {
-            let mut shown = json!({ "name": key.key });
-            if let (Some(object), Some(at)) = (shown.as_object_mut(), key.expires_at) {
-                object.insert("expiration".to_owned(), at.into());
-            }
-            if let (Some(object), Some(metadata)) = (shown.as_object_mut(), key.metadata) {
-                object.insert("metadata".to_owned(), serde_json::from_str(&metadata)?);
-            }
-            keys.push(shown);
-        }
-        if list.is_complete {
-            return Ok(keys);
+enum Namespace {
+    Here(KvNamespace),
+    There(Remote, String),
+}
+
+impl Namespace {
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::Here(store) => Ok(wait(|reply| store.get(key.to_owned(), reply))?.map(|entry| entry.value)),
+            Self::There(remote, path) => remote.bytes(&format!("{path}/value"), &[("key", key)]),
         }
     }
+
+    fn put(&self, put: Put) -> Result<()> {
+        match self {
+            Self::Here(store) => wait(|reply| store.put(put, reply)),
+            Self::There(remote, path) => {
+                let (end, seconds) = match put.end {
+                    Some(End::At(at)) => ("expiration", at.to_string()),
+                    Some(End::After(seconds)) => ("ttl", seconds.to_string()),
+                    None => ("ttl", String::new()),
+                };
+                let metadata = put.metadata.unwrap_or_default();
+                let query =
+                    [("key", put.key.as_str()), ("metadata", metadata.as_str()), (end, seconds.as_str())];
+                remote.json(Method::PUT, &format!("{path}/value"), &query, &*put.value).map(|_| ())
+            }
+        }
+    }
+
+    fn delete(&self, key: String) -> Result<()> {
+        match self {
+            Self::Here(store) => wait(|reply| store.delete(vec![key], reply)),
+            Self::There(remote, path) => {
+                let query = [("key", key.as_str())];
+                remote.json(Method::DELETE, &format!("{path}/value"), &query, SendBody::none()).map(|_| ())
+            }
+        }
+    }
+
+    fn keys(&self, prefix: &str) -> Result<Vec<Value>> {
+        let mut keys = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            after = match self {
+                Self::Here(store) => {
+                    let options = ListOptions { prefix: prefix.to_owned(), limit: None, after: after.take() };
+                    let list = wait(|reply| store.list(options, reply))?;
+                    let last = list.keys.last().filter(|_| !list.is_complete).map(|key| key.key.clone());
+                    for key in list.keys {
+                        let metadata = key.metadata.map(|text| serde_json::from_str(&text)).transpose()?;
+                        keys.push(shown(&key.key, key.expires_at, metadata));
+                    }
+                    last
+                }
+                Self::There(remote, path) => {
+                    let query = [("prefix", prefix), ("cursor", after.as_deref().unwrap_or_default())];
+                    let list = remote.json(Method::GET, &format!("{path}/keys"), &query, SendBody::none())?;
+                    for key in list.get("keys").and_then(Value::as_array).into_iter().flatten() {
+                        let name = key.get("name").and_then(Value::as_str).unwrap_or_default();
+                        let metadata = key.get("metadata").filter(|metadata| !metadata.is_null()).cloned();
+                        keys.push(shown(name, key.get("expiration").and_then(Value::as_i64), metadata));
+                    }
+                    list.get("cursor").and_then(Value::as_str).map(str::to_owned)
+                }
+            };
+            if after.is_none() {
+                return Ok(keys);
+            }
+        }
+    }
+}
+
+fn shown(name: &str, expiration: Option<i64>, metadata: Option<Value>) -> Value {
+    let mut shown = Map::from_iter([("name".to_owned(), json!(name))]);
+    shown.extend(expiration.map(|at| ("expiration".to_owned(), at.into())));
+    shown.extend(metadata.map(|metadata| ("metadata".to_owned(), metadata)));
+    shown.into()
 }

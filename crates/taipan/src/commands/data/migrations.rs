@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use fs_err as fs;
-use taipan_storage::d1::{D1Database, Statement, Value};
 
-use super::{Project, d1, told, wait};
+use super::d1::{Database, Outcome};
+use super::{Project, d1};
 use crate::cli::data::MigrationsCommand;
 
 pub(super) fn run(project: &Project, command: MigrationsCommand) -> Result<()> {
@@ -18,7 +18,7 @@ pub(super) fn run(project: &Project, command: MigrationsCommand) -> Result<()> {
     };
     let config = d1::find(project, name)?;
     let folder = project.config.root.join(&config.migrations_dir);
-    let open = || told(D1Database::open(&project.data()?, &config.id));
+    let open = || d1::open(project, name);
     match command {
         MigrationsCommand::Create { message, .. } => create(&folder, &message),
         MigrationsCommand::List { .. } => {
@@ -43,8 +43,9 @@ pub(super) fn run(project: &Project, command: MigrationsCommand) -> Result<()> {
                 );
                 // In one transaction: a migration that fails leaves nothing, and is the next one still.
                 let sql = format!("{sql}\n;\n{note}");
-                let done = wait(|reply| store.execute(sql, reply));
-                done.with_context(|| format!("cannot apply migration: {}", folder.join(name).display()))?;
+                store
+                    .execute(sql)
+                    .with_context(|| format!("cannot apply migration: {}", folder.join(name).display()))?;
                 anstream::println!("{name}");
             }
             anstream::eprintln!("Applied {} migrations", ahead.len());
@@ -84,7 +85,7 @@ fn files(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// Those that have not been applied.
-fn ahead(store: &D1Database, folder: &Path, table: &str) -> Result<Vec<String>> {
+fn ahead(store: &Database, folder: &Path, table: &str) -> Result<Vec<String>> {
     let table = quoted(table);
     let made = format!(
         "CREATE TABLE IF NOT EXISTS {table} (
@@ -93,13 +94,11 @@ fn ahead(store: &D1Database, folder: &Path, table: &str) -> Result<Vec<String>> 
             applied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL
         )"
     );
-    wait(|reply| store.execute(made, reply))?;
+    store.execute(made)?;
     let mut ahead = Vec::new();
     for name in files(folder)? {
         let sql = format!("SELECT 1 FROM {table} WHERE name = ?");
-        let statement = Statement { sql, params: vec![Value::Text(name.clone())] };
-        let done = wait(|reply| store.run(vec![statement], reply))?;
-        if done.first().is_none_or(|done| done.rows.is_empty()) {
+        if store.run(sql, &[&name])?.first().is_none_or(Outcome::is_empty) {
             ahead.push(name);
         }
     }

@@ -1,8 +1,10 @@
-//! `taipan kv` and `taipan d1`: the data of bindings from outside of the Worker.
+//! `taipan kv`, `taipan d1` and `taipan r2`: the data of bindings from outside of the Worker. While a `taipan dev` has it, that is asked.
 
 mod d1;
 mod kv;
 mod migrations;
+mod r2;
+mod remote;
 
 use std::env;
 use std::path::PathBuf;
@@ -17,6 +19,8 @@ use crate::report::{hint, hinted};
 
 pub(super) use d1::run as d1;
 pub(super) use kv::run as kv;
+pub(super) use r2::run as r2;
+use remote::Remote;
 
 /// A Worker and its data.
 struct Project {
@@ -31,12 +35,26 @@ impl Project {
         Ok(Self { config: config.map_err(|e| hinted(e, ConfigError::hint))?, persist_to: args.persist_to })
     }
 
-    /// Takes the folder with its data.
-    fn data(&self) -> Result<StateFolder> {
+    /// Takes the folder with its data, or finds the process that has it.
+    fn data(&self) -> Result<Place> {
         let folder = self.persist_to.clone().unwrap_or_else(|| self.config.root.join(".wrangler/state"));
         let command = env::args().collect::<Vec<_>>().join(" ");
-        told(StateFolder::take(&folder, &command, Arc::new(SystemClock)))
+        match StateFolder::take(&folder, &command, Arc::new(SystemClock)) {
+            Err(error @ StorageError::InUse { .. }) => match Remote::find(&folder) {
+                Some(remote) => Ok(Place::There(remote)),
+                None => told(Err(error)),
+            },
+            taken => Ok(Place::Here(told(taken)?)),
+        }
     }
+}
+
+/// Where the data is.
+enum Place {
+    /// In a folder of ours for now.
+    Here(StateFolder),
+    /// With a process that can be asked.
+    There(Remote),
 }
 
 fn told<T>(answer: Result<T, StorageError>) -> Result<T> {
