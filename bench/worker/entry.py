@@ -8,4 +8,12 @@ from workers import Response, WorkerEntrypoint
 
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
+        if urlsplit(request.url).path == "/object":
+            return await self.object(request)
         return Response(await answer(unquote(urlsplit(request.url).path[1:])))
+
+    async def object(self, request):
+        """An object of a bucket, up and down."""
+        if request.method == "PUT":
+            return Response(str((await self.env.BUCKET.put("object", request.js_object.body)).size))
+        return Response((await self.env.BUCKET.get("object")).body)

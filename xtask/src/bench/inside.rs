@@ -15,8 +15,8 @@ use taipan_testkit::http::{Client, Request};
 use taipan_testkit::server::{Server, ServerOptions};
 use taipan_testkit::stats::median;
 
-use super::Options;
 use super::program::Lines;
+use super::{Options, buckets};
 
 /// What a side answers to a case.
 #[derive(Deserialize)]
@@ -38,7 +38,7 @@ trait Side {
 }
 
 struct Ours {
-    _server: Server,
+    server: Server,
     client: Client,
 }
 
@@ -57,7 +57,7 @@ impl Ours {
             env: Vec::new(),
         })?;
         let client = Client::new(server.port(), Duration::from_secs(120));
-        Ok(Self { _server: server, client })
+        Ok(Self { server, client })
     }
 }
 
@@ -128,6 +128,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         } else {
             writeln!(out, "{case:<32} {ours:>12.0} {peer:>12.0} {ratio:>8.2}")?;
         }
+    }
+    if name == "bindings" {
+        buckets::run(&ours.server, options)?;
     }
     Ok(())
 }

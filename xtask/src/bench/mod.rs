@@ -2,6 +2,7 @@
 //!
 //! Every figure is the median of its samples. `bench/README.md` says what each benchmark is.
 
+mod buckets;
 mod clients;
 mod cold_start;
 mod density;

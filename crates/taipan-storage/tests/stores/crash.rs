@@ -12,9 +12,9 @@ use taipan_storage::r2::R2Bucket;
 
 use crate::{folder, r2, wait};
 
-/// `TAIPAN_CRASH_ROUNDS` asks for more.
+/// 200 for the three stores together; `TAIPAN_CRASH_ROUNDS` asks for more of each.
 fn rounds() -> usize {
-    std::env::var("TAIPAN_CRASH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(20)
+    std::env::var("TAIPAN_CRASH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(67)
 }
 
 /// Where the process writes that is killed; in it, `child` goes on until then.
