@@ -21,10 +21,8 @@ from pyodide.webloop import PyodideFuture, PyodideTask, WebLoop
 #: Cancelled timers are swept out when they are more than this, and more than the others.
 _CANCELLED = 100
 
-_PLACES = {
-    "Future exception was never retrieved": "a future that nobody awaits",
-    "Task exception was never retrieved": "a task that nobody awaits",
-}
+#: Ends what asyncio says of the exception of a task or future that nobody asks for.
+_UNASKED = " exception was never retrieved"
 
 
 class Loop(WebLoop):
@@ -113,7 +111,10 @@ class Loop(WebLoop):
             super().default_exception_handler(context)
         else:
             message = context.get("message") or "the event loop"
-            self.report(error, _PLACES.get(message, message))
+            if message.endswith(_UNASKED):
+                kind = "task" if isinstance(context.get("future"), asyncio.Task) else "future"
+                message = f"a {kind} that nobody awaits"
+            self.report(error, message)
 
     #: Logs an exception, and where it was.
     report: Callable[[BaseException, str], None] | None = None

@@ -12,10 +12,12 @@ import gc
 import importlib.util
 import inspect
 import json
+import linecache
 import logging
 import os
 import site
 import sys
+import warnings
 from collections.abc import Callable
 from inspect import isawaitable
 from types import CodeType, CoroutineType, FunctionType, ModuleType, SimpleNamespace
@@ -412,7 +414,7 @@ class _LogHandler(logging._StderrHandler):  # type: ignore[name-defined]
 
 
 def _set_up_logging() -> None:
-    """Shows `logging.info()` and above, until the Worker configures logging itself.
+    """Shows warnings by the Worker's names, and `logging.info()` and above until the Worker configures logging itself.
 
     Python's own default drops everything below WARNING. A handler on the root logger would make the Worker's
     `logging.basicConfig()` do nothing; the handler of last resort steps aside for any other.
@@ -421,6 +423,14 @@ def _set_up_logging() -> None:
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logging.lastResort = handler
     logging.getLogger().setLevel(logging.INFO)
+    warnings.formatwarning = _format_warning
+
+
+def _format_warning(message: Any, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """As Python does, with the Worker's own name of the file."""
+    source = (line if line is not None else linecache.getline(filename, lineno)).strip()
+    text = f"{reports.relative(filename)}:{lineno}: {category.__name__}: {message}\n"
+    return f"{text}  {source}\n" if source else text
 
 
 def _kind(error: BaseException) -> str:

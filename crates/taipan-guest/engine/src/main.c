@@ -168,6 +168,8 @@ static bool run_until_settled(JSValueConst promise) {
     if (host_wait(at, &kind, &id, &out)) deliver(kind, id, out.bytes, out.length);
     free(out.bytes);
   }
+  /* Others wait for the same value: a proxy of Python's is destroyed once it has been given to whom it was made for. */
+  while (run_job()) {}
   return true;
 }
 
