@@ -34,7 +34,14 @@ fn a_browser_and_a_worker_understand_each_other() {
     .unwrap();
     let profile = tempfile::tempdir_in(temp).unwrap();
     let browser = Command::new("chromium")
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+        ])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         // Without it a headless browser ends when the page has loaded.

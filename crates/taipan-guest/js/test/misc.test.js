@@ -220,6 +220,7 @@ test("interfaces have the length that Web IDL says", () => {
     "EventSource",
     "MessageEvent",
     "PerformanceMark",
+    "PerformanceObserver",
     "PromiseRejectionEvent",
     "Request",
     "URL",

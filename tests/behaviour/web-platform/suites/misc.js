@@ -97,7 +97,8 @@ test("EventSource over a stream that is there", async () => {
 test("the globals that Workers have", async () => {
   const names = `AbortController AbortSignal Blob Cache CacheStorage CloseEvent CompressionStream Crypto CryptoKey CustomEvent DOMException
     DecompressionStream ErrorEvent Event EventSource EventTarget ExtendableEvent File FixedLengthStream FormData HTMLRewriter Headers
-    IdentityTransformStream MessageChannel MessageEvent MessagePort Navigator PromiseRejectionEvent ReadableStream
+    IdentityTransformStream MessageChannel MessageEvent MessagePort Navigator PerformanceObserver PromiseRejectionEvent ReadableStream
+    ServiceWorkerGlobalScope
     ReadableStreamBYOBReader ReadableStreamDefaultReader Request Response SubtleCrypto TextDecoder TextDecoderStream TextEncoder
     TextEncoderStream TransformStream URL URLPattern URLSearchParams WebSocket WebSocketPair WorkerGlobalScope WritableStream
     WritableStreamDefaultWriter atob btoa caches clearInterval clearTimeout console crypto fetch navigator performance queueMicrotask
@@ -118,4 +119,26 @@ test("structuredClone moves streams and ports", async () => {
   socket.onmessage = handler;
   equal([socket.onmessage === handler, socket.onclose], [true, null]);
   await fails("TypeError", () => Object.getOwnPropertyDescriptor(WebSocket.prototype, "onopen").set.call({}, handler));
+});
+test("observers of marks and measures", async () => {
+  performance.clearMarks();
+  performance.mark("old");
+  const seen = [];
+  const observer = new PerformanceObserver((list, self) => seen.push([list.getEntries().map(e => e.name), self === observer]));
+  observer.observe({ type: "mark", buffered: true });
+  performance.mark("new");
+  performance.measure("not asked for");
+  await scheduler.wait(1);
+  equal(seen, [[["old", "new"], true]]);
+  performance.mark("taken");
+  equal(observer.takeRecords().map(e => e.name), ["taken"]);
+  observer.disconnect();
+  performance.mark("unseen");
+  await scheduler.wait(1);
+  equal(seen.length, 1);
+  equal([...PerformanceObserver.supportedEntryTypes], ["mark", "measure"]);
+  await fails("TypeError", () => observer.observe({}));
+  await fails("TypeError", () => new PerformanceObserverEntryList());
+  await fails("TypeError", () => navigator.sendBeacon("file:///x"));
+  equal(self instanceof ServiceWorkerGlobalScope, true);
 });

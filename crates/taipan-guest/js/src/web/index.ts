@@ -25,6 +25,7 @@ import { errorText, inspect } from "./inspect";
 import { MessageChannel, MessagePort } from "./message-channel";
 import { installNavigator } from "./navigator";
 import { Performance, PerformanceEntry, PerformanceMark, PerformanceMeasure } from "./performance";
+import { PerformanceObserver, PerformanceObserverEntryList } from "./performance-observer";
 import { FixedLengthStream, IdentityTransformStream } from "./pipes";
 import { Request, makeIncomingRequest } from "./request";
 import { Response, isEncodedResponse } from "./response";
@@ -109,6 +110,8 @@ export function installWeb(host: Host, global: object = globalThis): WebInternal
     PerformanceEntry,
     PerformanceMark,
     PerformanceMeasure,
+    PerformanceObserver,
+    PerformanceObserverEntryList,
     PromiseRejectionEvent,
     Request,
     Response,

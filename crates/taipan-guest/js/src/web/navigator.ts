@@ -1,8 +1,10 @@
 /** What tells libraries where they run. Pyodide must not know while it boots: it has its own idea of Workers. */
 import { EventTarget } from "./events";
+import { fetch } from "./fetch";
 import { define } from "./global";
 import { globalEvents } from "./global-events";
-import { describe } from "./webidl";
+import { parseHref } from "./url";
+import { describe, need } from "./webidl";
 
 class Navigator {
   get userAgent(): string {
@@ -20,6 +22,14 @@ class Navigator {
   get hardwareConcurrency(): number {
     return 1;
   }
+  /** Sends data that nobody waits for. It may be lost when the request that sends it is over. */
+  sendBeacon(url: string, data: unknown = null): boolean {
+    need(arguments.length, 1, "sendBeacon");
+    const target = parseHref(url);
+    if (!target || !/^https?:/.test(target.href)) throw new TypeError(`Not an HTTP URL: ${url}`);
+    fetch(target.href, { method: "POST", body: data } as never).catch(() => undefined);
+    return true;
+  }
 }
 describe(Navigator, "Navigator");
 
@@ -35,7 +45,11 @@ class WorkerGlobalScope extends EventTarget {
 }
 describe(WorkerGlobalScope, "WorkerGlobalScope");
 
+/** By its name libraries know that they are in a Worker. */
+class ServiceWorkerGlobalScope extends WorkerGlobalScope {}
+describe(ServiceWorkerGlobalScope, "ServiceWorkerGlobalScope");
+
 /** To be called once Pyodide has booted. */
 export function installNavigator(global: object = globalThis): void {
-  define(global, { Navigator, WorkerGlobalScope, navigator: new Navigator(), self: global, ...globalEvents });
+  define(global, { Navigator, ServiceWorkerGlobalScope, WorkerGlobalScope, navigator: new Navigator(), self: global, ...globalEvents });
 }

@@ -2,6 +2,7 @@
 import { EventTarget } from "./events";
 import { host } from "./host";
 import { structuredClone } from "./structured-clone";
+import { observed } from "./performance-observer";
 import { describe, need } from "./webidl";
 
 const MOST_ENTRIES = 10_000;
@@ -129,6 +130,7 @@ export class Performance extends EventTarget {
   #add<E extends PerformanceEntry>(entry: E): E {
     if (this.#entries.length >= MOST_ENTRIES) this.#entries.shift();
     this.#entries.push(entry);
+    observed(entry, () => this.#entries);
     return entry;
   }
   #clear(type: string, name: string | undefined): void {
