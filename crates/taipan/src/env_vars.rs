@@ -1,4 +1,5 @@
-//! Every environment variable of taipan's own. Beside them it follows `XDG_CACHE_HOME`, `HOME`, and `NO_COLOR` and its kin.
+//! Every environment variable of taipan's own. Beside them it follows `XDG_CACHE_HOME`, `HOME`, `NO_COLOR` and its kin, and
+//! `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
 
 /// The names; each has a field's comment for its documentation.
 pub(crate) struct EnvVars;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use hyper::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::proxy::matcher::Intercept;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,6 +22,7 @@ use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 use super::error::EgressError;
+use super::proxy::{self, Proxies};
 use super::{Policy, TlsClient};
 
 /// The time for everything up to an open connection.
@@ -45,12 +47,38 @@ pub(crate) async fn dial(
     let opened = timeout(PATIENCE, async {
         let tcp = dial_tcp(host, port, policy).await?;
         let Some(tls) = tls else { return Ok(Dialed::Plain(tcp)) };
-        let tls_error = |source| EgressError::Tls { host: host.to_owned(), source };
-        let name = ServerName::try_from(host.to_owned()).map_err(|e| tls_error(io::Error::other(e)))?;
-        let secure = tls.connect(name, tcp).await.map_err(tls_error)?;
-        Ok(Dialed::Secure(Box::new(secure)))
+        secure(host, tcp, &tls).await
     });
     opened.await.unwrap_or_else(|_| Err(EgressError::ConnectTimeout(host.to_owned())))
+}
+
+/// The same through a proxy, which reads what is not secure, and is sent it as for a proxy.
+async fn dial_by(
+    proxy: &Intercept,
+    host: &str,
+    port: u16,
+    policy: Policy,
+    tls: Option<TlsConnector>,
+) -> Result<Dialed, EgressError> {
+    let opened = timeout(PATIENCE, async {
+        if policy != Policy::Open {
+            // The proxy may find another address; but none that is not allowed can be asked for by name or number.
+            resolve(host, port, policy).await?;
+        }
+        // Whoever runs the process has named it.
+        let (proxy_host, proxy_port) = proxy::place(proxy)?;
+        let mut tcp = dial_tcp(proxy_host, proxy_port, Policy::Open).await?;
+        let Some(tls) = tls else { return Ok(Dialed::Plain(tcp)) };
+        proxy::tunnel(proxy, &mut tcp, host, port).await?;
+        secure(host, tcp, &tls).await
+    });
+    opened.await.unwrap_or_else(|_| Err(EgressError::ConnectTimeout(host.to_owned())))
+}
+
+async fn secure(host: &str, tcp: TcpStream, tls: &TlsConnector) -> Result<Dialed, EgressError> {
+    let tls_error = |source| EgressError::Tls { host: host.to_owned(), source };
+    let name = ServerName::try_from(host.to_owned()).map_err(|e| tls_error(io::Error::other(e)))?;
+    Ok(Dialed::Secure(Box::new(tls.connect(name, tcp).await.map_err(tls_error)?)))
 }
 
 /// The addresses of a host that the policy allows.
@@ -132,6 +160,7 @@ impl AsyncWrite for Dialed {
 pub(super) struct Connector {
     pub(super) policy: Policy,
     pub(super) tls: Arc<TlsClient>,
+    pub(super) proxies: Proxies,
 }
 
 impl Service<Uri> for Connector {
@@ -144,28 +173,37 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Self { policy, tls } = self.clone();
+        let Self { policy, tls, proxies } = self.clone();
         Box::pin(async move {
             let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
             let is_secure = uri.scheme_str() == Some("https");
             let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
             let tls_error = |source| EgressError::Tls { host: host.to_owned(), source };
             let tls = if is_secure { Some(tls.http().map_err(tls_error)?) } else { None };
-            dial(host, port, policy, tls).await.map(|dialed| HttpConnection(TokioIo::new(dialed)))
+            let proxy = proxies.of(&uri);
+            let dialed = match &proxy {
+                Some(proxy) => dial_by(proxy, host, port, policy, tls).await?,
+                None => dial(host, port, policy, tls).await?,
+            };
+            Ok(HttpConnection { io: TokioIo::new(dialed), has_proxy: proxy.is_some() })
         })
     }
 }
 
 /// A connection as hyper takes it.
-pub(super) struct HttpConnection(TokioIo<Dialed>);
+pub(super) struct HttpConnection {
+    io: TokioIo<Dialed>,
+    has_proxy: bool,
+}
 
 impl Connection for HttpConnection {
     fn connected(&self) -> Connected {
-        match self.0.inner() {
+        match self.io.inner() {
             Dialed::Secure(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 Connected::new().negotiated_h2()
             }
-            _ => Connected::new(),
+            Dialed::Secure(_) => Connected::new(),
+            Dialed::Plain(_) => Connected::new().proxy(self.has_proxy),
         }
     }
 }
@@ -176,20 +214,20 @@ impl Read for HttpConnection {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
 impl Write for HttpConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

@@ -21,6 +21,10 @@ pub(crate) enum EgressError {
     ConnectTimeout(String),
     #[error("no secure connection to {host}: {source}")]
     Tls { host: String, source: io::Error },
+    #[error("the proxy does not connect to {host}: {answer}")]
+    Proxy { host: String, answer: String },
+    #[error("proxies of this kind are not supported: {0} (name one that begins with http://)")]
+    ProxyScheme(String),
     #[error("the URL cannot be fetched: {0}")]
     Url(String),
     #[error("the header cannot be sent: {0}")]

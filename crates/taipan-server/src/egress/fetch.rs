@@ -18,6 +18,7 @@ use url::Url;
 use super::body::{Decoded, Download, Upload, encodings};
 use super::connect::Connector;
 use super::error::EgressError;
+use super::proxy::Proxies;
 use super::{Policy, TlsClient, headers};
 use crate::service::header_text;
 
@@ -44,6 +45,7 @@ const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 /// Performs requests, on connections that they share.
 pub(super) struct Fetcher {
     client: Client<Connector, Upload>,
+    proxies: Proxies,
 }
 
 /// A request between two redirects.
@@ -57,6 +59,7 @@ struct Hop {
 
 impl Fetcher {
     pub(super) fn new(policy: Policy, tls: Arc<TlsClient>) -> Self {
+        let proxies = Proxies::from_env();
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -67,8 +70,8 @@ impl Fetcher {
             .http2_max_header_list_size(HEAD_LIMIT)
             .http2_adaptive_window(true)
             .http2_keep_alive_interval(IDLE)
-            .build(Connector { policy, tls });
-        Self { client }
+            .build(Connector { policy, tls, proxies: proxies.clone() });
+        Self { client, proxies }
     }
 
     pub(super) async fn fetch(&self, request: FetchRequest, answer: FetchAnswer) {
@@ -144,6 +147,9 @@ impl Fetcher {
             .body(upload)
             .map_err(|_| not_one())?;
         *request.headers_mut() = hop.headers.clone();
+        if let Some(authorization) = self.proxies.authorization(request.uri()) {
+            request.headers_mut().insert(header::PROXY_AUTHORIZATION, authorization);
+        }
         if matches!(request.body(), Upload::Full(None)) && [Method::POST, Method::PUT].contains(&hop.method) {
             // Of these servers expect a body; the standard has us say that there is none.
             request.headers_mut().insert(header::CONTENT_LENGTH, 0.into());

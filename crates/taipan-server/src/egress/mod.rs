@@ -10,6 +10,7 @@ mod error;
 mod fetch;
 mod headers;
 mod policy;
+mod proxy;
 mod session;
 mod socket;
 mod tls;
