@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use taipan_config::Bindings;
 use taipan_storage::d1::D1Database;
 use taipan_storage::kv::KvNamespace;
+use taipan_storage::queues::Queues;
 use taipan_storage::r2::R2Bucket;
 use taipan_storage::{StateFolder, StorageError};
+
+use crate::{Fetcher, Functions};
 
 /// The stores of a process, by what the configuration calls them: versions of Workers share them, and so does whoever looks into
 /// them from outside. A cheap handle; clones are the same stores.
@@ -17,6 +20,7 @@ pub struct Stores {
     kv: Shelf<KvNamespace>,
     d1: Shelf<D1Database>,
     r2: Shelf<R2Bucket>,
+    queues: Shelf<Queues>,
 }
 
 /// Open stores by their ids, each with the name that a Worker has for it.
@@ -34,7 +38,13 @@ pub struct Known {
 impl Stores {
     /// Stores in the folder, each opened when it is first bound or asked for.
     pub fn new(folder: StateFolder) -> Self {
-        Self { folder, kv: Shelf::default(), d1: Shelf::default(), r2: Shelf::default() }
+        Self {
+            folder,
+            kv: Shelf::default(),
+            d1: Shelf::default(),
+            r2: Shelf::default(),
+            queues: Shelf::default(),
+        }
     }
 
     /// Opens what the configuration binds.
@@ -56,7 +66,26 @@ impl Stores {
             let store = open(&self.r2, &r2.name, &r2.binding, |id| R2Bucket::open(&self.folder, id))?;
             table.r2.insert(r2.binding.clone(), store);
         }
+        for producer in &bindings.queue_producers {
+            let queue = Arc::new(Producer {
+                queues: self.queues()?,
+                queue: producer.queue.clone(),
+                delay: producer.delivery_delay,
+            });
+            table.queues.insert(producer.binding.clone(), queue);
+        }
+        if !bindings.queue_consumers.is_empty() {
+            self.queues()?;
+        }
         Ok(table)
+    }
+
+    /// The queues, opened when somebody first sends to one or is called for one.
+    ///
+    /// # Errors
+    /// When they cannot be.
+    pub fn queues(&self) -> Result<Arc<Queues>, StorageError> {
+        open(&self.queues, "queues", "queues", |_| Queues::open(&self.folder))
     }
 
     /// A namespace, bound or not.
@@ -119,10 +148,34 @@ fn known<T>(shelf: &Shelf<T>) -> Vec<Known> {
     shelf.iter().map(|(id, (name, _))| Known { id: id.clone(), name: name.clone() }).collect()
 }
 
-/// The stores that a Worker reaches, by their names in `env`.
+/// What a Worker reaches, by their names in `env`.
 #[derive(Debug, Default)]
 pub struct BindingTable {
     pub(crate) kv: HashMap<String, Arc<KvNamespace>>,
     pub(crate) d1: HashMap<String, Arc<D1Database>>,
     pub(crate) r2: HashMap<String, Arc<R2Bucket>>,
+    pub(crate) queues: HashMap<String, Arc<Producer>>,
+    pub(crate) fetchers: HashMap<String, Arc<dyn Fetcher>>,
+    pub(crate) functions: Functions,
+}
+
+/// A queue that messages are sent to.
+#[derive(Debug)]
+pub(crate) struct Producer {
+    pub(crate) queues: Arc<Queues>,
+    pub(crate) queue: String,
+    /// Of a message that has none of its own, in seconds.
+    pub(crate) delay: u32,
+}
+
+impl BindingTable {
+    /// Has its Worker share functions with the others that are given the same.
+    pub fn share(&mut self, functions: &Functions) {
+        self.functions = functions.clone();
+    }
+
+    /// Adds what answers requests.
+    pub fn add_fetcher(&mut self, binding: &str, fetcher: Arc<dyn Fetcher>) {
+        self.fetchers.insert(binding.to_owned(), fetcher);
+    }
 }

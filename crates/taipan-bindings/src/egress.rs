@@ -1,10 +1,24 @@
 //! The way out, as operations see it.
 
+use std::fmt::Debug;
+
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::connections::{Lookup, Target, TlsSession, TlsTerms, Wire};
 use crate::fetches::{BodySource, FetchAnswer, FetchRequest};
+use crate::rpc::RpcCall;
 use crate::streams::Pull;
+
+/// Answers requests in the network's place: `env.NAME` of assets or of another Worker. May not block.
+pub trait Fetcher: Send + Sync + Debug {
+    /// Performs a request.
+    fn fetch(&self, request: FetchRequest, answer: FetchAnswer);
+
+    /// Calls a method.
+    fn call(&self, call: RpcCall) {
+        call.fail("it has no methods but fetch".to_owned());
+    }
+}
 
 /// Makes connections for isolates. No method may block.
 pub trait Egress: Send + Sync {

@@ -58,6 +58,8 @@ pub struct FetchRequest {
     pub decode: bool,
     /// How many requests may be made for this one in all, redirects included.
     pub budget: u32,
+    /// How many calls between Workers this one is in, when another Worker answers it.
+    pub depth: u32,
 }
 
 /// The head of a response.
@@ -90,7 +92,8 @@ pub trait BodySource: Send {
 pub struct FetchedBody(Box<dyn BodySource>);
 
 impl FetchedBody {
-    pub(crate) fn new(source: Box<dyn BodySource>) -> Self {
+    /// A body for a client.
+    pub fn new(source: Box<dyn BodySource>) -> Self {
         Self(source)
     }
 

@@ -67,6 +67,8 @@ struct Entry {
     done: bool,
     cpu: Duration,
     subrequests: u32,
+    /// How many calls between Workers it is in.
+    depth: u32,
 }
 
 /// Operations that are complete once the client is gone; dropped, they are complete too.
@@ -120,8 +122,21 @@ impl Requests {
                 done: false,
                 cpu: Duration::ZERO,
                 subrequests: 0,
+                depth: 0,
             },
         );
+    }
+
+    /// Says how many calls between Workers the request is in.
+    pub fn set_depth(&self, request: u32, depth: u32) {
+        if let Some(entry) = self.lock().get_mut(&request) {
+            entry.depth = depth;
+        }
+    }
+
+    /// How many calls between Workers the request is in; none when it is over.
+    pub(crate) fn depth(&self, request: u32) -> u32 {
+        self.lock().get(&request).map_or(0, |entry| entry.depth)
     }
 
     /// Whether the request is still being worked on, be it only by what it gave to `waitUntil`.

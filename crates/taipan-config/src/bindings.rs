@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use crate::decode::Section;
 use crate::error::ConfigError;
-use crate::keys::{D1_KEYS, KV_KEYS, R2_KEYS};
+use crate::keys::{D1_KEYS, KV_KEYS, R2_KEYS, SERVICES_KEYS};
+use crate::queues::{self, QueueConsumer, QueueProducer};
 use crate::sections::required;
 
 /// The bindings of a Worker.
@@ -19,6 +20,14 @@ pub struct Bindings {
     pub d1_databases: Vec<D1Database>,
     /// `r2_buckets`.
     pub r2_buckets: Vec<R2Bucket>,
+    /// `services`.
+    pub services: Vec<ServiceReference>,
+    /// `queues.producers`.
+    pub queue_producers: Vec<QueueProducer>,
+    /// `queues.consumers`.
+    pub queue_consumers: Vec<QueueConsumer>,
+    /// `assets.binding`.
+    pub assets: Option<String>,
 }
 
 /// One of the `r2_buckets`.
@@ -39,6 +48,19 @@ pub struct KvNamespace {
     pub id: String,
 }
 
+/// One of the `services`: another Worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceReference {
+    /// Its name in `env`.
+    pub binding: String,
+    /// The Worker's name.
+    pub service: String,
+    /// The class that is meant, when it is not the default.
+    pub entrypoint: Option<String>,
+    /// What the Worker is told about its caller, as JSON.
+    pub props: Option<String>,
+}
+
 /// One of the `d1_databases`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct D1Database {
@@ -55,13 +77,18 @@ pub struct D1Database {
 }
 
 impl Bindings {
-    /// Reads them from the section of the environment, or the top level when there is none. `taken` are names in `env`.
+    /// Reads them from the section of the environment, or the top level when there is none. `taken` are names in `env`; that of the
+    /// assets is inherited.
     pub(crate) fn read<'a>(
         own: &Section<'_>,
         taken: impl Iterator<Item = &'a String>,
+        assets: Option<&Section<'_>>,
     ) -> Result<Self, ConfigError> {
         let mut names = Names(taken.cloned().collect());
         let mut found = Self::default();
+        if let Some(assets) = assets.filter(|assets| assets.get("binding").is_some()) {
+            found.assets = Some(names.add(assets, "binding")?);
+        }
         for section in own.children("kv_namespaces")? {
             section.only(KV_KEYS)?;
             let binding = names.add(&section, "binding")?;
@@ -89,20 +116,36 @@ impl Bindings {
             let name = text(&section, "preview_bucket_name")?.or(text(&section, "bucket_name")?);
             found.r2_buckets.push(R2Bucket { name: name.unwrap_or_else(|| binding.clone()), binding });
         }
+        for section in own.children("services")? {
+            section.only(SERVICES_KEYS)?;
+            let binding = names.add(&section, "binding")?;
+            let (service, _) = required(&section, section.string("service")?, "service")?;
+            let environment = text(&section, "environment")?;
+            let props = section.child("props")?.and_then(|_| section.get("props"));
+            found.services.push(ServiceReference {
+                binding,
+                // As wrangler names the Worker of an environment.
+                service: environment.map_or_else(|| service.to_owned(), |env| format!("{service}-{env}")),
+                entrypoint: text(&section, "entrypoint")?,
+                props: props.map(|entry| entry.node.to_json().to_string()),
+            });
+        }
+        (found.queue_producers, found.queue_consumers) = queues::read(own, &mut names)?;
         Ok(found)
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+    /// Whether none of them keeps data.
+    pub fn are_without_data(&self) -> bool {
+        // What has no data is left out.
+        *self == Self { services: self.services.clone(), assets: self.assets.clone(), ..Self::default() }
     }
 
     /// Keys under which an environment could have bindings.
-    pub(crate) const KEYS: [&str; 3] = ["kv_namespaces", "d1_databases", "r2_buckets"];
+    pub(crate) const KEYS: [&str; 5] = ["kv_namespaces", "d1_databases", "r2_buckets", "queues", "services"];
 }
 
 /// A text that is not empty.
-fn text(section: &Section<'_>, key: &str) -> Result<Option<String>, ConfigError> {
+pub(crate) fn text(section: &Section<'_>, key: &str) -> Result<Option<String>, ConfigError> {
     match section.string(key)? {
         Some(("", at)) => {
             let message = format!("wrong value of `{}`: it is empty", section.path_of(key));
@@ -113,10 +156,10 @@ fn text(section: &Section<'_>, key: &str) -> Result<Option<String>, ConfigError>
 }
 
 /// The names that `env` has so far.
-struct Names(Vec<String>);
+pub(crate) struct Names(Vec<String>);
 
 impl Names {
-    fn add(&mut self, section: &Section<'_>, key: &str) -> Result<String, ConfigError> {
+    pub(crate) fn add(&mut self, section: &Section<'_>, key: &str) -> Result<String, ConfigError> {
         let (name, at) = required(section, section.string(key)?, key)?;
         let error = |message: String| section.source.error(at, message);
         let mut characters = name.chars();

@@ -1,4 +1,4 @@
-//! `.dev.vars`: secrets of a Worker for development, one `KEY=VALUE` a line.
+//! `.dev.vars` and `.env`: secrets of a Worker for development, one `KEY=VALUE` a line.
 //!
 //! The dialect is dotenv's, as wrangler reads it: `#` begins a comment, `export ` before a key is allowed, values may be quoted with `"`,
 //! `'` or `` ` `` and then span lines, and only `"` knows the escapes `\n` and `\r`. Unlike dotenv, which skips what it does not
@@ -19,14 +19,34 @@ pub(crate) struct DevVars {
 }
 
 /// Reads `.dev.vars.ENV` in `folder` where an environment is named and the file is there, else `.dev.vars`: one of them, never
-/// both, as in wrangler.
+/// both, as in wrangler. Where there is neither, `.env`, `.env.local`, `.env.ENV` and `.env.ENV.local` count together, the later ones
+/// over the earlier.
 pub(crate) fn load(folder: &Path, env: Option<&str>) -> Result<DevVars, ConfigError> {
     let named = env.map(|env| Source::read(&folder.join(format!(".dev.vars.{env}")))).transpose()?.flatten();
     let source = match named {
         Some(source) => Some(source),
         None => Source::read(&folder.join(".dev.vars"))?,
     };
-    source.map_or_else(|| Ok(DevVars::default()), |source| parse(&source))
+    let mut names = vec![".env".to_owned(), ".env.local".to_owned()];
+    names.extend(env.iter().flat_map(|env| [format!(".env.{env}"), format!(".env.{env}.local")]));
+    if let Some(source) = source {
+        let mut found = parse(&source)?;
+        if let Some(name) = names.iter().find(|name| folder.join(name).is_file()) {
+            let used = source.file.display();
+            found
+                .warnings
+                .push(format!("{}: not read, because there is {used}", folder.join(name).display()));
+        }
+        return Ok(found);
+    }
+    let mut all = DevVars::default();
+    for name in names {
+        let Some(source) = Source::read(&folder.join(name))? else { continue };
+        let found = parse(&source)?;
+        all.secrets.extend(found.secrets);
+        all.warnings.extend(found.warnings);
+    }
+    Ok(all)
 }
 
 fn parse(source: &Source) -> Result<DevVars, ConfigError> {

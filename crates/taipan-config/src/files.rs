@@ -38,11 +38,16 @@ pub struct Files {
     modules: Option<GlobSet>,
     excluded: GlobSet,
     excluded_globs: Vec<String>,
+    /// Folders below the base whose files do not go with it, with `/` at the end.
+    others: Vec<String>,
 }
 
 impl Files {
     /// Whether the file at the path, relative to the base and with `/`, goes with the Worker.
     pub fn takes(&self, path: &str) -> bool {
+        if self.others.iter().any(|folder| path.starts_with(folder)) {
+            return false;
+        }
         path == self.main
             || self.finds_more && self.modules.as_ref().is_none_or(|modules| modules.is_match(path))
     }
@@ -123,7 +128,15 @@ impl Files {
             modules: if rules.is_empty() { None } else { Some(modules.build().map_err(large)?) },
             excluded: excluded.build().map_err(large)?,
             excluded_globs,
+            others: Vec::new(),
         })
+    }
+
+    /// Leaves out what is in the folders: it is something else. A folder around the base is not meant.
+    pub(crate) fn leave_out<'a>(&mut self, folders: impl Iterator<Item = &'a Path>) {
+        let below = folders.filter_map(|folder| folder.strip_prefix(&self.base).ok());
+        let texts = below.map(|folder| folder.to_string_lossy().replace('\\', "/"));
+        self.others = texts.filter(|folder| !folder.is_empty()).map(|folder| format!("{folder}/")).collect();
     }
 }
 

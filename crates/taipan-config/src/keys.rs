@@ -47,6 +47,9 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("d1_databases", PerEnvironment, Read),
     ("kv_namespaces", PerEnvironment, Read),
     ("r2_buckets", PerEnvironment, Read),
+    ("queues", PerEnvironment, Read),
+    ("services", PerEnvironment, Read),
+    ("assets", Inherited, Read),
     ("dev", TopLevel, Read),
     ("env", TopLevel, Read),
     // About building, which a Worker in Python does not need.
@@ -89,7 +92,6 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("ai_search_namespaces", PerEnvironment, NotYet),
     ("analytics_engine_datasets", PerEnvironment, NotYet),
     ("artifacts", PerEnvironment, NotYet),
-    ("assets", Inherited, NotYet),
     ("browser", PerEnvironment, NotYet),
     ("cache", Inherited, NotYet),
     ("cloudchamber", PerEnvironment, NotYet),
@@ -106,12 +108,10 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("migrations", Inherited, NotYet),
     ("mtls_certificates", PerEnvironment, NotYet),
     ("pipelines", PerEnvironment, NotYet),
-    ("queues", PerEnvironment, NotYet),
     ("ratelimits", PerEnvironment, NotYet),
     ("secrets", PerEnvironment, NotYet),
     ("secrets_store_secrets", PerEnvironment, NotYet),
     ("send_email", PerEnvironment, NotYet),
-    ("services", PerEnvironment, NotYet),
     ("site", TopLevel, NotYet),
     ("stream", PerEnvironment, NotYet),
     ("streaming_tail_consumers", PerEnvironment, NotYet),
@@ -175,6 +175,34 @@ pub(crate) const D1_KEYS: &[&str] = &[
     "preview_database_id",
     "remote",
 ];
+
+/// The keys of `assets`.
+pub(crate) const ASSETS_KEYS: &[&str] =
+    &["directory", "binding", "html_handling", "not_found_handling", "run_worker_first"];
+
+/// The keys of `queues`.
+pub(crate) const QUEUES_KEYS: &[&str] = &["producers", "consumers"];
+
+/// The keys of each of `queues.producers`.
+pub(crate) const PRODUCER_KEYS: &[&str] =
+    &["binding", "queue", "delivery_delay", "remote", "experimental_remote"];
+
+/// The keys of each of `queues.consumers`.
+pub(crate) const CONSUMER_KEYS: &[&str] = &[
+    "queue",
+    "type",
+    "max_batch_size",
+    "max_batch_timeout",
+    "max_retries",
+    "dead_letter_queue",
+    "max_concurrency",
+    "visibility_timeout_ms",
+    "retry_delay",
+];
+
+/// The keys of each of the `services`.
+pub(crate) const SERVICES_KEYS: &[&str] =
+    &["binding", "service", "entrypoint", "environment", "props", "remote", "experimental_remote"];
 
 /// The keys of `triggers`.
 pub(crate) const TRIGGERS_KEYS: &[&str] = &["crons"];

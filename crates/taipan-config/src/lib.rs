@@ -15,6 +15,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod assets;
 mod bindings;
 pub mod compat;
 mod cron;
@@ -25,6 +26,7 @@ mod error;
 mod files;
 mod keys;
 mod nearest;
+mod queues;
 mod secret;
 mod sections;
 mod source;
@@ -32,11 +34,13 @@ mod taipan;
 mod tree;
 mod worker;
 
-pub use bindings::{Bindings, D1Database, KvNamespace, R2Bucket};
+pub use assets::{Assets, HtmlHandling, NotFoundHandling, RunWorkerFirst};
+pub use bindings::{Bindings, D1Database, KvNamespace, R2Bucket, ServiceReference};
 pub use cron::Cron;
 pub use declared::Declared;
 pub use error::{ConfigError, Place};
 pub use files::Files;
+pub use queues::{QueueConsumer, QueueProducer};
 pub use secret::Secret;
 pub use sections::{Dev, Limits, ModuleType, Rule};
 pub use taipan::{Isolates, SecretsAtImport, Taipan};

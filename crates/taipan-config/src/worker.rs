@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use crate::assets::Assets;
 use crate::bindings::Bindings;
 use crate::compat::{self, CompatibilityDate, PyodideRelease};
 use crate::cron::Cron;
@@ -45,10 +46,12 @@ pub struct WorkerConfig {
     pub global_handlers: bool,
     /// Variables.
     pub vars: BTreeMap<String, serde_json::Value>,
-    /// Secrets, from `.dev.vars`. They win over `vars`.
+    /// Secrets, from `.dev.vars` or `.env`. They win over `vars`.
     pub secrets: BTreeMap<String, Secret>,
     /// What it reaches beside variables and secrets.
     pub bindings: Bindings,
+    /// Files that are served beside it.
+    pub assets: Option<Assets>,
     /// When its handler `scheduled` is called.
     pub crons: Vec<Cron>,
     /// The names of bindings in `env`.
@@ -89,12 +92,16 @@ impl WorkerConfig {
         let main = main_module(&layers, &root)?;
         let (compatibility_date, flags, compatibility) = compatibility(&layers, &mut warnings)?;
         let vars = vars(&layers, &mut warnings)?;
-        let bindings = bindings(&layers, &vars, &mut warnings)?;
+        let assets_section = layers.get("assets").child("assets")?;
+        let bindings = bindings(&layers, &vars, assets_section.as_ref(), &mut warnings)?;
+        let prefers = compatibility.navigation_prefers_assets;
+        let assets = assets_section.map(|section| Assets::read(&section, &root, prefers)).transpose()?;
         let limits = layers.get("limits").child("limits")?.map(|section| Limits::read(&section));
         let dev = top.child("dev")?.map(|section| Dev::read(&section));
         let rules =
             layers.get("rules").children("rules")?.iter().map(Rule::read).collect::<Result<Vec<_>, _>>()?;
-        let files = Files::read(|key| layers.get(key).clone(), &root, &main, &rules, &mut warnings)?;
+        let mut files = Files::read(|key| layers.get(key).clone(), &root, &main, &rules, &mut warnings)?;
+        files.leave_out(assets.iter().map(|assets| assets.directory.as_path()));
         let dev_vars = dev_vars::load(&root, env)?;
         let taipan = layers.get("taipan").child("taipan")?;
         let taipan = taipan.map(|section| Taipan::read(&section, &dev_vars.secrets, &mut warnings));
@@ -110,6 +117,7 @@ impl WorkerConfig {
             global_handlers: compatibility.global_handlers,
             vars,
             bindings,
+            assets,
             crons: crons(&layers)?,
             secrets: dev_vars.secrets,
             declared: declared::read(|key| layers.deciding(key).clone()),
@@ -368,12 +376,13 @@ fn vars(
 fn bindings(
     layers: &Layers<'_>,
     vars: &BTreeMap<String, serde_json::Value>,
+    assets: Option<&Section<'_>>,
     warnings: &mut Vec<String>,
 ) -> Result<Bindings, ConfigError> {
     for key in Bindings::KEYS {
         layers.warn_not_taken_over(key, warnings);
     }
-    Bindings::read(layers.own(), vars.keys())
+    Bindings::read(layers.own(), vars.keys(), assets)
 }
 
 fn crons(layers: &Layers<'_>) -> Result<Vec<Cron>, ConfigError> {

@@ -4,7 +4,10 @@
 use std::path::Path;
 
 use serde_json::json;
-use taipan_config::{Dev, Isolates, Limits, ModuleType, SecretsAtImport, Taipan, WorkerConfig};
+use taipan_config::{
+    Dev, HtmlHandling, Isolates, Limits, ModuleType, NotFoundHandling, RunWorkerFirst, SecretsAtImport,
+    Taipan, WorkerConfig,
+};
 use tempfile::TempDir;
 
 /// A folder with these files.
@@ -154,6 +157,7 @@ fn an_environment_takes_over_what_wrangler_lets_it() {
         ),
         ("entry.py", ""),
         ("other.py", ""),
+        ("public/index.html", ""),
         (".dev.vars", "KEY=common\nONLY_COMMON=1"),
         (".dev.vars.staging", "KEY=staging"),
     ]);
@@ -162,7 +166,7 @@ fn an_environment_takes_over_what_wrangler_lets_it() {
     assert_eq!(config.main, Path::new("entry.py"));
     assert_eq!(config.limits.cpu_ms, Some(10));
     assert_eq!(env_of(&config), json!({ "STAGE": "staging", "KEY": "staging" }));
-    assert_eq!(config.unused_keys, ["assets", "env.staging.vectorize"]);
+    assert_eq!(config.unused_keys, ["env.staging.vectorize"]);
 
     let config = load(&folder, Some("production"));
     assert_eq!((config.name.as_str(), config.limits.cpu_ms), ("prod", Some(50)));
@@ -459,7 +463,7 @@ fn bindings_and_their_defaults() {
     );
     assert_eq!((logs.id.as_str(), logs.migrations_table.as_str()), ("LOGS", "d1_migrations"));
     let staging = load(&folder, Some("staging"));
-    assert!(staging.bindings.is_empty());
+    assert!(staging.bindings.are_without_data());
     let said = "`kv_namespaces` is not taken over by environments; write `env.staging.kv_namespaces` too";
     assert!(staging.warnings.iter().any(|w| w.contains(said)), "{:?}", staging.warnings);
     assert_eq!(load(&folder, Some("live")).bindings.kv_namespaces[0].id, "live");
@@ -604,4 +608,122 @@ fn names_of_bindings_are_known_with_where_they_come_from() {
         ]
     );
     assert_eq!(declared(Some("test")), ["r2_buckets FILES"]);
+}
+
+#[test]
+fn env_files_count_together_where_there_are_no_dev_vars() {
+    let files = [
+        (
+            "wrangler.jsonc",
+            r#"{ "main": "entry.py", "compatibility_date": "2026-09-08", "env": { "live": {} } }"#,
+        ),
+        ("entry.py", ""),
+        (".env", "A=1\nB=1\nC=1"),
+        (".env.local", "B=2"),
+        (".env.live", "B=3\nC=3"),
+        (".env.live.local", "C=4"),
+    ];
+    let there = folder(&files);
+    assert_eq!(env_of(&load(&there, None)), json!({ "A": "1", "B": "2", "C": "1" }));
+    assert_eq!(env_of(&load(&there, Some("live"))), json!({ "A": "1", "B": "3", "C": "4" }));
+    let config = load(&folder(&[&files[..], &[(".dev.vars", "D=1")]].concat()), None);
+    assert_eq!(env_of(&config), json!({ "D": "1" }));
+    assert!(config.warnings[0].contains(".env: not read, because there is "), "{:?}", config.warnings);
+    insta::assert_snapshot!(
+        refused(&folder(&[&files[..2], &[(".env", "A")]].concat()), None),
+        @r"
+    .env:1:1: expected `KEY=VALUE`, found no `=`
+    write `KEY=VALUE`, or begin the line with `#` for a comment
+    "
+    );
+}
+
+#[test]
+fn assets_are_inherited_and_checked() {
+    let with = |assets: &str| {
+        let config = format!(
+            r#"{{ "main": "entry.py", "compatibility_date": "2026-09-08", "assets": {assets}, "env": {{ "live": {{}} }} }}"#
+        );
+        folder(&[("wrangler.jsonc", &config), ("entry.py", ""), ("public/a", "")])
+    };
+    let there = with(
+        r#"{ "directory": "./public/", "binding": "FILES", "html_handling": "none", "not_found_handling": "404-page",
+             "run_worker_first": ["/api/*", "!/api/docs/*"] }"#,
+    );
+    for env in [None, Some("live")] {
+        let config = load(&there, env);
+        assert_eq!(config.bindings.assets.as_deref(), Some("FILES"));
+        let assets = config.assets.unwrap();
+        assert_eq!(assets.directory, there.path().join("public"));
+        assert_eq!(
+            (assets.html_handling, assets.not_found_handling),
+            (HtmlHandling::None, NotFoundHandling::NotFoundPage)
+        );
+        let patterns = RunWorkerFirst::Matching(vec!["/api/*".into()], vec!["/api/docs/*".into()]);
+        assert_eq!(assets.run_worker_first, patterns);
+        assert!(assets.navigation_prefers_assets);
+        // They are no modules.
+        assert!(!config.files.takes("public/a") && config.files.takes("other/a"));
+    }
+    let wrong = |assets: &str| refused(&with(assets), None);
+    insta::assert_snapshot!(wrong(r#"{ "directory": "pubic" }"#), @r"
+    wrangler.jsonc:1:84: the folder that `assets.directory` names is not there: pubic
+    create the folder or correct the key
+    ");
+    insta::assert_snapshot!(wrong(r#"{ "directory": "public", "html_handling": "auto" }"#), @r"
+    wrangler.jsonc:1:111: wrong value of `assets.html_handling`: `auto`
+    use one of: auto-trailing-slash, force-trailing-slash, drop-trailing-slash, none
+    ");
+    insta::assert_snapshot!(wrong(r#"{ "directory": "public", "run_worker_first": ["!/a"] }"#), @r"
+    wrangler.jsonc:1:115: `assets.run_worker_first` has no pattern for the Worker
+    add one that does not begin with `!`, such as `/api/*`, or remove the key
+    ");
+    insta::assert_snapshot!(wrong(r#"{ "directory": "public", "run_worker_first": ["api"] }"#), @r"
+    wrangler.jsonc:1:115: wrong value of `assets.run_worker_first[0]`: `api` does not begin with `/` or `!/`
+    write a path, such as `/api/*`
+    ");
+    assert!(wrong("{}").contains("missing key: `assets.directory`"));
+    assert!(wrong(r#"{ "directory": "public", "bindng": "A" }"#).contains("did you mean `assets.binding`?"));
+}
+
+#[test]
+fn queues_are_read_per_environment_and_checked() {
+    let with = |queues: &str| {
+        worker(&format!(
+            r#"{{ "main": "entry.py", "compatibility_date": "2026-09-08", "queues": {queues}, "env": {{ "live": {{}} }} }}"#
+        ))
+    };
+    let there = with(
+        r#"{ "producers": [{ "binding": "JOBS", "queue": "jobs", "delivery_delay": 5 }],
+             "consumers": [{ "queue": "jobs", "max_batch_size": 100, "max_concurrency": null, "dead_letter_queue": "dead" }] }"#,
+    );
+    let bindings = load(&there, None).bindings;
+    assert_eq!(bindings.queue_producers[0].delivery_delay, 5);
+    let consumer = &bindings.queue_consumers[0];
+    assert_eq!((consumer.max_batch_size, consumer.max_batch_timeout, consumer.max_retries), (100, 5, 3));
+    assert!(!bindings.are_without_data());
+    let live = load(&there, Some("live"));
+    assert!(live.bindings.are_without_data() && live.warnings[0].contains("`queues` is not taken over"));
+    let wrong = |queues: &str| refused(&with(queues), None);
+    for (queues, said) in [
+        (r#"{ "producers": [{ "binding": "A" }] }"#, "missing key: `queues.producers[0].queue`"),
+        (
+            r#"{ "producers": [{ "binding": "A", "queue": "a b" }] }"#,
+            "wrong value of `queues.producers[0].queue`: `a b`",
+        ),
+        (r#"{ "consumers": [{ "queue": "a", "max_batch_size": 101 }] }"#, "from 1 to 100, found 101"),
+        (
+            r#"{ "consumers": [{ "queue": "a" }, { "queue": "a" }] }"#,
+            "the queue has a consumer already: `queues.consumers[1].queue`",
+        ),
+        (r#"{ "consumers": [{ "queue": "a", "dead_letter_queue": "a" }] }"#, "it is the queue itself"),
+        (
+            r#"{ "consumers": [{ "queue": "a", "type": "http_pull" }] }"#,
+            "wrong value of `queues.consumers[0].type`",
+        ),
+        (r#"{ "consumer": [] }"#, "did you mean `queues.consumers`?"),
+    ] {
+        let found = wrong(queues);
+        assert!(found.starts_with("wrangler.jsonc:1:") && found.contains(said), "{queues}: {found}");
+    }
 }

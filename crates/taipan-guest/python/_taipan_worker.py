@@ -23,7 +23,7 @@ from inspect import isawaitable
 from types import CodeType, CoroutineType, FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
-from pyodide.ffi import JsProxy, can_run_sync
+from pyodide.ffi import JsProxy, can_run_sync, to_js
 from pyodide.http import FetchResponse
 
 import _taipan
@@ -54,16 +54,29 @@ from workers import (
 )
 from workers._body import js_kind
 from workers._d1 import D1Database
+from workers._fetcher import Fetcher
 from workers._kv import KVNamespace
+from workers._queue import MessageBatch, Queue
 from workers._r2 import R2Bucket
+from workers._service import Service, incoming, js_error, outgoing
 
 #: The folder of the packages that were vendored with the Worker.
 _PACKAGES = "python_modules"
 
 _EVENTS = ("fetch", "alarm", "scheduled", "trace", "queue", "pubsub")
-_BRIDGE = ("complete", "env", "flush", "forget", "hold", "importModule", "open", "release", "request")
+_BRIDGE = (
+    *("arguments", "callback", "complete", "env", "flush", "forget", "hold", "importModule", "message", "open", "release"),
+    *("request", "returns"),
+)
 #: The class for each kind of binding (`js/src/bindings/index.ts`).
-_BINDINGS: dict[str, Callable[[str, Any], Any]] = {"kv": KVNamespace, "d1": D1Database, "r2": R2Bucket}
+_BINDINGS: dict[str, Callable[[str, Any], Any]] = {
+    "kv": KVNamespace,
+    "d1": D1Database,
+    "r2": R2Bucket,
+    "fetcher": Fetcher,
+    "queue": Queue,
+    "service": Service,
+}
 _BASES = (WorkerEntrypoint, DurableObject, WorkflowEntrypoint)
 
 #: Calls a handler with what it takes.
@@ -75,6 +88,8 @@ _DISCONNECTED = 3
 
 #: In the place of a request's method: the event is none (`taipan-server/src/worker.rs`).
 _CRON = "cron:"
+_QUEUE = "queue:"
+_CALL = "rpc:"
 
 promises.install()
 
@@ -87,13 +102,24 @@ class _ReportedError(Exception):
         self.report = report
 
 
+class _Sent:
+    """The answer has been given."""
+
+
+_SENT = _Sent()
+
+
 class Runtime:
     """The Worker, loaded."""
 
-    def __init__(self, call: Call, name: str, function: Any, scheduled: Call) -> None:
+    def __init__(
+        self, call: Call, name: str, function: Any, others: dict[str, Call], entrypoint: Callable[[str], Call]
+    ) -> None:
         self._call = call
-        #: Takes the context of an event that is a cron's.
-        self._scheduled = scheduled
+        #: What handles events that are no requests, by what stands in the place of their method.
+        self._others = others
+        #: What handles requests for the class of that name.
+        self._entrypoint = entrypoint
         self._name = name
         self._function = function
         self._loop = asyncio.get_running_loop()
@@ -134,17 +160,17 @@ class Runtime:
         workers._context.current.set(context)
         # SystemExit and the like must not get to the event loop.
         try:
-            if context._fields[0] == _CRON:
-                result = self._scheduled(context)
+            method = context._fields[0]
+            if method in self._others:
+                result = self._others[method](context)
+            elif "@" in method:
+                result = self._from_worker(context, method)
             else:
                 result = self._call(context)
             if type(result) is CoroutineType:
                 result = await result
             while isawaitable(result):
                 result = await result
-            if context._fields[0] == _CRON:
-                # Whatever it returns.
-                result = Response(status=204)
             _flush()
             if type(result) is Response:
                 result._send(context)
@@ -156,11 +182,21 @@ class Runtime:
             context._fail(reports.to_json(reports.describe(error)))
         context._finish()
 
+    def _from_worker(self, context: Context, method: str) -> Any:
+        """Handles a request of another Worker, which says which class it means and what is to be known of it."""
+        method, _, entrypoint = method.partition("@")
+        _, url, length, cf, caller, *headers = context._fields
+        context.props = json.loads(caller)
+        context._fields = (method, url, length, cf, None, *headers)
+        return (self._entrypoint(entrypoint) if entrypoint else self._call)(context)
+
     def _other(self, context: Context, result: Any) -> None:
         if isinstance(result, Response):
             return result._send(context)
         if isinstance(result, FetchResponse):
             return context._respond_js(result.js_response)
+        if result is _SENT:
+            return None
         if isinstance(result, JsProxy):
             kind = js_kind(result)
             if kind == "Response":
@@ -285,41 +321,131 @@ def _function_call(function: Any) -> Call:
     return js_call
 
 
-def _find_scheduled(module: ModuleType, main: str) -> Call:
+def _find_event(module: ModuleType, main: str, name: str) -> Callable[[Any, Context], Any]:
+    """What calls the Worker's handler of the name with what the event is about, env and context."""
     exported = _exported(module)
     default = exported.get("Default")
     if isinstance(default, type) and issubclass(default, WorkerEntrypoint):
         cls: Any = default
-        function = getattr(cls, "scheduled", None)
+        function = getattr(cls, name, None)
         if function is not None:
-            takes = _takes(function, isinstance(inspect.getattr_static(cls, "scheduled"), FunctionType))
+            takes = _takes(function, isinstance(inspect.getattr_static(cls, name), FunctionType))
 
-            def call(context: Context) -> Any:
-                return cls(context, env).scheduled(*(_controller(context), env, context)[:takes])
+            def call(about: Any, context: Context) -> Any:
+                return getattr(cls(context, env), name)(*(about, env, context)[:takes])
 
             return call
-    elif callable(exported.get("on_scheduled")):
-        wrapper, inner = getattr(exported["on_scheduled"], "__taipan_handler__", (None, exported["on_scheduled"]))
-        is_wrapped = wrapper is exported["on_scheduled"]
+    elif callable(handler := exported.get(f"on_{name}")):
+        wrapper, inner = getattr(handler, "__taipan_handler__", (None, handler))
+        is_wrapped = wrapper is handler
         takes = _takes(inner, False)
 
-        def call(context: Context) -> Any:
+        def call(about: Any, context: Context) -> Any:
             its_env = env if is_wrapped else workers._runtime.js_env
-            return inner(*(_controller(context), its_env, context)[:takes])
+            return inner(*(about, its_env, context)[:takes])
 
         return call
 
-    def missing(context: Context) -> Any:
+    def missing(about: Any, context: Context) -> Any:
+        argument = "controller" if name == "scheduled" else "batch"
         raise _no_handler(
-            f'{main} has no handler for scheduled events: the class Default has no method "scheduled"',
-            "add one: async def scheduled(self, controller)",
+            f'{main} has no handler for {_EVENT_NAMES[name]}: the class Default has no method "{name}"',
+            f"add one: async def {name}(self, {argument})",
         )
 
     return missing
 
 
-def _controller(context: Context) -> ScheduledController:
-    return ScheduledController(context._fields[1], float(context._fields[3]))
+_EVENT_NAMES = {"scheduled": "scheduled events", "queue": "messages of queues"}
+
+
+async def _awaited(result: Any) -> Any:
+    while isawaitable(result):
+        result = await result
+    return result
+
+
+def _find_others(module: ModuleType, main: str) -> dict[str, Call]:
+    """What handles events that are no requests, by what stands in the place of their method."""
+    on_time, on_messages = (_find_event(module, main, name) for name in ("scheduled", "queue"))
+
+    async def scheduled(context: Context) -> Response:
+        controller = ScheduledController(context._fields[1], float(context._fields[3]))
+        await _awaited(on_time(controller, context))
+        # Whatever it returns.
+        return Response(status=204)
+
+    async def queue(context: Context) -> Response:
+        batch = MessageBatch(context._fields)
+        failed = False
+        try:
+            await _awaited(on_messages(batch, context))
+        except _ReportedError:
+            raise
+        except Exception as error:
+            # What was said about single messages holds nevertheless.
+            failed = True
+            _log_failure(error, f"the handler of messages of {batch.queue}")
+        return Response(batch._outcomes(failed))
+
+    async def called(context: Context) -> _Sent:
+        _, target, _, _, caller, sent = context._fields
+        name, _, method = target.rpartition(".")
+        bridge = workers._runtime.bridge
+        try:
+            function = _find_method(module, main, name, method)
+            context.props = json.loads(caller)
+            arguments, named = incoming(bridge.arguments(to_js(sent)))
+            cls = function[0]
+            its_env = env if issubclass(cls, WorkerEntrypoint) else workers._runtime.js_env
+            bound = getattr(cls(context, its_env), method)
+            answer = bridge.returns(True, outgoing(await _awaited(bound(*arguments, **named))))
+        except Exception as error:
+            answer = bridge.returns(False, js_error(error))
+        context._respond(200, "", answer.to_bytes(), [])
+        return _SENT
+
+    return {_CRON: scheduled, _QUEUE: queue, _CALL: called}
+
+
+#: What is called by events, and not by other Workers.
+_NOT_METHODS = frozenset((*_EVENTS, "email", "tail", "test", "connect", "constructor", "dup", "ctx", "env"))
+
+
+def _find_class(module: ModuleType, main: str, name: str) -> type:
+    cls = _exported(module).get(name)
+    bases = [WorkerEntrypoint]
+    if installed := sdk.loaded():
+        bases.append(installed.WorkerEntrypoint)
+    if not isinstance(cls, type) or not issubclass(cls, tuple(bases)) or cls in bases:
+        raise TypeError(f"{main} has no entrypoint {name!r}: there is no such class that is derived from WorkerEntrypoint")
+    return cls
+
+
+def _find_method(module: ModuleType, main: str, name: str, method: str) -> tuple[type, Any]:
+    """The class and the function of a method that other Workers may call."""
+    cls = _find_class(module, main, name)
+    function = inspect.getattr_static(cls, method, None)
+    is_own = any(method in vars(base) for base in cls.__mro__ if base.__module__ != WorkerEntrypoint.__module__)
+    if method.startswith("_") or method in _NOT_METHODS or not is_own or not callable(getattr(cls, method, None)):
+        raise TypeError(f"{name} in {main} has no method {method!r} that another Worker could call")
+    return cls, function
+
+
+def _find_entrypoint(module: ModuleType, main: str) -> Callable[[str], Call]:
+    """What handles requests for a class, by its name."""
+    known: dict[str, Call] = {}
+
+    def find(name: str) -> Call:
+        if name not in known:
+            cls = _find_class(module, main, name)
+            function = getattr(cls, "fetch", None)
+            if function is None:
+                raise TypeError(f"{name} in {main} has no method fetch")
+            known[name] = _class_call(cls, function)
+        return known[name]
+
+    return find
 
 
 def _exported(module: ModuleType) -> dict[str, Any]:
@@ -500,7 +626,7 @@ def load(
     global _runtime
     try:
         module = _import(main, root)
-        _runtime = Runtime(*_find(module, main, global_handlers), _find_scheduled(module, main))
+        _runtime = Runtime(*_find(module, main, global_handlers), _find_others(module, main), _find_entrypoint(module, main))
     except _ReportedError as failure:
         return reports.to_json(failure.report)
     except BaseException as error:

@@ -204,6 +204,22 @@ pub const OPS: &[OpDecl] = &[
     sync("blob.pass"),
     // request, blob → nothing, once all that is left of the request's body has been written to the blob
     later("http.save"),
+    // binding, then as for `fetch.open` → fetch; what the binding stands for answers
+    sync("fetcher.open"),
+    // binding, then for each message: kind ("json" | "text" | "bytes" | "v8"), body (string | bytes), delay in seconds or null → nothing
+    later("queue.send"),
+    // binding, request it is made for, method, arguments (see `js/src/web/serialize.ts`) → result
+    later("service.call"),
+    // nothing → token of a function that others may call
+    sync("rpc.export"),
+    // nothing → "call", number, token, arguments; or "release", token
+    later("rpc.next"),
+    // number of a call, result → nothing
+    sync("rpc.reply"),
+    // token, arguments → result
+    later("rpc.invoke"),
+    // token → nothing
+    sync("rpc.release"),
 ];
 
 /// The number of the operation called `name`.

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod assets;
 mod body;
 mod boot;
 mod builder;
@@ -26,15 +27,19 @@ mod page;
 mod patience;
 mod pool;
 mod problem;
+mod queues;
 mod scheduler;
 mod service;
+mod services;
 mod slot;
 mod sources;
 mod store;
 mod tls;
 mod web_socket;
+mod within;
 mod worker;
 
+pub use assets::{Assets, AssetsBinding};
 pub use boot::{WorkerSpec, boot_isolate};
 pub use builder::{Builder, serve as serve_builder};
 pub use console::{Console, Level, RequestLog};
@@ -45,7 +50,9 @@ pub use local::{Local, S3Keys};
 pub use packages::PackageVolume;
 pub use pool::PoolOptions;
 pub use problem::{Frame, Problem, Report};
+pub use queues::run_consumer;
 pub use scheduler::{CapReason, IsolateCap, Scheduler};
+pub use services::{ServiceBinding, Services};
 pub use slot::Slot;
 pub use sources::SourceVolume;
 pub use tls::{Tls, TlsError};

@@ -12,11 +12,12 @@ use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, PathAndQuery};
 use hyper::{Method, Request, Response, StatusCode, Version};
 use serde_json::json;
-use taipan_bindings::{RequestBody, ResponseBody};
+use taipan_bindings::{FetchedBody, RequestBody, ResponseBody};
 use taipan_guest::protocol::Field;
 use tokio::sync::watch;
 use url::Url;
 
+use crate::assets::{Answer, AnswerBody};
 use crate::body::{Body, BodyFault, BodyLimits, Stream, pump};
 use crate::conduct::Conduct;
 use crate::encoding;
@@ -105,6 +106,12 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
     if let Some(local) = service.local.as_ref().filter(|_| url.path().starts_with(local::PATH)) {
         return local::answer(local, parts, &url, peer.remote.ip(), incoming).await;
     }
+    if upgrade.is_none()
+        && let Some(assets) = service.slot.assets()
+        && let Some(answer) = assets.front(&parts.method, &url, &parts.headers).await
+    {
+        return asset(answer);
+    }
     let length = match incoming.size_hint().exact() {
         _ if incoming.is_end_stream() => None,
         Some(n) => Some(n as f64),
@@ -176,6 +183,31 @@ async fn scheduled(target: Target, headers: &HeaderMap, service: &Service) -> Re
             page::response(&problem, &target, headers, worker.sources())
         }
     }
+}
+
+/// What a file answers.
+fn asset(answer: Answer) -> Response<Body> {
+    let mut headers = answer.headers;
+    let body = match answer.body {
+        AnswerBody::Empty(length) => {
+            if let Some(length) = length {
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            Body::full(Bytes::new())
+        }
+        AnswerBody::Full(bytes) => Body::full(bytes),
+        AnswerBody::File(file) => {
+            let body = FetchedBody::new(Box::new(file));
+            if let Some(length) = body.length() {
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            Body::stream(Stream::of_host(body))
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = headers;
+    response
 }
 
 /// What the handler is given, as [`taipan_engine::Event::Fetch`] says.

@@ -2,25 +2,38 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::Worker;
+use crate::{Assets, Worker};
 
 /// Holds the current version of a Worker. New requests go to it, even while it boots; those in flight stay with the
 /// version that began them.
-pub struct Slot(RwLock<Arc<Worker>>);
+pub struct Slot {
+    worker: RwLock<Arc<Worker>>,
+    assets: RwLock<Option<Arc<Assets>>>,
+}
 
 impl Slot {
     /// A slot with its first version.
     pub fn new(worker: Arc<Worker>) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(worker)))
+        Arc::new(Self { worker: RwLock::new(worker), assets: RwLock::default() })
     }
 
     /// The current version.
     pub fn current(&self) -> Arc<Worker> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.worker.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The files that are served beside it.
+    pub fn assets(&self) -> Option<Arc<Assets>> {
+        self.assets.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Serves other files beside it.
+    pub fn serve(&self, assets: Option<Arc<Assets>>) {
+        *self.assets.write().unwrap_or_else(PoisonError::into_inner) = assets;
     }
 
     /// Makes another version the current one. The one before ends when its last request does.
     pub fn replace(&self, worker: Arc<Worker>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = worker;
+        *self.worker.write().unwrap_or_else(PoisonError::into_inner) = worker;
     }
 }

@@ -1,4 +1,4 @@
-//! The data of bindings on disk: key-value namespaces, databases and buckets.
+//! The data of bindings on disk: key-value namespaces, databases, buckets and queues.
 //!
 //! This crate knows files and SQLite. It must never know isolates, HTTP or JavaScript: what a store is asked comes as plain
 //! values and a function that is called with the answer, on a thread of the store's.
@@ -12,6 +12,7 @@
 //!      kv/ID.sqlite               a namespace: see [`kv`]
 //!      d1/ID.sqlite               a database, which is the Worker's own: see [`d1`]
 //!      r2/ID.sqlite, r2/ID.blobs/  a bucket: see [`r2`]
+//!      queues/queues.sqlite       all queues: see [`queues`]
 //! ```
 //! `ID` is what the configuration says, with every byte but letters, digits, `-` and `_` as `%` and two hexadecimal digits. Beside
 //! each file are SQLite's `-wal` and `-shm`, and what was set aside because it was damaged (`ID.damaged-SECONDS.sqlite`).
@@ -28,6 +29,7 @@ mod folder;
 mod io;
 pub mod kv;
 mod order;
+pub mod queues;
 pub mod r2;
 mod sqlite;
 

@@ -41,6 +41,8 @@ pub(crate) enum Command {
     D1(data::D1Args),
     /// Get objects of buckets, put, list or remove them.
     R2(data::R2Args),
+    /// Look into queues, send to them, or empty them.
+    Queues(data::QueuesArgs),
     /// Write stubs for editors and type checkers: of env as the configuration has it, of bindings, workers, js and pyodide.
     Types(TypesArgs),
     /// Look into snapshots.
@@ -127,9 +129,10 @@ pub(crate) struct DevArgs {
     /// The environment of the configuration to use.
     #[arg(short, long, value_name = "NAME")]
     pub(crate) env: Option<String>,
-    /// The configuration file [default: the one in DIR].
+    /// The configuration file [default: the one in DIR]; repeatable: the first one's Worker is served, the others are there for its
+    /// service bindings and queues.
     #[arg(short, long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    pub(crate) config: Vec<PathBuf>,
     /// A variable for the Worker's env, over those of the configuration; repeatable.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) vars: Vec<(String, String)>,

@@ -19,6 +19,8 @@ pub(crate) struct DevSettings {
     pub(crate) folder: PathBuf,
     /// Its configuration file, when it is not the one in the folder.
     pub(crate) config: Option<PathBuf>,
+    /// Configuration files of other Workers.
+    pub(crate) others: Vec<PathBuf>,
     /// Environment of the configuration.
     pub(crate) env: Option<String>,
     /// Variables over those of the configuration.
@@ -49,12 +51,25 @@ pub(crate) enum Certificate {
 }
 
 impl DevSettings {
+    /// The same for each of the Workers, the one that is served first.
+    pub(crate) fn each(&self) -> Vec<Self> {
+        let others = self.others.iter().map(|config| Self {
+            config: Some(config.clone()),
+            others: Vec::new(),
+            // They are given for the first.
+            vars: Vec::new(),
+            ..self.clone()
+        });
+        std::iter::once(self.clone()).chain(others).collect()
+    }
+
     pub(crate) fn new(args: DevArgs) -> Result<Self> {
         let cache = Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?;
         let pyodide = pyodide_source(args.pyodide);
         Ok(Self {
             folder: args.folder,
-            config: args.config,
+            config: args.config.first().cloned(),
+            others: args.config.into_iter().skip(1).collect(),
             env: args.env,
             vars: args.vars,
             port: args.port,

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use taipan_engine::OpReply;
 use taipan_guest::protocol::{FieldRef, Message};
 
-use super::OpError;
-use crate::fetches::{FetchBody, FetchRequest, Fetches, Redirect};
+use super::{OpError, rpc};
+use crate::fetches::{FetchAnswer, FetchBody, FetchRequest, Fetches, Redirect};
 use crate::streams::{Aborted, StreamWriter};
-use crate::{Egress, EventSender, Requests};
+use crate::{BindingTable, Egress, EventSender, Requests};
 
 /// How many requests may be made for one that came in, redirects included.
 const SUBREQUESTS: u32 = 1000;
@@ -51,39 +51,65 @@ fn nowhere() -> OpError {
 
 fn open(args: &Message<'_>, parts: &Parts<'_>) -> Result<OpReply, OpError> {
     let egress = parts.egress.ok_or_else(nowhere)?;
-    let count = parts.requests.subrequest(args.u32(0)?);
+    begin(args, 0, 0, parts, |request, answer| egress.fetch(request, answer))
+}
+
+/// `fetcher.open`: as `fetch.open`, to what the binding stands for.
+pub(super) fn open_bound(
+    args: &Message<'_>,
+    parts: &Parts<'_>,
+    table: Option<&BindingTable>,
+) -> Result<OpReply, OpError> {
+    let name = args.str(0)?;
+    let fetcher = table
+        .and_then(|table| table.fetchers.get(name))
+        .ok_or_else(|| OpError::type_error(format!("the configuration has no such binding: {name}")))?;
+    let depth = rpc::deeper(parts.requests, args.u32(1)?)?;
+    begin(args, 1, depth, parts, |request, answer| fetcher.fetch(request, answer))
+}
+
+/// The request's fields begin with field `at`.
+fn begin(
+    args: &Message<'_>,
+    at: usize,
+    depth: u32,
+    parts: &Parts<'_>,
+    send: impl FnOnce(FetchRequest, FetchAnswer),
+) -> Result<OpReply, OpError> {
+    let count = parts.requests.subrequest(args.u32(at)?);
     if count > SUBREQUESTS {
         let message = format!("too many requests were made for one: {count}, at most {SUBREQUESTS}");
         return Err(OpError { name: "Error", message });
     }
-    let redirect = match args.str(3)? {
+    let redirect = match args.str(at + 3)? {
         "manual" => Redirect::Manual,
         "error" => Redirect::Error,
         _ => Redirect::Follow,
     };
-    let (body, upload) = match args.get(5) {
+    let (body, upload) = match args.get(at + 5) {
         FieldRef::Null => (FetchBody::Empty, None),
         FieldRef::Num(_) => {
             let gone = "the request's body is not read any more";
             let (writer, stream) = StreamWriter::to(parts.events.clone(), gone);
             (FetchBody::Stream(stream), Some(writer))
         }
-        _ => (FetchBody::Full(Bytes::copy_from_slice(args.bytes(5)?)), None),
+        _ => (FetchBody::Full(Bytes::copy_from_slice(args.bytes(at + 5)?)), None),
     };
     let mut headers = Vec::new();
-    for i in (6..args.len()).step_by(2) {
+    for i in (at + 6..args.len()).step_by(2) {
         headers.push((args.str(i)?.to_owned(), args.str(i + 1)?.to_owned()));
     }
     let request = FetchRequest {
-        method: args.str(1)?.to_owned(),
-        url: args.str(2)?.to_owned(),
+        method: args.str(at + 1)?.to_owned(),
+        url: args.str(at + 2)?.to_owned(),
         headers,
         body,
         redirect,
-        decode: args.u32(4)? != 0,
+        decode: args.u32(at + 4)? != 0,
         budget: SUBREQUESTS.saturating_sub(count),
+        depth,
     };
     let (number, answer) = parts.fetches.open(upload);
-    egress.fetch(request, answer);
+    send(request, answer);
     Ok(OpReply::Ready(vec![number.into()]))
 }

@@ -13,7 +13,9 @@ mod http;
 mod kv;
 mod network;
 mod program;
+mod queue;
 mod r2;
+mod rpc;
 mod text;
 mod url;
 mod web_socket;
@@ -33,6 +35,7 @@ use crate::background::Client;
 use crate::blobs::Blobs;
 use crate::connections::Connections;
 use crate::fetches::Fetches;
+use crate::rpc::Seat;
 use crate::web_sockets::WebSockets;
 use crate::{BindingTable, Caches, Egress, EventSender, Requests, WebSocketDialer};
 
@@ -59,6 +62,8 @@ pub struct HostOps {
     process: Option<Box<dyn Process>>,
     bindings: Option<Arc<BindingTable>>,
     blobs: Blobs,
+    /// Among those that have functions of each other.
+    seat: Option<Seat>,
     caches: Caches,
     compressions: compress::Streams,
     rewriters: html::Rewriters,
@@ -80,6 +85,7 @@ impl HostOps {
             process: None,
             bindings: None,
             blobs: Blobs::default(),
+            seat: None,
             caches: Caches::default(),
             compressions: compress::Streams::default(),
             rewriters: html::Rewriters::default(),
@@ -137,6 +143,15 @@ impl HostOps {
         }
     }
 
+    fn fetching(&self) -> fetch::Parts<'_> {
+        fetch::Parts {
+            fetches: &self.fetches,
+            requests: &self.requests,
+            events: &self.events,
+            egress: self.egress.as_deref(),
+        }
+    }
+
     fn network(&self) -> network::Parts<'_> {
         let egress = self.egress.as_deref();
         network::Parts { connections: &self.connections, events: &self.events, egress }
@@ -158,20 +173,8 @@ impl HostOps {
             "text" => text::call(verb, args).map(OpReply::Ready),
             "http" if verb == "save" => blob::save(id, args, &self.requests, &self.blobs, &self.events),
             "http" => http::call(verb, id, args, &self.requests, &self.fetches, &self.events),
-            "fetch" => {
-                let egress = self.egress.as_deref();
-                fetch::call(
-                    verb,
-                    id,
-                    args,
-                    &fetch::Parts {
-                        fetches: &self.fetches,
-                        requests: &self.requests,
-                        events: &self.events,
-                        egress,
-                    },
-                )
-            }
+            "fetch" => fetch::call(verb, id, args, &self.fetching()),
+            "fetcher" => fetch::open_bound(args, &self.fetching(), self.bindings.as_deref()),
             "tcp" => network::tcp(verb, id, args, &self.network()),
             "dns" => network::dns(verb, id, args, &self.network()),
             "tls" => network::tls(verb, args, &self.network()),
@@ -187,6 +190,13 @@ impl HostOps {
             "d1" => d1::call(verb, id, args, &self.data()),
             "r2" => r2::call(verb, id, args, &self.data()),
             "blob" => blob::call(verb, id, args, &self.data(), &self.fetches),
+            "service" => rpc::service(verb, id, args, self.bindings.as_deref(), &self.requests, &self.events),
+            "rpc" => {
+                let functions = self.bindings.as_ref().map(|table| table.functions.clone());
+                let seat = self.seat.get_or_insert_with(|| functions.unwrap_or_default().seat());
+                rpc::functions(verb, id, args, seat, &self.events)
+            }
+            "queue" => queue::call(verb, id, args, &self.data()),
             "files" => files::call(verb, args, &self.volumes),
             _ => Err(OpError::unknown(name)),
         }

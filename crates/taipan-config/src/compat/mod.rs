@@ -17,6 +17,9 @@ pub use release::{PyodideRelease, RELEASES, newest};
 
 use crate::nearest::nearest;
 
+/// From then on `assets_navigation_prefers_asset_serving` is set.
+const NAVIGATION_PREFERS_ASSETS: CompatibilityDate = CompatibilityDate::literal(2025, 4, 1);
+
 /// What was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compatibility {
@@ -24,6 +27,8 @@ pub struct Compatibility {
     pub release: &'static PyodideRelease,
     /// Whether handlers may be global functions such as `on_fetch`.
     pub global_handlers: bool,
+    /// Whether browsers that go to another page get assets' answer for what is not found, before the Worker is asked.
+    pub navigation_prefers_assets: bool,
 }
 
 /// Why flags cannot be followed.
@@ -47,7 +52,12 @@ pub fn resolve(date: CompatibilityDate, flags: &[String]) -> Result<Compatibilit
     let listed = |name: &str| flags.iter().any(|flag| flag == name);
     let release =
         release::select(date, flags).map_err(|(earlier, later)| contradiction(flags, earlier, later))?;
-    Ok(Compatibility { release, global_handlers: !listed("python_no_global_handlers") })
+    Ok(Compatibility {
+        release,
+        global_handlers: !listed("python_no_global_handlers"),
+        navigation_prefers_assets: listed("assets_navigation_prefers_asset_serving")
+            || date >= NAVIGATION_PREFERS_ASSETS && !listed("assets_navigation_has_no_effect"),
+    })
 }
 
 fn contradiction(flags: &[String], earlier: usize, later: usize) -> CompatibilityError {

@@ -12,14 +12,17 @@ from ._d1 import D1Database, D1DatabaseSession, D1PreparedStatement, D1Result
 from ._entrypoints import DurableObject, WorkerEntrypoint, WorkflowEntrypoint, handler
 from ._env import env, patch_env
 from ._fetch import fetch
+from ._fetcher import Fetcher
 from ._headers import Headers
 from ._kv import KVNamespace
 from ._modules import import_from_javascript
+from ._queue import Message, MessageBatch, Queue
 from ._r2 import R2Bucket, R2MultipartUpload, R2Object, R2ObjectBody
 from ._request import Request
 from ._response import Response
 from ._rpc import python_from_rpc, python_to_rpc
 from ._scheduled import ScheduledController
+from ._service import RemoteError, RemoteFunction, Service
 from ._snapshots import after_restore, before_snapshot
 
 waitUntil = wait_until  # noqa: N816 - the platform's name
@@ -56,20 +59,27 @@ __all__ = [
     "DurableObject",
     "FetchKwargs",
     "FetchResponse",
+    "Fetcher",
     "File",
     "FormData",
     "FormDataValue",
     "Headers",
     "JSBody",
     "KVNamespace",
+    "Message",
+    "MessageBatch",
+    "Queue",
     "R2Bucket",
     "R2MultipartUpload",
     "R2Object",
     "R2ObjectBody",
+    "RemoteError",
+    "RemoteFunction",
     "Request",
     "RequestInitCfProperties",
     "Response",
     "ScheduledController",
+    "Service",
     "WorkerEntrypoint",
     "WorkflowEntrypoint",
     "after_restore",

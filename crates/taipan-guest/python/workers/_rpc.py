@@ -10,7 +10,7 @@ import js
 from pyodide.ffi import JsException, JsProxy, create_proxy, to_js
 from pyodide.http import FetchResponse
 
-from ._body import JS_BUFFERS, Blob, File, FormData, js_kind
+from ._body import JS_BUFFERS, Blob, ByteStream, File, FormData, js_kind
 from ._env import JsDict
 from ._headers import Headers
 from ._request import Request
@@ -20,6 +20,11 @@ from ._runtime import jsnull
 
 def python_to_rpc(value: Any) -> Any:
     """A Python value as JavaScript takes it."""
+    return to_rpc(value, create_proxy, None)
+
+
+def to_rpc(value: Any, function: Callable[[Any], Any], stream: Callable[[Any], Any] | None) -> Any:
+    """The same; `function` makes a JavaScript function of one, and `stream` a stream of what gives pieces."""
     if value is None:
         return jsnull
     if isinstance(value, (str, bool, int, float, JsProxy)):
@@ -43,21 +48,28 @@ def python_to_rpc(value: Any) -> Any:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise TypeError(f"The keys of a dict that goes to JavaScript are str, not {type(key).__name__}")
-            js.Reflect.set(result, key, python_to_rpc(item))
+            js.Reflect.set(result, key, to_rpc(item, function, stream))
         return result
     if isinstance(value, list):
-        return to_js([python_to_rpc(item) for item in value])
+        return to_js([to_rpc(item, function, stream) for item in value])
     if isinstance(value, (set, frozenset)):
-        return js.Set.new(to_js([python_to_rpc(item) for item in value]))
+        return js.Set.new(to_js([to_rpc(item, function, stream) for item in value]))
+    if stream is not None and (isinstance(value, ByteStream) or hasattr(value, "__aiter__")):
+        return stream(value)
     if isinstance(value, (tuple, bytearray, Awaitable)):
         raise TypeError(f"Not a value that can go to JavaScript: {type(value).__name__}")
     if isinstance(value, Callable):  # type: ignore[arg-type]
-        return create_proxy(value)
+        return function(value)
     raise TypeError(f"Not a value that can go to JavaScript: {type(value).__name__}")
 
 
 def python_from_rpc(value: Any) -> Any:
     """A value that came from JavaScript as Python has it."""
+    return from_rpc(value, lambda other: other)
+
+
+def from_rpc(value: Any, other: Callable[[Any], Any]) -> Any:
+    """The same; `other` makes something of functions, streams and what else Python has no word for."""
     if value is jsnull:
         return None
     if isinstance(value, JsException):
@@ -65,15 +77,15 @@ def python_from_rpc(value: Any) -> Any:
     if not isinstance(value, JsProxy):
         return value
     if js.Array.isArray(value):
-        return [python_from_rpc(item) for item in value]
+        return [from_rpc(item, other) for item in value]
     kind = js_kind(value)
     match kind:
         case "Object":
-            return JsDict((pair[0], python_from_rpc(pair[1])) for pair in js.Object.entries(value))
+            return JsDict((pair[0], from_rpc(pair[1], other)) for pair in js.Object.entries(value))
         case "Map":
-            return {python_from_rpc(pair[0]): python_from_rpc(pair[1]) for pair in value.entries()}
+            return {from_rpc(pair[0], other): from_rpc(pair[1], other) for pair in value.entries()}
         case "Set":
-            return {python_from_rpc(item) for item in value.values()}
+            return {from_rpc(item, other) for item in value.values()}
         case "Date":
             # Without a time zone, as the platform has it; the sandbox's local time is UTC.
             return datetime.datetime.fromtimestamp(value.getTime() / 1000)
@@ -93,4 +105,4 @@ def python_from_rpc(value: Any) -> Any:
             raise TypeError("Not a value that can come from JavaScript: RegExp")
     if kind in JS_BUFFERS:
         return value.to_bytes()
-    return value
+    return other(value)

@@ -88,7 +88,7 @@ impl Fetcher {
     }
 
     async fn perform(&self, request: FetchRequest) -> Result<(Response<Incoming>, Url, bool), String> {
-        let FetchRequest { method, url, headers, body, redirect, decode, budget } = request;
+        let FetchRequest { method, url, headers, body, redirect, decode, budget, depth: _ } = request;
         let keeps_length = matches!(body, FetchBody::Stream(_));
         let mut hop = Hop {
             method: Method::from_bytes(method.as_bytes())

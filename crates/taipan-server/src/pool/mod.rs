@@ -55,6 +55,8 @@ pub(crate) struct Fetch {
     pub(crate) request: u32,
     pub(crate) head: Vec<Field>,
     pub(crate) body: Option<RequestBody>,
+    /// How many calls between Workers it is in.
+    pub(crate) depth: u32,
     pub(crate) answer: Answer,
     pub(crate) since: Instant,
 }

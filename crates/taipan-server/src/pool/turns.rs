@@ -79,6 +79,9 @@ impl Pool {
                 continue;
             }
             seat.requests.open(fetch.request, fetch.body, fetch.answer);
+            if fetch.depth > 0 {
+                seat.requests.set_depth(fetch.request, fetch.depth);
+            }
             seat.has_served = true;
             events.push(Event::Fetch { request: fetch.request, head: fetch.head });
             break;

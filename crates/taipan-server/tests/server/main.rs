@@ -2,6 +2,8 @@
 
 // The attribute tells clippy that panics are fine in there.
 #[cfg(test)]
+mod assets;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod http2;

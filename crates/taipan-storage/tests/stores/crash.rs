@@ -1,5 +1,6 @@
 //! A process is killed at a random moment of a load of writes. What it was told is written must be there, and nothing may be torn.
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use taipan_storage::d1::{D1Database, Statement, Value};
 use taipan_storage::kv::{KvNamespace, Put};
+use taipan_storage::queues::{Outcome, Outgoing, Queues, Terms};
 use taipan_storage::r2::R2Bucket;
 
 use crate::{folder, r2, wait};
@@ -174,5 +176,63 @@ fn objects() {
         r2::put(&bucket, "again", again.as_bytes());
         r2::put(&bucket, &format!("k{i}"), &value(i));
         acknowledge(&i.to_string());
+    }
+}
+
+#[test]
+fn no_acknowledged_message_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut sent, mut taken, mut settled) = (HashSet::new(), HashSet::new(), HashSet::new());
+    for round in 0..rounds() {
+        for ack in kill_one(dir.path(), "crash::messages", round * 1_000_000) {
+            let (what, i) = ack.split_once(' ').unwrap();
+            let of = match what {
+                "sent" => &mut sent,
+                "taken" => &mut taken,
+                _ => &mut settled,
+            };
+            of.insert(i.to_owned());
+        }
+        let queues = Queues::open(&folder(dir.path())).unwrap();
+        let mut there = HashSet::new();
+        for queue in ["q", "dead"] {
+            for message in wait(|reply| queues.peek(queue, usize::MAX, reply)).unwrap() {
+                let i = message.kind.parse().unwrap();
+                assert!(message.body == value(i), "torn in round {round}: {i}");
+                assert!(there.insert(message.kind), "twice in round {round}: {i}");
+            }
+        }
+        assert!(!sent.is_empty());
+        for i in &sent {
+            // Between being taken and settled it may be either.
+            assert!(there.contains(i) || taken.contains(i), "lost in round {round}: {i}");
+        }
+        for i in &settled {
+            assert!(!there.contains(i), "back in round {round}: {i}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "run by no_acknowledged_message_is_lost"]
+fn messages() {
+    let Some(dir) = child_folder() else { return };
+    let queues = Queues::open(&folder(&dir)).unwrap();
+    for i in first().. {
+        let message = Outgoing { kind: i.to_string(), body: value(i).into(), delay: 0 };
+        wait(|reply| queues.send("q", vec![message], reply)).unwrap();
+        acknowledge(&format!("sent {i}"));
+        if i % 3 != 0 {
+            continue;
+        }
+        let messages = wait(|reply| queues.take("q", 1, 3, reply)).unwrap().messages;
+        // Half of them are acknowledged, the others are dead letters, which are not lost.
+        let (done, failed): (Vec<_>, Vec<_>) = messages.iter().partition(|message| message.id % 2 == 0);
+        done.iter().for_each(|message| acknowledge(&format!("taken {}", message.kind)));
+        let outcomes = done.iter().map(|message| (message.id, Outcome::Acknowledged));
+        let outcomes = outcomes.chain(failed.iter().map(|message| (message.id, Outcome::Retry(0)))).collect();
+        let terms = Terms { max_retries: 0, dead_letter_queue: Some("dead".into()) };
+        wait(|reply| queues.settle("q", outcomes, terms, reply)).unwrap();
+        done.iter().for_each(|message| acknowledge(&format!("settled {}", message.kind)));
     }
 }

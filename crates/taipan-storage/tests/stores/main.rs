@@ -4,6 +4,7 @@
 mod crash;
 mod d1;
 mod kv;
+mod queues;
 mod r2;
 mod trouble;
 

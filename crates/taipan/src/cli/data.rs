@@ -198,6 +198,49 @@ impl HttpMetadataArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct QueuesArgs {
+    #[command(subcommand)]
+    pub(crate) command: QueuesCommand,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueuesCommand {
+    /// List the queues of the configuration with their messages' numbers, as JSON.
+    List,
+    /// Show the first messages of a queue, as JSON. They stay there.
+    Peek {
+        /// The queue.
+        queue: String,
+        /// How many.
+        #[arg(long, default_value_t = 10)]
+        limit: usize,
+    },
+    /// Send a message.
+    Send {
+        /// The queue.
+        queue: String,
+        /// The message.
+        body: String,
+        /// How it is to be read: json or text.
+        #[arg(long, value_name = "TYPE", default_value = "json", value_parser = ["json", "text"])]
+        content_type: String,
+        /// Nobody gets it for so many seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+        delay: u32,
+    },
+    /// Remove all messages of a queue.
+    Purge {
+        /// The queue.
+        queue: String,
+        /// Accepted for wrangler's sake: nothing is asked.
+        #[arg(short, long, hide = true)]
+        force: bool,
+    },
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct D1Args {
     #[command(subcommand)]
     pub(crate) command: D1Command,

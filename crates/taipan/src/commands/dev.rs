@@ -1,21 +1,23 @@
 //! `taipan dev`: serves a Worker on this machine and reloads it on save.
 
+use std::collections::{HashMap, HashSet};
 use std::env;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use taipan_engine::Spares;
 use taipan_packages::pyodide::{self, ObtainError};
 use taipan_server::{
-    Builder, Ingress, IngressOptions, Local, Problem, Scheduler, Slot, Started, Tls, TlsError, Worker,
-    boot_isolate, run_crons,
+    Assets, Builder, Ingress, IngressOptions, Local, Problem, Scheduler, Slot, Started, Tls, TlsError,
+    Worker, boot_isolate, run_consumer, run_crons,
 };
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
+use tokio::task::{JoinHandle, JoinSet, block_in_place, spawn_blocking};
 
 use crate::commands::builder;
 use crate::dev::console::Terminal;
@@ -44,42 +46,79 @@ pub(super) fn run(settings: DevSettings) -> Result<ExitCode> {
 
 async fn dev(settings: DevSettings) -> Result<ExitCode> {
     let terminal = Arc::new(Terminal::new(settings.log_level));
-    let mut project = Project::load(&settings, &|line| terminal.note(line))?;
-    project.warnings.iter().for_each(|w| terminal.warn(w));
-    if !project.spec.packages.is_empty() {
-        terminal.note(&format!("Worker: {}", project.size.line()));
+    let mut projects = Vec::new();
+    for settings in settings.each() {
+        let project = Project::load(&settings, &|line| terminal.note(line))?;
+        project.warnings.iter().for_each(|w| terminal.warn(w));
+        if !project.spec.packages.is_empty() {
+            terminal.note(&format!("Worker: {}", project.size.line()));
+        }
+        projects.push((settings, project));
     }
+    check_together(projects.iter().map(|(_, project)| project))?;
+    let Some((_, first)) = projects.first() else { return Ok(ExitCode::SUCCESS) };
 
     // First of all, because what comes next may take a minute, and a port in use would waste it.
     let local = Arc::new(Local::default());
-    let ingress = bind(&settings, &project, local.clone()).await?;
+    let ingress = bind(&settings, first, local.clone()).await?;
     let address = ingress.address();
-    let mut data = Data::new(local, shown(address, settings.certificate.is_some()));
-    project.spec.data = data.bind(&project, settings.persist_to.as_ref(), &|line| terminal.note(line))?;
-    let ground = prepare(settings.clone(), &project).await?;
+    let state = settings.persist_to.clone().unwrap_or_else(|| first.config_folder.join(".wrangler/state"));
+    let link = shown(address, settings.certificate.is_some());
+    let data = Arc::new(Mutex::new(Data::new(state, terminal.clone(), local, link)));
+    let mut opened = Vec::new();
+    for (_, project) in &mut projects {
+        let assets = assets(project, None, &terminal);
+        project.spec.data = lock(&data).bind(project, assets.as_ref())?;
+        opened.push(assets);
+    }
+    let mut grounds: HashMap<&'static str, Ground> = HashMap::new();
+    for (settings, project) in &projects {
+        match grounds.get(project.release) {
+            Some(ground) => {
+                block_in_place(|| runtime::compile_packages(ground.spares.runtime(), &project.spec.packages));
+            }
+            None => drop(grounds.insert(project.release, prepare(settings.clone(), project).await?)),
+        }
+    }
 
     let mut interrupts = Interrupts::new().context("cannot wait for signals")?;
     let scheduler = Scheduler::new(settings.isolates, settings.egress).context("cannot start a thread")?;
-    let slot = Slot::new(start(&scheduler, &ground, &project, &terminal));
+    let mut members = Vec::new();
+    for ((settings, project), assets) in projects.into_iter().zip(opened) {
+        let Some(ground) = grounds.get(project.release).cloned() else { continue };
+        let slot = Slot::new(start(&scheduler, &ground, &project, &terminal));
+        slot.serve(assets);
+        lock(&data).services.add(&project.name, slot.clone());
+        let stage =
+            Stage { scheduler: scheduler.clone(), data: data.clone(), slot, terminal: terminal.clone() };
+        members.push((settings, project, ground, stage));
+    }
+    let slots: Vec<Arc<Slot>> = members.iter().map(|(_, _, _, stage)| stage.slot.clone()).collect();
+    let Some(slot) = slots.first().cloned() else { return Ok(ExitCode::SUCCESS) };
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async { drop(stopped.await) };
-    let serving = tokio::spawn(ingress.serve(slot.clone(), terminal.clone(), stopped, GRACE));
+    let serving = tokio::spawn(ingress.serve(slot, terminal.clone(), stopped, GRACE));
 
-    let stage = Stage { scheduler, data, slot: slot.clone(), terminal: terminal.clone() };
-    let developing = develop(settings, project, ground, stage, address);
+    let mut developing = JoinSet::new();
+    let mut address = Some(address);
+    for (settings, project, ground, stage) in members {
+        // It is the first Worker's.
+        developing.spawn(develop(settings, project, ground, stage, address.take()));
+    }
     tokio::select! {
         () = interrupts.next() => {}
-        error = developing => return Err(error),
+        Some(error) = developing.join_next() => return Err(error?),
     }
 
     terminal.note("Stopping…");
     let _stopping = stop.send(());
     let finish = async {
         let all = serving.await.unwrap_or(false);
-        let worker = slot.current();
-        // What has not booted has nothing to finish.
-        if !matches!(worker.progress(), Started::Booting) {
-            worker.retire(GRACE).await;
+        for worker in slots.iter().map(|slot| slot.current()) {
+            // What has not booted has nothing to finish.
+            if !matches!(worker.progress(), Started::Booting) {
+                worker.retire(GRACE).await;
+            }
         }
         all
     };
@@ -94,10 +133,32 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
     }
 }
 
-/// What versions of the Worker come and go on.
+fn lock(data: &Mutex<Data>) -> MutexGuard<'_, Data> {
+    data.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What cannot be said of one Worker alone.
+fn check_together<'a>(projects: impl Iterator<Item = &'a Project>) -> Result<()> {
+    let (mut names, mut queues) = (HashSet::new(), HashSet::new());
+    for project in projects {
+        if !names.insert(project.name.as_str()) {
+            let error = anyhow!("two Workers have the same name: {}", project.name);
+            return Err(hint(error, "give one of them another `name`"));
+        }
+        for consumer in &project.bindings.queue_consumers {
+            if !queues.insert(consumer.queue.as_str()) {
+                let error = anyhow!("two Workers are consumers of the same queue: {}", consumer.queue);
+                return Err(hint(error, "remove one of them from `queues.consumers`"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What versions of a Worker come and go on.
 struct Stage {
     scheduler: Arc<Scheduler>,
-    data: Data,
+    data: Arc<Mutex<Data>>,
     slot: Arc<Slot>,
     terminal: Arc<Terminal>,
 }
@@ -107,8 +168,8 @@ async fn develop(
     settings: DevSettings,
     mut project: Project,
     mut ground: Ground,
-    mut stage: Stage,
-    address: SocketAddr,
+    stage: Stage,
+    address: Option<SocketAddr>,
 ) -> anyhow::Error {
     let (slot, terminal) = (stage.slot.clone(), stage.terminal.clone());
     let mut watcher = match Watcher::new() {
@@ -117,10 +178,16 @@ async fn develop(
     };
     watcher.watch(&project.folders(), &project.config_folder);
     let mut crons = stage.run_crons(&project);
+    let mut consumers = stage.run_consumers(&project);
     if let Started::Failed(fault) = slot.current().started().await {
         terminal.problem(&Problem::from(&fault));
     }
-    terminal.note(&format!("Ready on {}", shown(address, settings.certificate.is_some())));
+    match address {
+        Some(address) => {
+            terminal.note(&format!("Ready on {}", shown(address, settings.certificate.is_some())));
+        }
+        None => terminal.note(&format!("Ready for the others: {}", project.name)),
+    }
     // The next save needs it.
     let builder = ground.builder.clone();
     drop(spawn_blocking(move || builder.prepare()));
@@ -145,7 +212,7 @@ async fn develop(
             terminal.note(&format!("Worker: {}", next.size.line()));
         }
         next.warnings.iter().filter(|w| !project.warnings.contains(w)).for_each(|w| terminal.warn(w));
-        match reload(&settings, &project, &mut next, &mut ground, &mut stage).await {
+        match reload(&settings, &project, &mut next, &mut ground, &stage).await {
             Ok(Started::Failed(fault)) => terminal.problem(&Problem::from(&fault)),
             Ok(_) => terminal.note(&format!("Reloaded in {} ms", begun.elapsed().as_millis())),
             Err(error) => {
@@ -157,6 +224,10 @@ async fn develop(
             crons.abort();
             crons = stage.run_crons(&next);
         }
+        if next.bindings.queue_consumers != project.bindings.queue_consumers {
+            consumers.abort_all();
+            consumers = stage.run_consumers(&next);
+        }
         project = next;
     }
 }
@@ -166,6 +237,20 @@ impl Stage {
     fn run_crons(&self, project: &Project) -> JoinHandle<()> {
         tokio::spawn(run_crons(self.slot.clone(), project.crons.clone(), self.terminal.clone()))
     }
+
+    /// Calls it for the messages of the project's queues, until what is given back is dropped.
+    fn run_consumers(&self, project: &Project) -> JoinSet<()> {
+        let mut running = JoinSet::new();
+        if project.bindings.queue_consumers.is_empty() {
+            return running;
+        }
+        // They were opened with the project's bindings.
+        let Ok(Some(queues)) = lock(&self.data).queues() else { return running };
+        for consumer in project.bindings.queue_consumers.iter().cloned() {
+            running.spawn(run_consumer(self.slot.clone(), consumer, queues.clone(), self.terminal.clone()));
+        }
+        running
+    }
 }
 
 async fn reload(
@@ -173,11 +258,10 @@ async fn reload(
     before: &Project,
     next: &mut Project,
     ground: &mut Ground,
-    stage: &mut Stage,
+    stage: &Stage,
 ) -> Result<Started> {
-    let terminal = stage.terminal.clone();
-    let note = |line: &str| terminal.note(line);
-    next.spec.data = block_in_place(|| stage.data.bind(next, settings.persist_to.as_ref(), &note))?;
+    let assets = assets(next, stage.slot.assets(), &stage.terminal);
+    next.spec.data = block_in_place(|| lock(&stage.data).bind(next, assets.as_ref()))?;
     next.spec.caches = before.spec.caches.clone();
     if next.release != before.release {
         *ground = prepare(settings.clone(), next).await?;
@@ -186,7 +270,15 @@ async fn reload(
     }
     let worker = start(&stage.scheduler, ground, next, &stage.terminal);
     stage.slot.replace(worker.clone());
+    stage.slot.serve(assets);
     Ok(worker.started().await)
+}
+
+/// The project's assets: those from before when nothing is said anew about them.
+fn assets(project: &Project, before: Option<Arc<Assets>>, terminal: &Arc<Terminal>) -> Option<Arc<Assets>> {
+    let wanted = project.assets.as_ref()?;
+    let same = before.filter(|assets| assets.config() == wanted);
+    Some(same.unwrap_or_else(|| Assets::new(wanted.clone(), terminal.clone(), Handle::current())))
 }
 
 fn start(

@@ -1,14 +1,18 @@
-//! The data of the Worker's bindings, which outlives its versions.
+//! What the Workers' bindings reach, which outlives their versions.
 
 use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
-use taipan_bindings::{BindingTable, Stores};
-use taipan_server::{Local, S3Keys};
+use taipan_bindings::{BindingTable, Functions, Stores};
+use taipan_server::{Assets, AssetsBinding, Local, S3Keys, ServiceBinding, Services};
+use taipan_storage::queues::Queues;
 use taipan_storage::{StateFolder, StorageError, SystemClock};
 
+use tokio::runtime::Handle;
+
+use super::console::Terminal;
 use super::project::Project;
 use crate::env_vars::EnvVars;
 use crate::report::hinted;
@@ -16,10 +20,16 @@ use crate::report::hinted;
 /// The access key of S3's clients when the environment says none.
 const S3_ID: &str = "taipan";
 
-/// The stores of this process. The folder is taken when the first binding needs it: two Workers without any may run beside each
+/// The stores of this process, and its Workers. The folder is taken when the first binding needs it: two Workers without any may run beside each
 /// other.
 pub(crate) struct Data {
     stores: Option<Stores>,
+    /// The folder for the stores.
+    folder: PathBuf,
+    /// The Workers, by their names.
+    pub(crate) services: Arc<Services>,
+    functions: Functions,
+    terminal: Arc<Terminal>,
     local: Arc<Local>,
     /// Where this process listens.
     address: String,
@@ -27,30 +37,55 @@ pub(crate) struct Data {
 
 impl Data {
     /// None yet. `local` is told when there are some.
-    pub(crate) fn new(local: Arc<Local>, address: String) -> Self {
-        Self { stores: None, local, address }
+    pub(crate) fn new(folder: PathBuf, terminal: Arc<Terminal>, local: Arc<Local>, address: String) -> Self {
+        let (services, functions) = (Arc::default(), Functions::default());
+        Self { stores: None, folder, services, functions, terminal, local, address }
     }
 
-    /// Opens what the project's bindings reach; `note` is told what else reaches it.
+    /// Opens what the project's bindings reach.
     pub(crate) fn bind(
         &mut self,
         project: &Project,
-        persist_to: Option<&PathBuf>,
-        note: &dyn Fn(&str),
+        assets: Option<&Arc<Assets>>,
     ) -> Result<Arc<BindingTable>> {
-        if project.bindings.is_empty() {
-            return Ok(Arc::default());
+        let mut table = self.stores(project)?;
+        if let Some((binding, assets)) = project.bindings.assets.as_ref().zip(assets) {
+            table.add_fetcher(binding, Arc::new(AssetsBinding(assets.clone())));
+        }
+        for service in &project.bindings.services {
+            let binding = ServiceBinding {
+                services: self.services.clone(),
+                service: service.service.clone(),
+                entrypoint: service.entrypoint.clone(),
+                props: service.props.clone(),
+                console: self.terminal.clone(),
+                executor: Handle::current(),
+            };
+            table.add_fetcher(&service.binding, Arc::new(binding));
+        }
+        table.share(&self.functions);
+        Ok(Arc::new(table))
+    }
+
+    /// The queues whose messages Workers are called for, if there are any.
+    pub(crate) fn queues(&self) -> Result<Option<Arc<Queues>>> {
+        let queues = self.stores.as_ref().map(Stores::queues).transpose();
+        queues.map_err(|e| hinted(e, StorageError::hint))
+    }
+
+    /// Opens stores, and says what else reaches them.
+    fn stores(&mut self, project: &Project) -> Result<BindingTable> {
+        if project.bindings.are_without_data() {
+            return Ok(BindingTable::default());
         }
         let stores = match &mut self.stores {
             Some(stores) => stores,
             None => {
-                let folder =
-                    persist_to.cloned().unwrap_or_else(|| project.config_folder.join(".wrangler/state"));
-                let (stores, keys) =
-                    take(folder, &self.address, &self.local).map_err(|e| hinted(e, StorageError::hint))?;
+                let (stores, keys) = take(self.folder.clone(), &self.address, &self.local)
+                    .map_err(|e| hinted(e, StorageError::hint))?;
                 if !project.bindings.r2_buckets.is_empty() {
                     let S3Keys { id, secret } = keys;
-                    note(&format!(
+                    self.terminal.note(&format!(
                         "Buckets for S3's clients: {}/cdn-cgi/local/r2/s3, AWS_ACCESS_KEY_ID={id}, \
                          AWS_SECRET_ACCESS_KEY={secret}",
                         self.address
@@ -59,8 +94,7 @@ impl Data {
                 self.stores.insert(stores)
             }
         };
-        let table = stores.bind(&project.bindings).map_err(|e| hinted(e, StorageError::hint))?;
-        Ok(Arc::new(table))
+        stores.bind(&project.bindings).map_err(|e| hinted(e, StorageError::hint))
     }
 }
 

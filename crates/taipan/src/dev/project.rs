@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use taipan_config::{Bindings, ConfigError, Cron, WorkerConfig};
+use taipan_config::{Assets, Bindings, ConfigError, Cron, WorkerConfig};
 use taipan_engine::Binding;
 use taipan_packages::pyodide::{self, ObtainError};
 use taipan_server::{PoolOptions, WorkerSpec};
@@ -27,10 +27,14 @@ const MEMORY_MIB: usize = 128;
 
 /// One state of the folder.
 pub(crate) struct Project {
+    /// The Worker's name.
+    pub(crate) name: String,
     /// What isolates are made from.
     pub(crate) spec: WorkerSpec,
     /// What it reaches.
     pub(crate) bindings: Bindings,
+    /// What is served beside it.
+    pub(crate) assets: Option<Assets>,
     /// When its handler `scheduled` is called.
     pub(crate) crons: Vec<Cron>,
     /// How many there are.
@@ -103,8 +107,10 @@ impl Project {
             boot_cpu: taipan.startup_cpu_ms.map_or(BOOT_CPU, Duration::from_millis),
         };
         Ok(Self {
+            name: config.name,
             spec,
             bindings: config.bindings,
+            assets: config.assets,
             crons: config.crons,
             pool,
             release: config.release.version,
@@ -130,6 +136,7 @@ impl Project {
             && a.main == b.main
             && self.pool == other.pool
             && self.bindings == other.bindings
+            && self.assets == other.assets
             && self.crons == other.crons
             && a.vars == b.vars
             && a.secrets == b.secrets
@@ -150,5 +157,8 @@ fn declared(bindings: &Bindings) -> Vec<Binding> {
     let kv = bindings.kv_namespaces.iter().map(|kv| of(&kv.binding, "kv"));
     let d1 = bindings.d1_databases.iter().map(|d1| of(&d1.binding, "d1"));
     let r2 = bindings.r2_buckets.iter().map(|r2| of(&r2.binding, "r2"));
-    kv.chain(d1).chain(r2).collect()
+    let queues = bindings.queue_producers.iter().map(|queue| of(&queue.binding, "queue"));
+    let assets = bindings.assets.iter().map(|name| of(name, "fetcher"));
+    let services = bindings.services.iter().map(|service| of(&service.binding, "service"));
+    kv.chain(d1).chain(r2).chain(services).chain(queues).chain(assets).collect()
 }

@@ -15,6 +15,8 @@ export interface Access {
   ask(op: string, ...fields: FieldIn[]): Promise<FieldOut[]>;
   /** The same, on the spot. */
   askNow(op: string, ...fields: FieldIn[]): FieldOut[];
+  /** Throws while module scope runs. */
+  check(): void;
   /** The host's bytes that a stream's are. */
   readonly blobs: Blobs;
 }
@@ -62,6 +64,7 @@ export function makeAccess(H: Host): (name: string) => Access {
   return name => ({
     name,
     blobs,
+    check: () => check(name),
     async ask(op, ...fields) {
       check(name);
       return H.opAsync(number(op), name, ...fields);

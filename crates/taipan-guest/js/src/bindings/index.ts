@@ -3,17 +3,28 @@ import type { Host } from "../host";
 import type { WebInternals } from "../web/index";
 import { type Access, type Declared, makeAccess } from "./access";
 import { D1Database, d1ForPython } from "./d1";
+import { Fetcher, fetcherForPython } from "./fetcher";
+import { WorkerQueue, queueForPython } from "./queue";
 import { KVNamespace, kvForPython } from "./kv";
 import { R2Bucket, r2ForPython } from "./r2";
 
+import type { Rpc } from "./rpc";
+import { makeService, serviceForPython } from "./service";
+
+export { makeRpc } from "./rpc";
 export { setImporting } from "./access";
 export type { Declared } from "./access";
 
+type Make = (access: Access, web: WebInternals, rpc: Rpc) => object;
+
 /** Makes a kind's object for JavaScript, and the functions that its Python class stands on. */
-const KINDS: Record<string, [(access: Access, web: WebInternals) => object, (access: Access) => object]> = {
+const KINDS: Record<string, [Make, Make]> = {
   kv: [(access, web) => new KVNamespace(access, web), kvForPython],
   r2: [access => new R2Bucket(access), r2ForPython],
   d1: [access => new D1Database(access), d1ForPython],
+  queue: [access => new WorkerQueue(access), queueForPython],
+  service: [makeService, serviceForPython],
+  fetcher: [(access, web) => new Fetcher(access, web), fetcherForPython],
 };
 
 export interface Bindings {
@@ -23,14 +34,14 @@ export interface Bindings {
   python: [string, string, object][];
 }
 
-export function makeBindings(H: Host, web: WebInternals, declared: Declared[]): Bindings {
+export function makeBindings(H: Host, web: WebInternals, rpc: Rpc, declared: Declared[]): Bindings {
   const access = makeAccess(H);
   const made: Bindings = { objects: {}, python: [] };
   for (const { name, kind } of declared) {
     const known = KINDS[kind];
     if (!known) throw new Error(`the host declares a binding of an unknown kind: ${kind}`);
-    made.objects[name] = known[0](access(name), web);
-    made.python.push([name, kind, known[1](access(name))]);
+    made.objects[name] = known[0](access(name), web, rpc);
+    made.python.push([name, kind, known[1](access(name), web, rpc)]);
   }
   return made;
 }

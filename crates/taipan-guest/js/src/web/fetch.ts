@@ -132,10 +132,20 @@ const dropped = new FinalizationRegistry<Exchange>((exchange) => exchange.close(
 
 export async function fetch(input: Request | string, init: RequestInit | null = {}): Promise<Response> {
   need(arguments.length, 1, "fetch");
-  const request = new Request(input, init);
+  return send(new Request(input, init), open);
+}
+
+type Open = typeof open;
+
+/** A request to what a binding stands for; `open` takes the place of the network. */
+export async function fetchFrom(input: Request | string, init: RequestInit | null | undefined, open: Open): Promise<Response> {
+  return send(new Request(input, init ?? {}), open, false);
+}
+
+async function send(request: Request, open: Open, opensSockets = true): Promise<Response> {
   const { signal, isRaw } = optionsOfRequest(request);
   signal?.throwIfAborted();
-  if (request.headers.get("upgrade")?.toLowerCase() === "websocket") return openSocket(request);
+  if (opensSockets && request.headers.get("upgrade")?.toLowerCase() === "websocket") return openSocket(request);
 
   const body = takeBody(request);
   const isWhole = body === null || typeof body === "string" || body instanceof Uint8Array;

@@ -14,7 +14,7 @@ import { SubtleCrypto } from "./crypto/subtle";
 import { TextDecoder, TextEncoder } from "./encoding";
 import { EventSource } from "./event-source";
 import { CustomEvent, Event, EventTarget, MessageEvent } from "./events";
-import { fetch } from "./fetch";
+import { fetch, fetchFrom } from "./fetch";
 import { ExtendableEvent, PromiseRejectionEvent, dispatchRejection } from "./global-events";
 import { FormData } from "./formdata";
 import { define } from "./global";
@@ -31,6 +31,7 @@ import { Request, makeIncomingRequest } from "./request";
 import { Response, isEncodedResponse } from "./response";
 import { Scheduler } from "./scheduler";
 import * as streams from "./streams";
+import { deserialize } from "./serialize";
 import { structuredClone } from "./structured-clone";
 import { releaseBody, takeBody } from "./take-body";
 import * as timers from "./timers";
@@ -46,8 +47,10 @@ export type { PullSource } from "./body";
 const internals = {
   connectSocket,
   console,
+  deserialize,
   dispatchRejection,
   errorText,
+  fetchFrom,
   flattenHeaders,
   inspect,
   installNavigator,

@@ -122,7 +122,8 @@ export class Request {
       this.#body = Body.of({ pull: request.body, length: request.length ?? null });
       this.#signal = request.signal;
       this.#cf = request.cf;
-      this.#options = {};
+      // As at Cloudflare: where a client is sent is for the client to see, not for whoever passes its request on.
+      this.#options = { redirect: "manual" };
       return;
     }
     need(arguments.length, 1, "Request");

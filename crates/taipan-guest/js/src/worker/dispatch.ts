@@ -10,7 +10,7 @@ import type { AbortController } from "../web/abort";
 import type { PullSource } from "../web/body";
 import type { Request, Response, WebInternals } from "../web/index";
 import type { ReadableStream } from "../web/streams";
-import { type Declared, makeBindings, setImporting } from "../bindings/index";
+import { type Declared, makeBindings, makeRpc, setImporting } from "../bindings/index";
 import { cloudflareWorkers, installModules, liveEnvironment, type Modules } from "./modules";
 import { failureReport } from "./report";
 
@@ -101,6 +101,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
   const UPGRADE = H.opNumber("ws.upgrade");
   const SAVE = H.opNumber("http.save");
 
+  const rpc = makeRpc(H);
   // Taken before any code of the Worker can change the globals.
   const Controller: new () => AbortController = (globalThis as any).AbortController;
   const entries = new Map<number, Entry>();
@@ -266,6 +267,21 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       const entry = entries.get(id);
       if (entry) respond(entry, response);
     },
+    /** A function of Python's that gives whether it succeeded, and its result or error, as a function that throws. */
+    callback(proxy: { (...args: unknown[]): Promise<[boolean, unknown]>; destroy(): void }): object {
+      const called = async (...args: unknown[]) => {
+        const [succeeded, value] = await proxy(...args);
+        if (!succeeded) throw value;
+        return value;
+      };
+      return Object.assign(called, { destroy: () => proxy.destroy() });
+    },
+    /** What a method is called with: a list, and an object. */
+    arguments: (bytes: Uint8Array): unknown => rpc.read(bytes),
+    /** What it returns, or the error. */
+    returns: (succeeded: boolean, value: unknown): Uint8Array => rpc.write(succeeded ? { ok: value } : { error: value }).bytes,
+    /** The body of a message of the content type v8. */
+    message: (bytes: Uint8Array): unknown => web.deserialize(bytes),
     /** Shows lines that have not ended. */
     flush() {
       for (const stream of streams) stream.stream_ops.fsync(stream);
@@ -324,7 +340,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
     },
     async load(py, { main, root, packages, envJson, withheld, globalHandlers, bindings }) {
       streams = [1, 2].map(fd => py.FS.getStream(fd)).filter(stream => stream?.stream_ops?.fsync);
-      const made = makeBindings(H, web, bindings ?? []);
+      const made = makeBindings(H, web, rpc, bindings ?? []);
       bound = made.objects;
       const jsEnv = { ...JSON.parse(envJson), ...bound };
       const early = withhold(jsEnv, withheld);

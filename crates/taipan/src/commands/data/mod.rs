@@ -3,6 +3,7 @@
 mod d1;
 mod kv;
 mod migrations;
+mod queues;
 mod r2;
 mod remote;
 
@@ -19,6 +20,7 @@ use crate::report::{hint, hinted};
 
 pub(super) use d1::run as d1;
 pub(super) use kv::run as kv;
+pub(super) use queues::run as queues;
 pub(super) use r2::run as r2;
 use remote::Remote;
 
@@ -37,15 +39,27 @@ impl Project {
 
     /// Takes the folder with its data, or finds the process that has it.
     fn data(&self) -> Result<Place> {
-        let folder = self.persist_to.clone().unwrap_or_else(|| self.config.root.join(".wrangler/state"));
-        let command = env::args().collect::<Vec<_>>().join(" ");
-        match StateFolder::take(&folder, &command, Arc::new(SystemClock)) {
-            Err(error @ StorageError::InUse { .. }) => match Remote::find(&folder) {
+        match self.take() {
+            Err(error @ StorageError::InUse { .. }) => match Remote::find(&self.folder()) {
                 Some(remote) => Ok(Place::There(remote)),
                 None => told(Err(error)),
             },
             taken => Ok(Place::Here(told(taken)?)),
         }
+    }
+
+    /// Takes the folder, and nobody else's word for what is in it.
+    fn here(&self) -> Result<StateFolder> {
+        told(self.take())
+    }
+
+    fn take(&self) -> Result<StateFolder, StorageError> {
+        let command = env::args().collect::<Vec<_>>().join(" ");
+        StateFolder::take(&self.folder(), &command, Arc::new(SystemClock))
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.persist_to.clone().unwrap_or_else(|| self.config.root.join(".wrangler/state"))
     }
 }
 

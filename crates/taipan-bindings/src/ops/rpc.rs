@@ -1,0 +1,76 @@
+//! `service.*` and `rpc.*`: methods of other Workers, and functions of other isolates.
+
+use bytes::Bytes;
+use taipan_engine::OpReply;
+use taipan_guest::protocol::Message;
+
+use super::OpError;
+use crate::rpc::{DEEPEST_CALL, LARGEST_VALUE, RpcCall, Seat};
+use crate::{BindingTable, EventSender, Requests};
+
+/// `service.call`.
+pub(super) fn service(
+    verb: &str,
+    id: u32,
+    args: &Message<'_>,
+    table: Option<&BindingTable>,
+    requests: &Requests,
+    events: &EventSender,
+) -> Result<OpReply, OpError> {
+    let name = args.str(0)?;
+    let fetcher = table.and_then(|table| table.fetchers.get(name));
+    let fetcher = fetcher
+        .ok_or_else(|| OpError::type_error(format!("the configuration has no such binding: {name}")))?;
+    if verb != "call" {
+        return Err(OpError::unknown(verb));
+    }
+    let depth = deeper(requests, args.u32(1)?)?;
+    let arguments = args.bytes(3)?;
+    if arguments.len() > LARGEST_VALUE {
+        let message = format!("the arguments are too large: {} > {LARGEST_VALUE} bytes", arguments.len());
+        return Err(OpError::range_error(message));
+    }
+    let method = args.str(2)?.to_owned();
+    fetcher.call(RpcCall::new(method, Bytes::copy_from_slice(arguments), depth, id, events.clone()));
+    Ok(OpReply::Later)
+}
+
+/// The depth of a call that is made for the request.
+pub(super) fn deeper(requests: &Requests, request: u32) -> Result<u32, OpError> {
+    let depth = requests.depth(request) + 1;
+    if depth > DEEPEST_CALL {
+        let message = format!("Workers call each other too deeply: more than {DEEPEST_CALL} calls");
+        return Err(OpError { name: "Error", message });
+    }
+    Ok(depth)
+}
+
+pub(super) fn functions(
+    verb: &str,
+    id: u32,
+    args: &Message<'_>,
+    seat: &Seat,
+    events: &EventSender,
+) -> Result<OpReply, OpError> {
+    let done = Ok(OpReply::Ready(vec![]));
+    match verb {
+        "export" => {
+            seat.export().map(|token| OpReply::Ready(vec![token.into()])).map_err(OpError::range_error)
+        }
+        "next" => Ok(seat.next(id, events.clone())),
+        "invoke" => {
+            let arguments = Bytes::copy_from_slice(args.bytes(1)?);
+            let invoked = seat.invoke(args.str(0)?, arguments, id, events.clone());
+            invoked.map(|()| OpReply::Later).map_err(|message| OpError { name: "Error", message })
+        }
+        "reply" => {
+            seat.reply(args.num(0)?, Bytes::copy_from_slice(args.bytes(1)?));
+            done
+        }
+        "release" => {
+            seat.release(args.str(0)?);
+            done
+        }
+        _ => Err(OpError::unknown(verb)),
+    }
+}

@@ -1,0 +1,75 @@
+/** Queues: what is sent to them. What comes out of them is in `worker/queue.ts`. */
+import type { FieldIn } from "../host";
+import { deserialize, serialize } from "../web/serialize";
+import { bytesOf, describe } from "../web/webidl";
+import type { Access } from "./access";
+
+type Kind = "json" | "text" | "bytes" | "v8";
+
+interface SendOptions {
+  contentType?: Kind;
+  delaySeconds?: number;
+}
+
+interface MessageToSend extends SendOptions {
+  body: unknown;
+}
+
+function fieldsOf(body: unknown, { contentType, delaySeconds }: SendOptions, delay: number | undefined): FieldIn[] {
+  const kind = contentType ?? "json";
+  let sent: FieldIn;
+  switch (kind) {
+    case "text":
+      if (typeof body !== "string") throw new TypeError("A message of the content type text is a string");
+      sent = body.toWellFormed();
+      break;
+    case "bytes": {
+      const bytes = bytesOf(body);
+      if (!bytes) throw new TypeError("A message of the content type bytes is an ArrayBuffer or a view of one");
+      sent = bytes;
+      break;
+    }
+    case "json":
+      sent = JSON.stringify(body);
+      if (sent === undefined) throw new TypeError("The message cannot be made JSON");
+      break;
+    case "v8":
+      sent = serialize(body);
+      break;
+    default:
+      throw new TypeError(`Not a content type of messages: ${String(kind)}`);
+  }
+  return [kind, sent, delaySeconds ?? delay ?? null];
+}
+
+export class WorkerQueue {
+  #access: Access;
+
+  constructor(access: Access) {
+    this.#access = access;
+  }
+
+  async send(body: unknown, options?: SendOptions): Promise<void> {
+    await this.#access.ask("queue.send", ...fieldsOf(body, options ?? {}, undefined));
+  }
+
+  async sendBatch(messages: Iterable<MessageToSend>, options?: { delaySeconds?: number }): Promise<void> {
+    const fields = [...messages].flatMap(message => fieldsOf(message.body, message, options?.delaySeconds));
+    if (!fields.length) throw new TypeError("A batch has at least one message");
+    await this.#access.ask("queue.send", ...fields);
+  }
+}
+describe(WorkerQueue, "WorkerQueue");
+
+export function queueForPython({ ask }: Access): object {
+  return {
+    /** `heads` is a JSON list of kinds and delays, in turn; bodies are a JSON list where all are strings. */
+    async send(heads: string, bodies: string | unknown[]) {
+      const list = typeof bodies === "string" ? (JSON.parse(bodies) as string[]) : bodies;
+      const known = JSON.parse(heads) as (string | number | null)[];
+      await ask("queue.send", ...list.flatMap((body, i) => [known[2 * i] as string, body as FieldIn, known[2 * i + 1] as number | null]));
+    },
+    serialize: (value: unknown) => serialize(value),
+    deserialize: (bytes: Uint8Array) => deserialize(bytes),
+  };
+}

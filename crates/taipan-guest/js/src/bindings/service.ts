@@ -1,0 +1,41 @@
+/** Other Workers. */
+import type { Request, WebInternals } from "../web/index";
+import type { Access } from "./access";
+import { Fetcher } from "./fetcher";
+import type { Rpc } from "./rpc";
+
+/** What would be asked of any object, and is no method of a Worker's. */
+const OTHERS = new Set(["then", "catch", "finally", "toJSON", "constructor", "dup"]);
+
+/** `fetch`, and whatever methods the other Worker has. */
+export function makeService(access: Access, web: WebInternals, rpc: Rpc): object {
+  const fetcher = new Fetcher(access, web);
+  return new Proxy(fetcher, {
+    get(target, name) {
+      if (typeof name !== "string" || OTHERS.has(name) || name in target) {
+        const found = Reflect.get(target, name, target) as unknown;
+        return typeof found === "function" ? found.bind(target) : found;
+      }
+      return async (...args: unknown[]) => {
+        access.check();
+        return rpc.call(access.name, name, args, {});
+      };
+    },
+  });
+}
+
+export function serviceForPython(access: Access, web: WebInternals, rpc: Rpc): object {
+  const fetcher = new Fetcher(access, web);
+  return {
+    fetch: (request: Request) => fetcher.fetch(request),
+    /** Gives whether it succeeded, and the result or the error. */
+    async call(method: string, args: unknown[], named: object): Promise<[boolean, unknown]> {
+      access.check();
+      try {
+        return [true, await rpc.call(access.name, method, args, named)];
+      } catch (e) {
+        return [false, e];
+      }
+    },
+  };
+}

@@ -1,0 +1,105 @@
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use taipan_storage::StateFolder;
+use taipan_storage::queues::{Outcome, Outgoing, Queues, Taken, Terms};
+
+use crate::{SetClock, folder, wait};
+
+fn message(body: &str) -> Outgoing {
+    Outgoing { kind: "text".into(), body: body.to_owned().into(), delay: 0 }
+}
+
+fn take(queues: &Queues, queue: &str, least: usize, most: usize) -> Taken {
+    wait(|reply| queues.take(queue, least, most, reply)).unwrap()
+}
+
+fn bodies(taken: &Taken) -> Vec<&str> {
+    taken.messages.iter().map(|message| str::from_utf8(&message.body).unwrap()).collect()
+}
+
+fn terms(max_retries: u32, dead: Option<&str>) -> Terms {
+    Terms { max_retries, dead_letter_queue: dead.map(str::to_owned) }
+}
+
+#[test]
+fn a_message_is_had_by_one_until_it_is_settled() {
+    let dir = tempfile::tempdir().unwrap();
+    let queues = Queues::open(&folder(dir.path())).unwrap();
+    let (sender, told) = mpsc::channel();
+    queues.watch(Box::new(move |queue| sender.send(queue.to_owned()).is_ok()));
+    wait(|reply| queues.send("q", ["a", "b", "c"].map(message).to_vec(), reply)).unwrap();
+    assert_eq!(told.recv().unwrap(), "q");
+    assert_eq!(take(&queues, "other", 1, 9), Taken::default());
+    // Fewer than there should be are left for later.
+    let few = take(&queues, "q", 4, 10);
+    assert_eq!((bodies(&few).len(), few.ready), (0, 3));
+    let first = take(&queues, "q", 1, 2);
+    assert_eq!((bodies(&first), first.ready), (vec!["a", "b"], 3));
+    assert_eq!(bodies(&take(&queues, "q", 1, 9)), ["c"]);
+    assert_eq!(take(&queues, "q", 1, 9), Taken::default());
+    let [a, b] = [first.messages[0].id, first.messages[1].id];
+    let outcomes = vec![(a, Outcome::Acknowledged), (b, Outcome::Retry(0))];
+    wait(|reply| queues.settle("q", outcomes, terms(3, None), reply)).unwrap();
+    let again = take(&queues, "q", 1, 9);
+    assert_eq!((bodies(&again), again.messages[0].attempts), (vec!["b"], 2));
+    drop(queues);
+    // What nobody settled comes back.
+    let queues = Queues::open(&folder(dir.path())).unwrap();
+    assert_eq!(bodies(&take(&queues, "q", 1, 9)), ["c", "b"]);
+}
+
+#[test]
+fn delays_and_the_end_of_retries() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::at(1000);
+    let folder = StateFolder::take(dir.path(), "tests", clock.clone() as Arc<_>).unwrap();
+    let queues = Queues::open(&folder).unwrap();
+    let late = Outgoing { delay: 10, ..message("late") };
+    wait(|reply| queues.send("q", vec![late, message("now")], reply)).unwrap();
+    let now = take(&queues, "q", 1, 9);
+    assert_eq!((bodies(&now), now.next_due), (vec!["now"], Some(1_010_000)));
+    let retry = |id, dead| {
+        wait(|reply| queues.settle("q", vec![(id, Outcome::Retry(5))], terms(1, dead), reply)).unwrap();
+    };
+    retry(now.messages[0].id, Some("dead"));
+    assert_eq!(take(&queues, "q", 1, 9).next_due, Some(1_005_000));
+    clock.set(1006);
+    let again = take(&queues, "q", 1, 9);
+    assert_eq!((bodies(&again), again.messages[0].attempts), (vec!["now"], 2));
+    retry(again.messages[0].id, Some("dead"));
+    let dead = take(&queues, "dead", 1, 9);
+    assert_eq!(
+        (bodies(&dead), dead.messages[0].attempts, dead.messages[0].sent_at),
+        (vec!["now"], 1, 1_000_000)
+    );
+    clock.set(1010);
+    for attempt in [1, 2] {
+        let late = take(&queues, "q", 1, 9);
+        assert_eq!((bodies(&late), late.messages[0].attempts), (vec!["late"], attempt));
+        retry(late.messages[0].id, None);
+        clock.set(1020);
+    }
+    assert_eq!(take(&queues, "q", 1, 9), Taken::default());
+    assert_eq!(wait(|reply| queues.count("q", reply)).unwrap().messages, 0);
+}
+
+#[test]
+fn what_is_too_much_is_refused_and_nothing_of_it_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let queues = Queues::open(&folder(dir.path())).unwrap();
+    let refused = |messages| wait(|reply| queues.send("q", messages, reply)).unwrap_err().to_string();
+    let large = Outgoing { body: vec![0; 128 << 10].into(), ..message("") };
+    let larger = Outgoing { body: vec![0; (128 << 10) + 1].into(), ..message("") };
+    assert_eq!(refused(vec![message("a"), larger]), "the message is too large: 131073 > 131072 bytes");
+    assert!(refused(vec![large.clone(), large, message("a")]).contains("too large together"));
+    assert_eq!(refused(vec![message(""); 101]), "too many messages at once: 101 > 100");
+    assert!(refused(vec![Outgoing { delay: 43_201, ..message("") }]).contains("from 0 to 43200 seconds"));
+    let count = wait(|reply| queues.count("q", reply)).unwrap();
+    assert_eq!(count.messages, 0);
+    wait(|reply| queues.send("q", vec![message("a"), Outgoing { delay: 9, ..message("b") }], reply)).unwrap();
+    let count = wait(|reply| queues.count("q", reply)).unwrap();
+    assert_eq!((count.messages, count.delayed), (2, 1));
+    assert_eq!(wait(|reply| queues.peek("q", 9, reply)).unwrap().len(), 2);
+    assert_eq!(wait(|reply| queues.purge("q", reply)).unwrap(), 2);
+}
