@@ -60,6 +60,35 @@ fn checked(folder: &Path) -> BTreeSet<Mistake> {
     found
 }
 
+/// What mypy finds: files and lines, for its rules have other names.
+fn found_by_mypy(folder: &Path) -> BTreeSet<(String, u64)> {
+    let modules = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools/mypy");
+    assert!(modules.is_dir(), "not installed: {}; run ./x setup", modules.display());
+    let output = Command::new("python3")
+        .args([
+            "-m",
+            "mypy",
+            "--python-version",
+            "3.14",
+            "--no-error-summary",
+            "src/right.py",
+            "src/wrong.py",
+        ])
+        .env("PYTHONPATH", modules)
+        .env("MYPYPATH", "typings")
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mistake = |line: &str| {
+        let mut parts = line.strip_prefix("src/")?.splitn(3, ':');
+        let place = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
+        parts.next()?.starts_with(" error: ").then_some(place)
+    };
+    text.lines().filter_map(mistake).collect()
+}
+
 fn copy(from: &Path, to: &Path) {
     fs_err::create_dir_all(to).unwrap();
     for entry in fs_err::read_dir(from).unwrap() {
@@ -74,12 +103,14 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_type_checker_finds_the_mistakes_and_no_others() {
+fn type_checkers_find_the_mistakes_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
     copy(&repository().join("tests/types/worker"), folder.path());
     let said = types(folder.path());
     assert!(said.contains("stubs are new"), "{said}");
     assert_eq!(checked(folder.path()), announced(folder.path()));
+    let announced = announced(folder.path()).into_iter().map(|(file, line, _)| (file, line));
+    assert_eq!(found_by_mypy(folder.path()), announced.collect());
     // The second time there is nothing to be written.
     let said = types(folder.path());
     assert!(said.contains(": 0 of "), "{said}");

@@ -15,7 +15,14 @@ ROOTS = ("workers", "pyodide.code", "pyodide.ffi", "pyodide.ffi.wrappers", "pyod
 OWN = ("workers", "pyodide", "_pyodide")
 
 #: Stubs are not for those who check the Worker to check.
-HEAD = "# Written by `taipan types`: do not edit.\n# mypy: ignore-errors\n# type: ignore\n# ruff: noqa\n"
+HEAD = (
+    "# Written by `taipan types`: do not edit.\n"
+    # Not `type: ignore`, for which mypy takes the whole file to be empty.
+    "# mypy: ignore-errors\n"
+    "# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false\n"
+    "# pyright: reportUndefinedVariable=false, reportUnsupportedDunderAll=false, reportMissingImports=false\n"
+    "# ruff: noqa\n"
+)
 
 #: Classes of bindings by the keys that define them, and what of `workers` has them if nothing there does.
 BINDINGS = {
