@@ -2,10 +2,9 @@ import aiohttp
 import httpx
 import requests
 from bs4 import BeautifulSoup
-from calls import asgi, wsgi
 from with_asgi import fast, star
 from with_wsgi import bottled, djangoed, flasked
-from workers import Response, WorkerEntrypoint
+from workers import Response, WorkerEntrypoint, asgi, wsgi
 
 APPLICATIONS = {
     "fastapi": (asgi, fast),
@@ -24,10 +23,9 @@ async def answered(client, path):
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
         name = request.url.split("/")[3]
-        body = await request.bytes()
         match name:
             case "soup":
-                soup = BeautifulSoup(body, "html.parser")
+                soup = BeautifulSoup(await request.bytes(), "html.parser")
                 return Response.json({"links": [a["href"] for a in soup.find_all("a")], "title": soup.h1.get_text()})
             case "clients":
                 # What goes out is another test's: these only prepare it.
@@ -36,6 +34,5 @@ class Default(WorkerEntrypoint):
                 prepared = requests.Request("POST", "http://a/b", params={"c": "d"}, json={"e": 1}).prepare()
                 form = aiohttp.FormData({"a": "b"})
                 return Response.json([page[:14], prepared.url, prepared.body.decode(), form().size])
-        call, application = APPLICATIONS[name]
-        response = call(application, request, body)
-        return response if call is wsgi else await response
+        adapter, application = APPLICATIONS[name]
+        return await adapter.fetch(application, request, self.env, self.ctx)

@@ -1,3 +1,4 @@
+import httpx
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage
@@ -24,6 +25,31 @@ class Echo(BaseChatModel):
         return self._generate(messages, stop)
 
 
+class Remote(BaseChatModel):
+    """A model behind an endpoint as many services have it."""
+
+    url: str
+
+    @property
+    def _llm_type(self):
+        return "remote"
+
+    def _question(self, messages):
+        roles = {"system": "system", "human": "user", "ai": "assistant"}
+        return {"model": "small", "messages": [{"role": roles[m.type], "content": m.content} for m in messages]}
+
+    def _result(self, response):
+        message = AIMessage(content=response.raise_for_status().json()["choices"][0]["message"]["content"])
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _generate(self, messages, stop=None, run_manager=None, **options):
+        return self._result(httpx.post(self.url, json=self._question(messages)))
+
+    async def _agenerate(self, messages, stop=None, run_manager=None, **options):
+        async with httpx.AsyncClient() as client:
+            return self._result(await client.post(self.url, json=self._question(messages)))
+
+
 class Joke(BaseModel):
     setup: str
     rating: int
@@ -40,6 +66,14 @@ def answering(text):
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
         match request.url.rsplit("/", 1)[1]:
+            case "remote":
+                asked = prompt | Remote(url=self.env.MODEL) | StrOutputParser()
+                return Response(await asked.ainvoke({"topic": "owls"}) + "; " + asked.invoke({"topic": "elks"}))
+            case "refused":
+                try:
+                    return Response((prompt | Remote(url=self.env.MODEL + "/none")).invoke({"topic": "x"}).content)
+                except httpx.HTTPStatusError as error:
+                    return Response(f"refused: {error.response.status_code}")
             case "sync":
                 return Response(chain.invoke({"topic": "bears"}))
             case "json":

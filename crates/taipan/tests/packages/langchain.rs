@@ -1,13 +1,61 @@
 //! LangChain, with stand-ins for what has no build.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use taipan_testkit::http::{Client, Request};
 use taipan_testkit::index::{Entry, Wheel};
 use taipan_testkit::server::{Server, ServerOptions};
 
 use crate::project::cache;
+
+/// A model behind HTTP, which says everything that it was told. It answers until the process ends.
+fn model() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || answer(stream));
+        }
+    });
+    address
+}
+
+fn answer(stream: TcpStream) {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    let is_known = line.starts_with("POST /v1/chat HTTP/1.1");
+    let mut length = 0;
+    loop {
+        line.clear();
+        reader.read_line(&mut line).unwrap();
+        match line.trim_end().split_once(": ") {
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.parse().unwrap()
+            }
+            Some(_) => {}
+            None => break,
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let question: Value = serde_json::from_slice(&body).unwrap();
+    let messages = question.get("messages").and_then(Value::as_array).unwrap();
+    let told = messages.iter().map(|one| one.get("content").and_then(Value::as_str).unwrap());
+    let said = told.collect::<Vec<_>>().join(" ");
+    let answer = json!({ "choices": [{ "message": { "role": "assistant", "content": said } }] }).to_string();
+    let status = if is_known { "200 OK" } else { "404 Not Found" };
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        answer.len()
+    );
+    reader.into_inner().write_all((head + &answer).as_bytes()).unwrap();
+}
 
 #[test]
 fn a_chain_of_prompt_model_and_parser_answers() {
@@ -36,7 +84,12 @@ fn a_chain_of_prompt_model_and_parser_answers() {
         binary: env!("CARGO_BIN_EXE_taipan").into(),
         folder: worker.clone(),
         port: 0,
-        args: vec!["--package-index".into(), wheels.to_string_lossy().into_owned()],
+        args: vec![
+            "--package-index".into(),
+            wheels.to_string_lossy().into_owned(),
+            "--var".into(),
+            format!("MODEL=http://{}/v1/chat", model()),
+        ],
         env: vec![("TAIPAN_CACHE_DIR".into(), cache().to_string_lossy().into_owned())],
     })
     .unwrap();
@@ -46,6 +99,8 @@ fn a_chain_of_prompt_model_and_parser_answers() {
     for (path, expected) in [
         ("/", "heard: Tell me of cats"),
         ("/sync", "heard: Tell me of bears"),
+        ("/remote", "You tell jokes. Tell me of owls; You tell jokes. Tell me of elks"),
+        ("/refused", "refused: 404"),
         ("/json", "{\"a\":[1]}"),
         ("/typed", "why 6"),
         ("/stream", "a|b|c"),
