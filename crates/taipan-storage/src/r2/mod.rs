@@ -6,7 +6,7 @@
 //! ```
 //! An object is put in three steps, each of them on disk before the next: its bytes in a new file, the name of the file in its folder,
 //! the object in the index. Then the bytes of the one before are removed. What a process leaves that ends in between are files that
-//! no object has; they are removed when the bucket is opened next. Files are plain ones of ours, not those of a library for object
+//! no object has; they are removed when the bucket is opened next. A damaged index is set aside together with its bytes. Files are plain ones of ours, not those of a library for object
 //! stores, because such libraries do not sync.
 
 mod bytes;
@@ -178,7 +178,10 @@ impl R2Bucket {
     pub fn open(folder: &StateFolder, id: &str) -> Answer<Self> {
         let file = folder.file("r2", id)?;
         let clock = folder.clock();
-        let connection = sqlite::open(&file, index::LAYOUT, &*clock)?;
+        let connection = match sqlite::open(&file, index::LAYOUT, &*clock) {
+            Err(error @ StorageError::SetAside { .. }) => return Err(set_bytes_aside(&file, error)),
+            opened => opened?,
+        };
         let files = Files::open(file.with_extension("blobs"))?;
         let known = index::blobs(&connection).map_err(|error| StorageError::sqlite(&file, error))?;
         files.remove_all_but(&known)?;
@@ -447,6 +450,16 @@ impl R2Bucket {
     ) {
         let file = self.file.clone();
         self.writer.write(move |c| work(c).map_err(|error| StorageError::sqlite(&file, error)), reply);
+    }
+}
+
+/// The bytes go where their index went: to the next one they would be nobody's.
+fn set_bytes_aside(file: &Path, error: StorageError) -> StorageError {
+    let StorageError::SetAside { kept, .. } = &error else { return error };
+    let bytes = file.with_extension("blobs");
+    match fs_err::rename(&bytes, kept.with_extension("blobs")) {
+        Err(failed) if failed.kind() != std::io::ErrorKind::NotFound => StorageError::io(&bytes, failed),
+        _ => error,
     }
 }
 

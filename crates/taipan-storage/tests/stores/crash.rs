@@ -1,4 +1,5 @@
-//! A process is killed at a random moment of a load of writes. What it was told is written must be there, and nothing may be torn.
+//! A process is killed at a random moment of a load of writes. What it was told is written must be there, and nothing may be torn:
+//! neither when the operating system goes on, nor when the power fails at the same moment (`power.rs`).
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
@@ -12,11 +13,39 @@ use taipan_storage::kv::{KvNamespace, Put};
 use taipan_storage::queues::{Outcome, Outgoing, Queues, Terms};
 use taipan_storage::r2::R2Bucket;
 
+use crate::power::Disk;
 use crate::{folder, r2, wait};
 
-/// 200 for the three stores together; `TAIPAN_CRASH_ROUNDS` asks for more of each.
+/// 200 for the four kinds of stores together; `TAIPAN_CRASH_ROUNDS` asks for more of each.
 fn rounds() -> usize {
-    std::env::var("TAIPAN_CRASH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(67)
+    std::env::var("TAIPAN_CRASH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
+}
+
+/// The power fails less often: it takes longer.
+fn failures() -> usize {
+    rounds().div_ceil(5)
+}
+
+/// Where stores are kept.
+enum Place {
+    /// In a folder that outlives processes.
+    Folder(tempfile::TempDir),
+    /// On a disk that keeps what was synced.
+    Disk(Disk),
+}
+
+impl Place {
+    fn folder() -> Self {
+        Self::Folder(tempfile::tempdir().unwrap())
+    }
+
+    /// Starts the test `child` in a process and kills it. Gives what it acknowledged, and the folder to look at.
+    fn kill_one(&mut self, child: &str, first: usize) -> (Vec<String>, PathBuf) {
+        match self {
+            Self::Folder(folder) => (kill_one(folder.path(), child, first, &[]), folder.path().to_owned()),
+            Self::Disk(disk) => disk.fail_under(|dir, variables| kill_one(dir, child, first, variables)),
+        }
+    }
 }
 
 /// Where the process writes that is killed; in it, `child` goes on until then.
@@ -32,11 +61,12 @@ fn acknowledge(line: &str) {
 }
 
 /// Starts the test `child` in a process and kills it. Gives what it acknowledged.
-fn kill_one(dir: &Path, child: &str, first: usize) -> Vec<String> {
+fn kill_one(dir: &Path, child: &str, first: usize, variables: &[(&str, &Path)]) -> Vec<String> {
     let mut process = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "--ignored", "--nocapture", child])
         .env("TAIPAN_TEST_FOLDER", dir)
         .env("TAIPAN_TEST_FIRST", first.to_string())
+        .envs(variables.iter().copied())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -66,13 +96,21 @@ fn value(i: usize) -> Vec<u8> {
 
 #[test]
 fn no_acknowledged_put_is_lost() {
-    let dir = tempfile::tempdir().unwrap();
+    lose_no_put(Place::folder(), rounds());
+}
+
+#[test]
+fn no_acknowledged_put_is_lost_when_the_power_fails() {
+    lose_no_put(Place::Disk(Disk::new()), failures());
+}
+
+fn lose_no_put(mut place: Place, rounds: usize) {
     let mut acknowledged: Vec<usize> = Vec::new();
-    for round in 0..rounds() {
-        let acks = kill_one(dir.path(), "crash::puts", round * 1_000_000);
+    for round in 0..rounds {
+        let (acks, dir) = place.kill_one("crash::puts", round * 1_000_000);
         assert!(!acks.is_empty());
         acknowledged.extend(acks.iter().map(|line| line.parse::<usize>().unwrap()));
-        let kv = KvNamespace::open(&folder(dir.path()), "n").unwrap();
+        let kv = KvNamespace::open(&folder(&dir), "n").unwrap();
         for i in &acknowledged {
             let entry = wait(|reply| kv.get(format!("k{i}"), reply)).unwrap();
             assert!(entry.is_some_and(|entry| entry.value == value(*i)), "lost in round {round}: k{i}");
@@ -110,12 +148,20 @@ fn puts() {
 
 #[test]
 fn no_acknowledged_transaction_is_lost_or_torn() {
-    let dir = tempfile::tempdir().unwrap();
+    lose_no_transaction(Place::folder(), rounds());
+}
+
+#[test]
+fn no_acknowledged_transaction_is_lost_or_torn_when_the_power_fails() {
+    lose_no_transaction(Place::Disk(Disk::new()), failures());
+}
+
+fn lose_no_transaction(mut place: Place, rounds: usize) {
     let mut last = 0;
-    for round in 0..rounds() {
-        let acks = kill_one(dir.path(), "crash::transfers", last);
+    for round in 0..rounds {
+        let (acks, dir) = place.kill_one("crash::transfers", last);
         last = acks.iter().map(|line| line.parse::<usize>().unwrap()).max().unwrap();
-        let db = D1Database::open(&folder(dir.path()), "db").unwrap();
+        let db = D1Database::open(&folder(&dir), "db").unwrap();
         // Each transaction moves money and notes its number: the sum stays, and no number is missing.
         let text = "SELECT (SELECT sum(money) FROM accounts), (SELECT count(*) = max(id) FROM log), \
             (SELECT max(id) >= ?1 FROM log)";
@@ -148,13 +194,21 @@ fn transfers() {
 
 #[test]
 fn no_acknowledged_object_is_lost() {
-    let dir = tempfile::tempdir().unwrap();
+    lose_no_object(Place::folder(), rounds());
+}
+
+#[test]
+fn no_acknowledged_object_is_lost_when_the_power_fails() {
+    lose_no_object(Place::Disk(Disk::new()), failures());
+}
+
+fn lose_no_object(mut place: Place, rounds: usize) {
     let mut acknowledged: Vec<usize> = Vec::new();
-    for round in 0..rounds() {
-        let acks = kill_one(dir.path(), "crash::objects", round * 1_000_000);
+    for round in 0..rounds {
+        let (acks, dir) = place.kill_one("crash::objects", round * 1_000_000);
         assert!(!acks.is_empty());
         acknowledged.extend(acks.iter().map(|line| line.parse::<usize>().unwrap()));
-        let bucket = R2Bucket::open(&folder(dir.path()), "b").unwrap();
+        let bucket = R2Bucket::open(&folder(&dir), "b").unwrap();
         for i in &acknowledged {
             assert!(r2::get(&bucket, &format!("k{i}")) == Some(value(*i)), "lost in round {round}: k{i}");
         }
@@ -181,10 +235,19 @@ fn objects() {
 
 #[test]
 fn no_acknowledged_message_is_lost() {
-    let dir = tempfile::tempdir().unwrap();
+    lose_no_message(Place::folder(), rounds());
+}
+
+#[test]
+fn no_acknowledged_message_is_lost_when_the_power_fails() {
+    lose_no_message(Place::Disk(Disk::new()), failures());
+}
+
+fn lose_no_message(mut place: Place, rounds: usize) {
     let (mut sent, mut taken, mut settled) = (HashSet::new(), HashSet::new(), HashSet::new());
-    for round in 0..rounds() {
-        for ack in kill_one(dir.path(), "crash::messages", round * 1_000_000) {
+    for round in 0..rounds {
+        let (acks, dir) = place.kill_one("crash::messages", round * 1_000_000);
+        for ack in acks {
             let (what, i) = ack.split_once(' ').unwrap();
             let of = match what {
                 "sent" => &mut sent,
@@ -193,7 +256,7 @@ fn no_acknowledged_message_is_lost() {
             };
             of.insert(i.to_owned());
         }
-        let queues = Queues::open(&folder(dir.path())).unwrap();
+        let queues = Queues::open(&folder(&dir)).unwrap();
         let mut there = HashSet::new();
         for queue in ["q", "dead"] {
             for message in wait(|reply| queues.peek(queue, usize::MAX, reply)).unwrap() {

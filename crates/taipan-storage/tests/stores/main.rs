@@ -1,9 +1,15 @@
 //! Stores on real files: what they keep, what they refuse, and what is left when a process is killed or a disk fails.
-#![expect(clippy::unwrap_used, missing_docs, reason = "clippy does not see that helpers of tests are tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "clippy does not see that helpers of tests are tests"
+)]
 
 mod crash;
 mod d1;
 mod kv;
+mod power;
 mod queues;
 mod r2;
 mod trouble;
