@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!  r2/s3/BUCKET/KEY   S3's clients; every request is signed
-//!  api/…              JSON: commands of this user, who have a token, and pages of this server's
+//!  api/…              JSON: commands of this user, who have a token, and the explorer
+//!  explorer           a page for people
 //! ```
-//! A page of anybody's can make a browser send requests here. So the last one is for requests from this machine whose `Host` is one
+//! A page of anybody's can make a browser send requests here. So the last two are for requests from this machine whose `Host` is one
 //! of its own names, which no name of another's is made to mean, and which no other page has sent.
 
 mod api;
 mod chunked;
+mod explorer;
 mod objects;
 mod s3;
 mod sigv4;
@@ -73,7 +75,7 @@ impl std::fmt::Debug for Local {
 enum Trust {
     /// Whoever may read the state folder.
     Owner,
-    /// A page of this server's, in a browser on this machine.
+    /// The explorer, in a browser on this machine.
     Page,
 }
 
@@ -103,7 +105,9 @@ pub(crate) async fn answer(
         rest if rest.starts_with("api/") => {
             api::answer(local.0.get().map(|opened| &opened.stores), trust, parts, body).await
         }
-        _ => plain(StatusCode::NOT_FOUND, "there is nothing here\n"),
+        rest => {
+            explorer::answer(rest).unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "there is nothing here\n"))
+        }
     }
 }
 
