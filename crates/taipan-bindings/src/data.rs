@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use taipan_config::Bindings;
+use taipan_storage::analytics::Analytics;
 use taipan_storage::d1::D1Database;
 use taipan_storage::kv::KvNamespace;
 use taipan_storage::queues::Queues;
 use taipan_storage::r2::R2Bucket;
 use taipan_storage::{StateFolder, StorageError};
 
+use crate::rate::{Counts, RateLimit};
 use crate::{Fetcher, Functions};
 
 /// The stores of a process, by what the configuration calls them: versions of Workers share them, and so does whoever looks into
@@ -21,6 +24,7 @@ pub struct Stores {
     d1: Shelf<D1Database>,
     r2: Shelf<R2Bucket>,
     queues: Shelf<Queues>,
+    analytics: Shelf<Analytics>,
 }
 
 /// Open stores by their ids, each with the name that a Worker has for it.
@@ -44,6 +48,7 @@ impl Stores {
             d1: Shelf::default(),
             r2: Shelf::default(),
             queues: Shelf::default(),
+            analytics: Shelf::default(),
         }
     }
 
@@ -73,6 +78,12 @@ impl Stores {
                 delay: producer.delivery_delay,
             });
             table.queues.insert(producer.binding.clone(), queue);
+        }
+        for (binding, dataset) in &bindings.datasets {
+            let analytics =
+                open(&self.analytics, "analytics", "analytics", |_| Analytics::open(&self.folder))?;
+            let dataset = Dataset { analytics, name: dataset.clone() };
+            table.datasets.insert(binding.clone(), Arc::new(dataset));
         }
         if !bindings.queue_consumers.is_empty() {
             self.queues()?;
@@ -155,9 +166,22 @@ pub struct BindingTable {
     pub(crate) d1: HashMap<String, Arc<D1Database>>,
     pub(crate) r2: HashMap<String, Arc<R2Bucket>>,
     pub(crate) queues: HashMap<String, Arc<Producer>>,
+    pub(crate) limits: HashMap<String, Arc<RateLimit>>,
+    pub(crate) datasets: HashMap<String, Arc<Dataset>>,
     pub(crate) fetchers: HashMap<String, Arc<dyn Fetcher>>,
     pub(crate) functions: Functions,
 }
+
+/// A dataset that points are noted in.
+#[derive(Debug)]
+pub(crate) struct Dataset {
+    pub(crate) analytics: Arc<Analytics>,
+    pub(crate) name: String,
+}
+
+/// How often keys have done something, by namespace. It lives as long as the process, whatever becomes of Workers.
+#[derive(Debug, Default)]
+pub struct RateCounts(HashMap<String, Arc<Counts>>);
 
 /// A queue that messages are sent to.
 #[derive(Debug)]
@@ -172,6 +196,16 @@ impl BindingTable {
     /// Has its Worker share functions with the others that are given the same.
     pub fn share(&mut self, functions: &Functions) {
         self.functions = functions.clone();
+    }
+
+    /// Adds limits, which go on counting where those before them were.
+    pub fn limit(&mut self, limits: &[taipan_config::RateLimit], counts: &mut RateCounts) {
+        for limit in limits {
+            let counts = counts.0.entry(limit.namespace.clone()).or_default().clone();
+            let period = Duration::from_secs(limit.period.into());
+            self.limits
+                .insert(limit.name.clone(), Arc::new(RateLimit { counts, limit: limit.limit, period }));
+        }
     }
 
     /// Adds what answers requests.

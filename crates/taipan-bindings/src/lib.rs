@@ -17,6 +17,7 @@ mod events;
 mod fetches;
 mod folder;
 mod ops;
+mod rate;
 mod requests;
 mod rpc;
 mod streams;
@@ -24,7 +25,7 @@ mod web_sockets;
 
 pub use caches::Caches;
 pub use connections::{Lookup, Refusal, Target, TlsFacts, TlsSession, TlsStep, TlsTerms, Wire};
-pub use data::{BindingTable, Known, Stores};
+pub use data::{BindingTable, Known, RateCounts, Stores};
 pub use egress::{Egress, Fetcher};
 pub use events::EventSender;
 pub use fetches::{BodySource, FetchAnswer, FetchBody, FetchHead, FetchRequest, FetchedBody, Redirect, pump};

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 
 use crate::decode::Section;
 use crate::error::ConfigError;
-use crate::keys::{D1_KEYS, KV_KEYS, R2_KEYS, SERVICES_KEYS};
-use crate::queues::{self, QueueConsumer, QueueProducer};
+use crate::keys::{
+    ANALYTICS_KEYS, D1_KEYS, KV_KEYS, R2_KEYS, RATE_KEYS, RATE_LIMIT_KEYS, SERVICES_KEYS, VERSION_KEYS,
+};
+use crate::queues::{self, QueueConsumer, QueueProducer, number};
 use crate::sections::required;
 
 /// The bindings of a Worker.
@@ -22,6 +24,12 @@ pub struct Bindings {
     pub r2_buckets: Vec<R2Bucket>,
     /// `services`.
     pub services: Vec<ServiceReference>,
+    /// `analytics_engine_datasets`: names in `env` and of datasets.
+    pub datasets: Vec<(String, String)>,
+    /// `ratelimits`.
+    pub rate_limits: Vec<RateLimit>,
+    /// `version_metadata`: its name in `env`.
+    pub version: Option<String>,
     /// `queues.producers`.
     pub queue_producers: Vec<QueueProducer>,
     /// `queues.consumers`.
@@ -46,6 +54,19 @@ pub struct KvNamespace {
     pub binding: String,
     /// Which namespace it is; its name in `env` when the configuration does not say.
     pub id: String,
+}
+
+/// One of the `ratelimits`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Its name in `env`.
+    pub name: String,
+    /// Whose counts it has; its name in `env` when the configuration does not say.
+    pub namespace: String,
+    /// How often a key may do something in a period.
+    pub limit: u32,
+    /// In seconds: 10 or 60.
+    pub period: u32,
 }
 
 /// One of the `services`: another Worker.
@@ -130,6 +151,19 @@ impl Bindings {
                 props: props.map(|entry| entry.node.to_json().to_string()),
             });
         }
+        for section in own.children("analytics_engine_datasets")? {
+            section.only(ANALYTICS_KEYS)?;
+            let binding = names.add(&section, "binding")?;
+            let dataset = text(&section, "dataset")?.unwrap_or_else(|| binding.clone());
+            found.datasets.push((binding, dataset));
+        }
+        for section in own.children("ratelimits")? {
+            found.rate_limits.push(rate_limit(&section, &mut names)?);
+        }
+        if let Some(section) = own.child("version_metadata")? {
+            section.only(VERSION_KEYS)?;
+            found.version = Some(names.add(&section, "binding")?);
+        }
         (found.queue_producers, found.queue_consumers) = queues::read(own, &mut names)?;
         Ok(found)
     }
@@ -137,11 +171,50 @@ impl Bindings {
     /// Whether none of them keeps data.
     pub fn are_without_data(&self) -> bool {
         // What has no data is left out.
-        *self == Self { services: self.services.clone(), assets: self.assets.clone(), ..Self::default() }
+        let same = Self {
+            services: self.services.clone(),
+            rate_limits: self.rate_limits.clone(),
+            version: self.version.clone(),
+            assets: self.assets.clone(),
+            ..Self::default()
+        };
+        *self == same
     }
 
     /// Keys under which an environment could have bindings.
-    pub(crate) const KEYS: [&str; 5] = ["kv_namespaces", "d1_databases", "r2_buckets", "queues", "services"];
+    pub(crate) const KEYS: [&str; 8] = [
+        "kv_namespaces",
+        "d1_databases",
+        "r2_buckets",
+        "queues",
+        "services",
+        "analytics_engine_datasets",
+        "ratelimits",
+        "version_metadata",
+    ];
+}
+
+fn rate_limit(section: &Section<'_>, names: &mut Names) -> Result<RateLimit, ConfigError> {
+    section.only(RATE_LIMIT_KEYS)?;
+    let name = names.add(section, "name")?;
+    let simple = required(section, section.child("simple")?, "simple")?;
+    simple.only(RATE_KEYS)?;
+    let period = required(&simple, number(&simple, "period", 1, 60)?, "period")?;
+    if ![10, 60].contains(&period) {
+        let at = simple.get("period").map_or(0, |entry| entry.node.at);
+        let message =
+            format!("wrong value of `{}`: expected 10 or 60, found {period}", simple.path_of("period"));
+        return Err(section
+            .source
+            .error(at, message)
+            .with_hint("a period is 10 or 60 seconds, as at Cloudflare"));
+    }
+    Ok(RateLimit {
+        namespace: text(section, "namespace_id")?.unwrap_or_else(|| name.clone()),
+        name,
+        limit: required(&simple, number(&simple, "limit", 1, u32::MAX.into())?, "limit")?,
+        period,
+    })
 }
 
 /// A text that is not empty.

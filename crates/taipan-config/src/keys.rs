@@ -49,6 +49,9 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("r2_buckets", PerEnvironment, Read),
     ("queues", PerEnvironment, Read),
     ("services", PerEnvironment, Read),
+    ("analytics_engine_datasets", PerEnvironment, Read),
+    ("ratelimits", PerEnvironment, Read),
+    ("version_metadata", PerEnvironment, Read),
     ("assets", Inherited, Read),
     ("dev", TopLevel, Read),
     ("env", TopLevel, Read),
@@ -90,7 +93,6 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("ai", PerEnvironment, NotYet),
     ("ai_search", PerEnvironment, NotYet),
     ("ai_search_namespaces", PerEnvironment, NotYet),
-    ("analytics_engine_datasets", PerEnvironment, NotYet),
     ("artifacts", PerEnvironment, NotYet),
     ("browser", PerEnvironment, NotYet),
     ("cache", Inherited, NotYet),
@@ -108,7 +110,6 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("migrations", Inherited, NotYet),
     ("mtls_certificates", PerEnvironment, NotYet),
     ("pipelines", PerEnvironment, NotYet),
-    ("ratelimits", PerEnvironment, NotYet),
     ("secrets", PerEnvironment, NotYet),
     ("secrets_store_secrets", PerEnvironment, NotYet),
     ("send_email", PerEnvironment, NotYet),
@@ -120,7 +121,6 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("unsafe", PerEnvironment, NotYet),
     ("unsafe_hello_world", PerEnvironment, NotYet),
     ("vectorize", PerEnvironment, NotYet),
-    ("version_metadata", PerEnvironment, NotYet),
     ("vpc_networks", PerEnvironment, NotYet),
     ("vpc_services", PerEnvironment, NotYet),
     ("wasm_modules", TopLevel, NotYet),
@@ -203,6 +203,16 @@ pub(crate) const CONSUMER_KEYS: &[&str] = &[
 /// The keys of each of the `services`.
 pub(crate) const SERVICES_KEYS: &[&str] =
     &["binding", "service", "entrypoint", "environment", "props", "remote", "experimental_remote"];
+
+/// The keys of each of the `analytics_engine_datasets`.
+pub(crate) const ANALYTICS_KEYS: &[&str] = &["binding", "dataset", "remote"];
+
+/// The keys of each of the `ratelimits`, and of `simple` in it.
+pub(crate) const RATE_LIMIT_KEYS: &[&str] = &["name", "namespace_id", "simple"];
+pub(crate) const RATE_KEYS: &[&str] = &["limit", "period"];
+
+/// The keys of `version_metadata`.
+pub(crate) const VERSION_KEYS: &[&str] = &["binding"];
 
 /// The keys of `triggers`.
 pub(crate) const TRIGGERS_KEYS: &[&str] = &["crons"];

@@ -35,7 +35,7 @@ mod tree;
 mod worker;
 
 pub use assets::{Assets, HtmlHandling, NotFoundHandling, RunWorkerFirst};
-pub use bindings::{Bindings, D1Database, KvNamespace, R2Bucket, ServiceReference};
+pub use bindings::{Bindings, D1Database, KvNamespace, R2Bucket, RateLimit, ServiceReference};
 pub use cron::Cron;
 pub use declared::Declared;
 pub use error::{ConfigError, Place};

@@ -727,3 +727,33 @@ fn queues_are_read_per_environment_and_checked() {
         assert!(found.starts_with("wrangler.jsonc:1:") && found.contains(said), "{queues}: {found}");
     }
 }
+
+#[test]
+fn limits_datasets_and_versions_are_checked() {
+    let with = |keys: &str| {
+        worker(&format!(r#"{{ "main": "entry.py", "compatibility_date": "2026-09-08", {keys} }}"#))
+    };
+    let there = with(
+        r#""ratelimits": [{ "name": "LIMIT", "namespace_id": "1", "simple": { "limit": 5, "period": 10 } }],
+           "analytics_engine_datasets": [{ "binding": "DATA", "dataset": "clicks" }, { "binding": "OTHER" }],
+           "version_metadata": { "binding": "VERSION" }"#,
+    );
+    let bindings = load(&there, None).bindings;
+    let limit = &bindings.rate_limits[0];
+    assert_eq!((limit.namespace.as_str(), limit.limit, limit.period), ("1", 5, 10));
+    assert_eq!(bindings.datasets[0], ("DATA".to_owned(), "clicks".to_owned()));
+    assert_eq!(bindings.datasets[1].1, "OTHER");
+    assert_eq!(bindings.version.as_deref(), Some("VERSION"));
+    for (keys, said) in [
+        (
+            r#""ratelimits": [{ "name": "L", "simple": { "limit": 5, "period": 11 } }]"#,
+            "expected 10 or 60, found 11",
+        ),
+        (r#""ratelimits": [{ "name": "L" }]"#, "missing key: `ratelimits[0].simple`"),
+        (r#""version_metadata": { "binding": "A" }, "vars": { "A": 1 }"#, "`env.A` is there twice"),
+        (r#""analytics_engine_datasets": [{ "bindng": "A" }]"#, "did you mean"),
+    ] {
+        let found = refused(&with(keys), None);
+        assert!(found.contains(said), "{keys}: {found}");
+    }
+}

@@ -56,6 +56,7 @@ from workers._body import js_kind
 from workers._d1 import D1Database
 from workers._fetcher import Fetcher
 from workers._kv import KVNamespace
+from workers._measures import AnalyticsEngineDataset, RateLimit
 from workers._queue import MessageBatch, Queue
 from workers._r2 import R2Bucket
 from workers._service import Service, incoming, js_error, outgoing
@@ -76,6 +77,8 @@ _BINDINGS: dict[str, Callable[[str, Any], Any]] = {
     "fetcher": Fetcher,
     "queue": Queue,
     "service": Service,
+    "ratelimit": RateLimit,
+    "analytics": AnalyticsEngineDataset,
 }
 _BASES = (WorkerEntrypoint, DurableObject, WorkflowEntrypoint)
 

@@ -220,6 +220,10 @@ pub const OPS: &[OpDecl] = &[
     later("rpc.invoke"),
     // token → nothing
     sync("rpc.release"),
+    // binding, key → 1 when that is within the limit, else 0
+    sync("ratelimit.limit"),
+    // binding, data point as JSON (see `taipan-bindings/src/ops/measures.rs`) → nothing
+    sync("analytics.note"),
 ];
 
 /// The number of the operation called `name`.

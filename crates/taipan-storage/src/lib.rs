@@ -13,6 +13,7 @@
 //!      d1/ID.sqlite               a database, which is the Worker's own: see [`d1`]
 //!      r2/ID.sqlite, r2/ID.blobs/  a bucket: see [`r2`]
 //!      queues/queues.sqlite       all queues: see [`queues`]
+//!      analytics/analytics.sqlite data points: see [`analytics`]
 //! ```
 //! `ID` is what the configuration says, with every byte but letters, digits, `-` and `_` as `%` and two hexadecimal digits. Beside
 //! each file are SQLite's `-wal` and `-shm`, and what was set aside because it was damaged (`ID.damaged-SECONDS.sqlite`).
@@ -22,6 +23,7 @@
 //! thread that writes, and what waits for it while it syncs goes to disk together with the next sync.
 #![forbid(unsafe_code)]
 
+pub mod analytics;
 mod clock;
 pub mod d1;
 mod error;

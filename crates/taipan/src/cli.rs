@@ -43,6 +43,8 @@ pub(crate) enum Command {
     R2(data::R2Args),
     /// Look into queues, send to them, or empty them.
     Queues(data::QueuesArgs),
+    /// Ask about data points.
+    Analytics(data::AnalyticsArgs),
     /// Write stubs for editors and type checkers: of env as the configuration has it, of bindings, workers, js and pyodide.
     Types(TypesArgs),
     /// Look into snapshots.

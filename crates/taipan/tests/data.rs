@@ -226,3 +226,64 @@ fn the_example_runs_and_its_data_outlives_a_killed_process() {
     server.expect_clean_end().unwrap();
     assert_eq!(says(dir, &["kv", "key", "get", "count", "--binding", "VISITS"]), "2");
 }
+
+/// A Worker's folder with a copy of a behaviour test's files.
+fn behaviour(name: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/behaviour").join(name);
+    for file in ["wrangler.jsonc", "entry.py"] {
+        fs::copy(from.join(file), folder.path().join(file)).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn messages_are_sent_seen_and_removed_from_outside() {
+    let folder = behaviour("queues");
+    let dir = folder.path();
+    says(dir, &["queues", "send", "jobs", r#"{ "a": 1 }"#]);
+    says(dir, &["queues", "send", "jobs", "text", "--content-type", "text", "--delay", "60"]);
+    let peeked: serde_json::Value = serde_json::from_str(&says(dir, &["queues", "peek", "jobs"])).unwrap();
+    assert_eq!((&peeked[0]["body"], &peeked[1]["body"]), (&serde_json::json!({ "a": 1 }), &"text".into()));
+    let listed: serde_json::Value = serde_json::from_str(&says(dir, &["queues", "list"])).unwrap();
+    let names: Vec<&str> =
+        listed.as_array().unwrap().iter().filter_map(|queue| queue["queue"].as_str()).collect();
+    assert_eq!(names, ["dead", "flaky", "jobs", "slow"]);
+    assert_eq!((&listed[2]["messages"], &listed[2]["delayed"]), (&2.into(), &1.into()));
+    assert_eq!(says(dir, &["queues", "purge", "jobs"]), "2 messages were removed from jobs\n");
+    assert!(fails(dir, &["queues", "peek", "job"]).contains("unknown queue: job"));
+    assert!(fails(dir, &["queues", "send", "jobs", "{"]).contains("the body is not JSON"));
+}
+
+#[test]
+fn data_points_are_asked_about_when_the_worker_has_ended() {
+    let folder = behaviour("measures");
+    let dir = folder.path();
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let options = ServerOptions {
+        binary: env!("CARGO_BIN_EXE_taipan").into(),
+        folder: dir.to_owned(),
+        port: 0,
+        args: vec![],
+        env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
+    };
+    let mut server = Server::start(&options).unwrap();
+    let url = format!("http://127.0.0.1:{}/points", server.port());
+    let answer = Command::new("curl").args(["-s", &url]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer.stdout), "ok");
+    server.interrupt().unwrap();
+    server.expect_clean_end().unwrap();
+    let sql = "SELECT index1, blob1, sum(double1) AS total, hex(blob2) AS bytes FROM clicks GROUP BY 1, 2 ORDER BY total";
+    let rows: serde_json::Value = serde_json::from_str(&says(dir, &["analytics", "query", sql])).unwrap();
+    let row = |index, blob, total, bytes| serde_json::json!({ "index1": index, "blob1": blob, "total": total, "bytes": bytes });
+    let null = serde_json::Value::Null;
+    assert_eq!(
+        rows,
+        serde_json::json!([
+            row(null.clone(), null.clone(), null.clone(), ""),
+            row("i".into(), "a".into(), 1.5.into(), "01"),
+            row(null, "b".into(), 10.0.into(), ""),
+        ])
+    );
+    assert!(fails(dir, &["analytics", "query", "DELETE FROM clicks"]).contains("clicks"));
+}

@@ -11,6 +11,7 @@ mod files;
 mod html;
 mod http;
 mod kv;
+mod measures;
 mod network;
 mod program;
 mod queue;
@@ -196,6 +197,8 @@ impl HostOps {
                 let seat = self.seat.get_or_insert_with(|| functions.unwrap_or_default().seat());
                 rpc::functions(verb, id, args, seat, &self.events)
             }
+            "ratelimit" => measures::limit(verb, args, &self.data()),
+            "analytics" => measures::note(verb, args, &self.data()),
             "queue" => queue::call(verb, id, args, &self.data()),
             "files" => files::call(verb, args, &self.volumes),
             _ => Err(OpError::unknown(name)),

@@ -16,6 +16,7 @@ from ._fetcher import Fetcher
 from ._headers import Headers
 from ._kv import KVNamespace
 from ._modules import import_from_javascript
+from ._measures import AnalyticsEngineDataset, RateLimit
 from ._queue import Message, MessageBatch, Queue
 from ._r2 import R2Bucket, R2MultipartUpload, R2Object, R2ObjectBody
 from ._request import Request
@@ -45,6 +46,7 @@ class FetchKwargs(TypedDict, total=False):
 
 
 __all__ = [
+    "AnalyticsEngineDataset",
     "BindingError",
     "Blob",
     "BlobEnding",
@@ -73,6 +75,7 @@ __all__ = [
     "R2MultipartUpload",
     "R2Object",
     "R2ObjectBody",
+    "RateLimit",
     "RemoteError",
     "RemoteFunction",
     "Request",

@@ -6,6 +6,7 @@
     reason = "clippy does not see that helpers of tests are tests"
 )]
 
+mod analytics;
 mod crash;
 mod d1;
 mod kv;

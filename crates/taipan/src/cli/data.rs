@@ -198,6 +198,23 @@ impl HttpMetadataArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct AnalyticsArgs {
+    #[command(subcommand)]
+    pub(crate) command: AnalyticsCommand,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AnalyticsCommand {
+    /// Print what SQL says about the datasets of the configuration, each of which is a table, as JSON.
+    Query {
+        /// The SQL, in SQLite's dialect.
+        sql: String,
+    },
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct QueuesArgs {
     #[command(subcommand)]
     pub(crate) command: QueuesCommand,

@@ -32,6 +32,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Kv(args) => data::kv(args),
         Command::D1(args) => data::d1(args),
         Command::R2(args) => data::r2(args),
+        Command::Analytics(args) => data::analytics(args),
         Command::Queues(args) => data::queues(args),
         Command::Types(args) => types::run(TypesSettings::new(args)?),
         Command::Snapshot(SnapshotCommand::Inspect(args)) => snapshot::inspect(args),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
-use taipan_bindings::{BindingTable, Functions, Stores};
+use taipan_bindings::{BindingTable, Functions, RateCounts, Stores};
 use taipan_config::Bindings;
 use taipan_server::{Assets, AssetsBinding, Local, S3Keys, ServiceBinding, Services};
 use taipan_storage::queues::Queues;
@@ -30,6 +30,7 @@ pub(crate) struct Data {
     /// The Workers, by their names.
     pub(crate) services: Arc<Services>,
     functions: Functions,
+    counts: RateCounts,
     terminal: Arc<Terminal>,
     local: Arc<Local>,
     /// Where this process listens.
@@ -40,7 +41,16 @@ impl Data {
     /// None yet. `local` is told when there are some.
     pub(crate) fn new(folder: PathBuf, terminal: Arc<Terminal>, local: Arc<Local>, address: String) -> Self {
         let (services, functions) = (Arc::default(), Functions::default());
-        Self { stores: None, folder, services, functions, terminal, local, address }
+        Self {
+            stores: None,
+            folder,
+            services,
+            functions,
+            counts: RateCounts::default(),
+            terminal,
+            local,
+            address,
+        }
     }
 
     /// Opens what the project's bindings reach.
@@ -64,6 +74,7 @@ impl Data {
             };
             table.add_fetcher(&service.binding, Arc::new(binding));
         }
+        table.limit(&project.bindings.rate_limits, &mut self.counts);
         table.share(&self.functions);
         Ok(Arc::new(table))
     }

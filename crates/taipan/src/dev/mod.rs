@@ -5,4 +5,5 @@ pub(crate) mod console;
 pub(crate) mod data;
 pub(crate) mod project;
 pub(crate) mod sources;
+mod version;
 pub(crate) mod watch;

@@ -11,7 +11,7 @@ use taipan_engine::Binding;
 use taipan_packages::pyodide::{self, ObtainError};
 use taipan_server::{PoolOptions, WorkerSpec};
 
-use super::{bundle, sources};
+use super::{bundle, sources, version};
 use crate::packages::Packages;
 use crate::report::hinted;
 use crate::settings::DevSettings;
@@ -81,6 +81,9 @@ impl Project {
             config.unused_keys.iter().map(|key| format!("taipan does not use this key yet: `{key}`")),
         );
         warnings.extend(found.warnings);
+        if let Some(binding) = &config.bindings.version {
+            vars.insert(binding.clone(), version::of(&found.files, &config.files, &vars));
+        }
         let packages = Packages {
             folder: &config.root,
             settings: &settings.packages,
@@ -159,6 +162,8 @@ fn declared(bindings: &Bindings) -> Vec<Binding> {
     let r2 = bindings.r2_buckets.iter().map(|r2| of(&r2.binding, "r2"));
     let queues = bindings.queue_producers.iter().map(|queue| of(&queue.binding, "queue"));
     let assets = bindings.assets.iter().map(|name| of(name, "fetcher"));
+    let limits = bindings.rate_limits.iter().map(|limit| of(&limit.name, "ratelimit"));
+    let datasets = bindings.datasets.iter().map(|(binding, _)| of(binding, "analytics"));
     let services = bindings.services.iter().map(|service| of(&service.binding, "service"));
-    kv.chain(d1).chain(r2).chain(services).chain(queues).chain(assets).collect()
+    kv.chain(d1).chain(r2).chain(services).chain(limits).chain(datasets).chain(queues).chain(assets).collect()
 }

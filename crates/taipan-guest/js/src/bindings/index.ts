@@ -4,6 +4,7 @@ import type { WebInternals } from "../web/index";
 import { type Access, type Declared, makeAccess } from "./access";
 import { D1Database, d1ForPython } from "./d1";
 import { Fetcher, fetcherForPython } from "./fetcher";
+import { AnalyticsEngineDataset, Ratelimit, analyticsForPython, rateLimitForPython } from "./measures";
 import { WorkerQueue, queueForPython } from "./queue";
 import { KVNamespace, kvForPython } from "./kv";
 import { R2Bucket, r2ForPython } from "./r2";
@@ -23,6 +24,8 @@ const KINDS: Record<string, [Make, Make]> = {
   r2: [access => new R2Bucket(access), r2ForPython],
   d1: [access => new D1Database(access), d1ForPython],
   queue: [access => new WorkerQueue(access), queueForPython],
+  ratelimit: [access => new Ratelimit(access), rateLimitForPython],
+  analytics: [access => new AnalyticsEngineDataset(access), analyticsForPython],
   service: [makeService, serviceForPython],
   fetcher: [(access, web) => new Fetcher(access, web), fetcherForPython],
 };

@@ -1,5 +1,6 @@
 //! `taipan kv`, `taipan d1` and `taipan r2`: the data of bindings from outside of the Worker. While a `taipan dev` has it, that is asked.
 
+mod analytics;
 mod d1;
 mod kv;
 mod migrations;
@@ -18,6 +19,7 @@ use taipan_storage::{StateFolder, StorageError, SystemClock};
 use crate::cli::data::DataArgs;
 use crate::report::{hint, hinted};
 
+pub(super) use analytics::run as analytics;
 pub(super) use d1::run as d1;
 pub(super) use kv::run as kv;
 pub(super) use queues::run as queues;

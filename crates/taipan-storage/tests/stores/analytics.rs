@@ -1,0 +1,51 @@
+use std::sync::Arc;
+
+use taipan_storage::StateFolder;
+use taipan_storage::analytics::{Analytics, Blob, Point};
+
+use crate::{SetClock, wait};
+
+#[test]
+fn points_are_noted_and_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = StateFolder::take(dir.path(), "tests", SetClock::at(1_767_225_600) as Arc<_>).unwrap();
+    let analytics = Analytics::open(&folder).unwrap();
+    for (index, number) in [("a", 1.5), ("a", 2.0), ("b", 10.0)] {
+        let point = Point {
+            index: Some(index.to_owned()),
+            blobs: vec![None, Some(Blob::Text("x".into())), Some(Blob::Bytes(vec![1]))],
+            doubles: vec![Some(number)],
+        };
+        wait(|reply| analytics.note("it's", point, reply)).unwrap();
+    }
+    wait(|reply| analytics.note("other", Point::default(), reply)).unwrap();
+    let datasets = ["it's".to_owned(), "other".to_owned()];
+    let sql =
+        "SELECT index1, sum(double1 * _sample_interval) AS total, min(timestamp), max(blob2), max(blob1)
+        FROM \"it's\" GROUP BY 1 ORDER BY 1";
+    let answer = analytics.query(&datasets, sql).unwrap();
+    assert_eq!(answer.columns[..2], ["index1", "total"]);
+    let row = |index: &str, total: f64| {
+        vec![
+            index.to_owned().into(),
+            total.into(),
+            "2026-01-01 00:00:00".to_owned().into(),
+            "x".to_owned().into(),
+            rusqlite::types::Value::Null,
+        ]
+    };
+    assert_eq!(answer.rows, [row("a", 3.5), row("b", 10.0)]);
+    let wrong = |sql: &str| analytics.query(&datasets, sql).unwrap_err().to_string();
+    let error = wrong("SELECT * FROM absent");
+    assert!(error.contains("no such table: absent"), "{error}");
+    for sql in ["DELETE FROM points", "DROP TABLE points", "INSERT INTO other VALUES (1)", "ATTACH 'x' AS y"]
+    {
+        assert!(!wrong(sql).is_empty(), "{sql}");
+    }
+    assert_eq!(analytics.query(&datasets, "SELECT count(*) FROM other").unwrap().rows, [[1.into()]]);
+    let refused = |point| wait(|reply| analytics.note("d", point, reply)).unwrap_err().to_string();
+    assert!(refused(Point { doubles: vec![None; 21], ..Point::default() }).contains("at most 20 doubles"));
+    assert!(refused(Point { index: Some("x".repeat(97)), ..Point::default() }).contains("97 > 96"));
+    let large = vec![Some(Blob::Bytes(vec![0; (16 << 10) + 1]))];
+    assert!(refused(Point { blobs: large, ..Point::default() }).contains("16385 > 16384"));
+}

@@ -1,0 +1,62 @@
+//! What `version_metadata` says of a Worker: the same for the same files and variables, so that snapshots can keep it.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use fs_err as fs;
+use serde_json::{Value, json};
+use taipan_config::Files;
+use taipan_engine::Source;
+
+/// An identity made of everything that the Worker is, and when the newest of its files was changed.
+pub(super) fn of(files: &[Source], place: &Files, vars: &BTreeMap<String, Value>) -> Value {
+    let mut digest = blake3::Hasher::new();
+    let mut newest = SystemTime::UNIX_EPOCH;
+    for file in files {
+        for part in [file.path.as_bytes(), &file.content] {
+            digest.update(&part.len().to_le_bytes()).update(part);
+        }
+        let modified = fs::metadata(place.base.join(&file.path)).and_then(|metadata| metadata.modified());
+        newest = newest.max(modified.unwrap_or(newest));
+    }
+    digest.update(json!(vars).to_string().as_bytes());
+    let hex = digest.finalize().to_hex();
+    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default().to_owned();
+    let id = [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-");
+    let seconds = newest.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    json!({ "id": id, "tag": "", "timestamp": moment(seconds) })
+}
+
+/// A time after 1970 as JavaScript writes it.
+fn moment(seconds: u64) -> String {
+    // Days are counted from the 1st of March of year 0, so that leap days come last.
+    let days = seconds / 86_400 + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let (month, year) =
+        if month < 10 { (month + 3, era * 400 + year) } else { (month - 9, era * 400 + year + 1) };
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_767_225_600, "2026-01-01T00:00:00Z"),
+            (1_772_323_199, "2026-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(moment(seconds), text);
+        }
+    }
+}
