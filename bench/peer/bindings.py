@@ -17,6 +17,7 @@ SECONDS = 0.1
 AT_ONCE = 64
 VALUE = "x" * 100
 ROWS = 10_000
+BATCH = 100
 
 
 class Redis:
@@ -49,7 +50,9 @@ class Redis:
         line = self.file.readline()
         if line[:1] == b"$":
             return self.file.read(int(line[1:]) + 2)[:-2]
-        assert line[:1] == b"+", line
+        if line[:1] == b"*":
+            return [self.answer() for _ in range(int(line[1:]))]
+        assert line[:1] in b"+:", line
         return line
 
 
@@ -79,6 +82,15 @@ def main(folder):
             for _ in range(count):
                 redis.answer()
 
+    def queue(n):
+        # A list, into which and from which go 100 at a time.
+        for at in range(0, n, BATCH):
+            count = min(BATCH, n - at)
+            redis.send(["RPUSH", "queue", *[VALUE] * count])
+            redis.answer()
+            redis.send(["LPOP", "queue", str(count)])
+            redis.answer()
+
     def d1_query(n):
         for i in range(n):
             database.execute("SELECT text FROM points WHERE id = ?", (i % ROWS + 1,)).fetchone()
@@ -90,6 +102,7 @@ def main(folder):
     cases = {
         "kv get (Redis)": kv_get,
         "kv put, 64 at once (Redis)": kv_put,
+        "queue, end to end (Redis)": queue,
         "d1 point query (sqlite3)": d1_query,
         "d1 insert, one by one (sqlite3)": d1_insert,
     }

@@ -11,6 +11,8 @@ from workers import env
 AT_ONCE = 64
 VALUE = "x" * 100
 ROWS = 10_000
+#: Messages that are sent and delivered together.
+BATCH = 100
 
 
 async def kv_get(n):
@@ -58,9 +60,36 @@ async def d1_insert(n):
         await insert.bind(VALUE).run()
 
 
+#: Messages that have not been delivered.
+_missing = 0
+
+
+def arrived(count):
+    """Messages have been delivered."""
+    global _missing
+    _missing -= count
+
+
+async def queue(n):
+    """Until the last of the messages is with its handler."""
+    global _missing
+    _missing = n
+    left = iter([min(BATCH, n - at) for at in range(0, n, BATCH)])
+
+    async def send():
+        for count in left:
+            await env.QUEUE.send_batch([{"body": VALUE, "content_type": "text"}] * count)
+
+    await asyncio.gather(*(send() for _ in range(8)))
+    # A future that only another event completes would pass for one that nothing does.
+    while _missing > 0:
+        await asyncio.sleep(0.0005)
+
+
 CASES = {
     "kv get (Redis)": kv_get,
     "kv put, 64 at once (Redis)": kv_put,
+    "queue, end to end (Redis)": queue,
     "d1 point query (sqlite3)": d1_query,
     "d1 insert, one by one (sqlite3)": d1_insert,
 }

@@ -2,6 +2,7 @@
 
 from urllib.parse import unquote, urlsplit
 
+import bindings
 from sample import answer
 from workers import Response, WorkerEntrypoint
 
@@ -11,6 +12,9 @@ class Default(WorkerEntrypoint):
         if urlsplit(request.url).path == "/object":
             return await self.object(request)
         return Response(await answer(unquote(urlsplit(request.url).path[1:])))
+
+    async def queue(self, batch):
+        bindings.arrived(len(batch))
 
     async def object(self, request):
         """An object of a bucket, up and down."""
