@@ -38,9 +38,14 @@ impl Client {
         run(move || {
             let begun = thread_cpu();
             let event = job();
-            self.requests.spent(self.request, thread_cpu().saturating_sub(begun));
-            self.events.send(event);
+            self.tell(event, thread_cpu().saturating_sub(begun));
         });
+    }
+
+    /// Sends an answer that took so long.
+    pub(crate) fn tell(&self, event: Event, cpu: Duration) {
+        self.requests.spent(self.request, cpu);
+        self.events.send(event);
     }
 }
 

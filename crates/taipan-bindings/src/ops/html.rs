@@ -20,17 +20,18 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use lol_html::html_content::{Comment, ContentType, Doctype, DocumentEnd, Element, EndTag, TextChunk};
 use lol_html::{
     DocumentContentHandlers, ElementContentHandlers, HandlerResult, HtmlRewriter, MemorySettings, Selector,
     Settings,
 };
-use taipan_engine::{Event, OpReply};
+use taipan_engine::{Event, OpReply, thread_cpu};
 use taipan_guest::protocol::{Field, FieldRef, Message};
 
 use super::OpError;
-use crate::EventSender;
+use crate::background::Client;
 
 /// Rewriters at work in the whole process.
 const MOST: usize = 512;
@@ -79,7 +80,7 @@ struct Change {
     second: String,
 }
 
-type Request = (Say, u32, EventSender);
+type Request = (Say, u32, Client);
 
 /// The rewriters of an isolate, by number.
 #[derive(Default)]
@@ -93,7 +94,7 @@ pub(super) fn call(
     id: u32,
     args: &Message<'_>,
     rewriters: &mut Rewriters,
-    events: &EventSender,
+    client: Client,
 ) -> Result<OpReply, OpError> {
     let say = match verb {
         "open" => return open(args, rewriters).map(|number| OpReply::Ready(vec![number.into()])),
@@ -101,11 +102,11 @@ pub(super) fn call(
             rewriters.open.remove(&args.u32(0)?);
             return Ok(OpReply::Ready(vec![]));
         }
-        "write" => Say::Write(args.bytes(1)?.to_vec()),
+        "write" => Say::Write(args.bytes(2)?.to_vec()),
         "end" => Say::End,
         "reply" => {
             let mut changes = Vec::new();
-            for i in (1..args.len()).step_by(3) {
+            for i in (2..args.len()).step_by(3) {
                 let text = |i| args.str(i).map(str::to_owned);
                 changes.push(Change { name: text(i)?, first: text(i + 1)?, second: text(i + 2)? });
             }
@@ -116,7 +117,8 @@ pub(super) fn call(
     let number = args.u32(0)?;
     let gone = || OpError::type_error("the HTML rewriter is gone");
     let rewriter = rewriters.open.get(&number).ok_or_else(gone)?;
-    rewriter.send((say, id, events.clone())).map_err(|_| gone())?;
+    let client = Client { request: args.u32(1)?, ..client };
+    rewriter.send((say, id, client)).map_err(|_| gone())?;
     Ok(OpReply::Later)
 }
 
@@ -166,23 +168,25 @@ struct Guest {
 
 struct Waiting {
     id: u32,
+    /// The thread's time when it began with the answer.
+    begun: Duration,
     /// Taken when there is an answer.
-    events: Option<EventSender>,
+    client: Option<Client>,
 }
 
 impl Waiting {
     fn answer(mut self, event: Event) {
-        if let Some(events) = self.events.take() {
-            events.send(event);
+        if let Some(client) = self.client.take() {
+            client.tell(event, thread_cpu().saturating_sub(self.begun));
         }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(events) = self.events.take() {
+        if let Some(client) = self.client.take() {
             let message = "the HTML rewriter has stopped".to_owned();
-            events.send(Event::Failed { id: self.id, name: "TypeError", message });
+            client.events.send(Event::Failed { id: self.id, name: "TypeError", message });
         }
     }
 }
@@ -208,8 +212,8 @@ impl Guest {
     }
 
     fn hear(&self) -> Result<Say, Gone> {
-        let (say, id, events) = self.requests.recv().map_err(|_| Gone)?;
-        self.waiting.replace(Some(Waiting { id, events: Some(events) }));
+        let (say, id, client) = self.requests.recv().map_err(|_| Gone)?;
+        self.waiting.replace(Some(Waiting { id, begun: thread_cpu(), client: Some(client) }));
         Ok(say)
     }
 
@@ -418,10 +422,11 @@ mod tests {
     use taipan_guest::protocol::encode;
 
     use super::*;
+    use crate::{EventSender, Requests};
 
     struct Host {
         rewriters: Rewriters,
-        events: EventSender,
+        client: Client,
         arrived: Receiver<Event>,
     }
 
@@ -429,12 +434,19 @@ mod tests {
         fn new() -> Self {
             let (sender, arrived) = channel();
             let events = EventSender::new(move |event| drop(sender.send(event)));
-            Self { rewriters: Rewriters::default(), events, arrived }
+            let client = Client::of(&Requests::default(), &events);
+            Self { rewriters: Rewriters::default(), client, arrived }
         }
 
         fn call(&mut self, verb: &str, fields: &[Field]) -> Result<Vec<Field>, String> {
-            let bytes = encode(fields);
-            match call(verb, 1, &Message::decode(&bytes).unwrap(), &mut self.rewriters, &self.events) {
+            let mut fields = fields.to_vec();
+            if verb != "open" {
+                // Nobody's request.
+                fields.insert(1, 0.0.into());
+            }
+            let bytes = encode(&fields);
+            let client = self.client.clone();
+            match call(verb, 1, &Message::decode(&bytes).unwrap(), &mut self.rewriters, client) {
                 Ok(OpReply::Ready(fields)) => Ok(fields),
                 Ok(OpReply::Later) => {
                     match self.arrived.recv_timeout(std::time::Duration::from_secs(30)).unwrap() {

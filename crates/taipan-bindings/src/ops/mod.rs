@@ -185,7 +185,10 @@ impl HostOps {
                 compress::call(verb, id, args, &mut self.compressions, client)
             }
             "crypto" => crypto::call(verb, id, args, Client::of(&self.requests, &self.events)),
-            "html" => html::call(verb, id, args, &mut self.rewriters, &self.events),
+            "html" => {
+                let client = Client::of(&self.requests, &self.events);
+                html::call(verb, id, args, &mut self.rewriters, client)
+            }
             "ws" => web_socket::call(verb, id, args, &self.parts()),
             "kv" => kv::call(verb, id, args, &self.data()),
             "d1" => d1::call(verb, id, args, &self.data()),

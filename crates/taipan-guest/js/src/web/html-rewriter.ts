@@ -295,7 +295,7 @@ function rewrite(body: ReadableStream<unknown>, entries: Entry[]): ReadableStrea
   const reader = body.getReader();
   const endTags: Callback[] = [];
   const token = {};
-  const ask = (verb: string, ...fields: (string | Uint8Array)[]) => host.opAsync(host.opNumber(`html.${verb}`), number, ...fields);
+  const ask = (verb: string, ...fields: (string | Uint8Array)[]) => host.opAsync(host.opNumber(`html.${verb}`), number, host.cause(), ...fields);
   const drop = () => {
     forgotten.unregister(token);
     dropOp(number);
