@@ -99,6 +99,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
   ) as [number, number, number, number, number, number, number];
 
   const UPGRADE = H.opNumber("ws.upgrade");
+  const GONE = H.opNumber("http.gone");
   const SAVE = H.opNumber("http.save");
 
   const rpc = makeRpc(H);
@@ -168,13 +169,21 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
   /** Sends a streamed body; the host's answer to a write is what holds a fast producer back. */
   async function pump(entry: Entry, stream: ReadableStream<unknown>): Promise<void> {
     entry.isSending = true;
+    // What the body waits for may come with another request: while somebody listens, there is an operation, so it does not count as hung.
+    H.opAsync(GONE, entry.id).catch(() => undefined);
     try {
       const reader = stream.getReader();
-      entry.cancelBody = reason => void reader.cancel(reason).catch(() => undefined);
+      let broken: { reason: unknown } | undefined;
+      entry.cancelBody = reason => {
+        broken = { reason };
+        reader.cancel(reason).catch(() => undefined);
+      };
       try {
         if (entry.isDisconnected) throw new Error("The client has disconnected");
         for (;;) {
           const { done, value } = await reader.read();
+          // To whoever reads, a stream that was cancelled has ended.
+          if (broken) throw (broken as { reason: unknown }).reason;
           if (done) break;
           const bytes = chunkBytes(H, value);
           if (bytes.byteLength) await H.opAsync(WRITE, entry.id, bytes);
