@@ -7,10 +7,13 @@ from workers import Response, WorkerEntrypoint
 aborted = []
 
 
-async def forever():
-    while True:
-        yield "begun"
-        await asyncio.sleep(0.01)
+async def forever(ended):
+    try:
+        while True:
+            yield "begun"
+            await asyncio.sleep(0.01)
+    finally:
+        ended.set()
 
 
 class Default(WorkerEntrypoint):
@@ -23,13 +26,15 @@ class Default(WorkerEntrypoint):
                 return Response("too late")
             case "late":
 
+                ended = asyncio.Event()
+
                 async def note():
-                    await asyncio.sleep(0.5)
+                    await ended.wait()
                     # JavaScript has not known of the request until now.
                     aborted.append(request.signal.aborted)
 
                 self.ctx.wait_until(note())
-                return Response(forever())
+                return Response(forever(ended))
             case "aborted":
                 return Response.json(aborted)
             case "stream":

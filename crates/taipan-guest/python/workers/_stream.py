@@ -38,9 +38,14 @@ class _Client:
         self._context = context
 
     async def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        answer = _ops.write(self._context._id, chunk)
-        if type(answer) is not tuple:
-            await answer
+        try:
+            answer = _ops.write(self._context._id, chunk)
+            if type(answer) is not tuple:
+                await answer
+        except ConnectionResetError:
+            # The event that says so comes later.
+            self._context._is_gone = True
+            raise
 
     def end(self, trailers: list[tuple[str, str]], reason: str | None) -> None:
         if reason is None:
