@@ -27,7 +27,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let harness = RefCell::new(Lines::harness(options)?);
     let hello = json!({ "folder": root.join("examples/hello/src"), "path": "/" });
     let fastapi_folder = options.folder.join("fastapi");
-    let fastapi = json!({ "folder": fastapi_folder, "path": PATH, "imports": ["fastapi", "pydantic"] });
+    // The last is what the server learns from the first start: FastAPI imports it when its lifespan begins.
+    let imports = ["fastapi", "pydantic", "fastapi.telemetry._runtime"];
+    let fastapi = json!({ "folder": fastapi_folder, "path": PATH, "imports": imports });
     let restore = |name, worker: &Value, spare: bool, from_disk: bool| {
         ask(
             &harness,
