@@ -175,6 +175,7 @@ mod tests {
         }
         assert!(Signature::parse("iix:v").is_none());
         assert!(Signature::parse("ii").is_none());
-        assert!(Signature::parse(&("i".repeat(29) + ":v")).is_none());
+        assert!(Signature::parse(&("i".repeat(MAX_PARAMS) + ":v")).is_some());
+        assert!(Signature::parse(&("i".repeat(MAX_PARAMS + 1) + ":v")).is_none());
     }
 }
