@@ -78,7 +78,9 @@ fn everything_is_made_again_when_all_of_it_is_damaged() {
     for file in &damaged {
         let mut content = fs_err::read(file).unwrap();
         let middle = content.len() / 2;
-        content[middle] ^= 1;
+        // There are files that only are there.
+        let Some(byte) = content.get_mut(middle) else { continue };
+        *byte ^= 1;
         fs_err::write(file, content).unwrap();
     }
     works(&new_runtime(cache.path().to_owned()));

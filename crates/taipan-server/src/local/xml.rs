@@ -53,7 +53,7 @@ fn unescape(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('&') {
         plain.push_str(before);
-        let Some((entity, after)) = after.split_once(';') else {
+        let Some((entity, after)) = after.split_once(';').filter(|(entity, _)| !entity.contains('&')) else {
             plain.push('&');
             rest = after;
             continue;
