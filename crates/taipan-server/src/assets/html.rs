@@ -64,7 +64,7 @@ impl Finder<'_> {
             } else {
                 ((page, to_page), (index, to_index))
             };
-            return redirect(first.0, first.1).or_else(|| redirect(second.0, second.1)).or_else(exact);
+            return redirect(first.0, first.1).or_else(exact).or_else(|| redirect(second.0, second.1));
         }
         exact().or_else(|| match self.handling {
             HtmlHandling::AutoTrailingSlash => self.file(page).or_else(|| redirect(index, slashed)),
