@@ -88,6 +88,8 @@ fn in_process(
     mut worker: Served,
     rounds: usize,
 ) -> Result<()> {
+    // The server has closed the connection, on which nothing was asked while clients were.
+    drop(worker.get(ITEM));
     let modules = root.join("bench/fastapi");
     let mut native = Lines::start(python(options, &modules).arg(root.join("bench/peer/in_process.py")))?;
     let cases = vec![
