@@ -11,7 +11,7 @@ import importlib._bootstrap as bootstrap
 import json
 import sys
 from time import perf_counter
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 _CODE_PARTS = ("co_consts", "co_names", "co_varnames", "co_linetable", "co_exceptiontable", "co_code", "co_qualname", "co_filename")
@@ -20,8 +20,13 @@ _CODE_PARTS = ("co_consts", "co_names", "co_varnames", "co_linetable", "co_excep
 _took: dict[str, float] = {}
 #: Seconds of the imports within each import that goes on.
 _within: list[float] = []
-#: How many modules had been imported when the Worker was loaded.
+#: The module in which each was imported first.
+_importers: dict[str, str] = {}
+#: How many modules had been imported when the Worker was loaded, and when that became a snapshot.
 _before = 0
+_frozen: int | None = None
+#: Whose frames are between an import and the module that it is in.
+_MACHINERY = {__name__, "importlib", "importlib._bootstrap", "importlib._bootstrap_external"}
 
 
 def watch() -> None:
@@ -29,6 +34,8 @@ def watch() -> None:
     find_and_load = bootstrap._find_and_load  # type: ignore[attr-defined]
 
     def measured(name: str, import_: Any) -> Any:
+        if name not in _importers:
+            _importers[name] = _importer(sys._getframe(1))
         begun = perf_counter()
         _within.append(0.0)
         try:
@@ -44,22 +51,57 @@ def watch() -> None:
     bootstrap._find_and_load = measured  # type: ignore[attr-defined]
 
 
+def _importer(frame: FrameType | None) -> str:
+    """The module whose code runs."""
+    while frame is not None:
+        name = frame.f_globals.get("__name__")
+        if name not in _MACHINERY:
+            return name if isinstance(name, str) else ""
+        frame = frame.f_back
+    return ""
+
+
 def forget() -> None:
     """What was imported so far belongs to the runtime."""
     _took.clear()
+    _importers.clear()
 
 
 def mark() -> None:
     """The Worker is loaded from now on."""
-    global _before
+    global _before, _frozen
     _before = len(_took)
+    _frozen = None
+
+
+def freeze() -> None:
+    """What is imported from now on is imported again in each isolate."""
+    global _frozen
+    _frozen = len(_took)
 
 
 def imported(root: str, packages: str) -> str:
-    """The modules that loading the Worker has imported and that are not its own, as JSON: names in the order in which
-    they were complete, and their milliseconds. The Worker's own files are below `root`, and not in its folder `packages`."""
-    names = [name for name in list(_took)[_before:] if _is_foreign(sys.modules.get(name), root, packages)]
-    return json.dumps([[name, _took[name] * 1e3] for name in names])
+    """Modules that are not the Worker's own, as JSON: names in the order in which they were complete, and their
+    milliseconds. They are those that loading the Worker has imported; in an isolate of its snapshot, those that packages have
+    imported since, because the Worker's own code may want to import late. The Worker's own files are below `root`, and not
+    in its folder `packages`."""
+
+    def is_foreign(name: str) -> bool:
+        return _is_foreign(sys.modules.get(name), root, packages)
+
+    names = list(_took)[_before if _frozen is None else _frozen :]
+    if _frozen is not None:
+        late = set(names)
+
+        def is_wanted_by_package(name: str) -> bool:
+            for _ in range(len(late)):
+                name = _importers.get(name, "")
+                if name not in late:
+                    return is_foreign(name)
+            return False
+
+        names = [name for name in names if is_wanted_by_package(name)]
+    return json.dumps([[name, _took[name] * 1e3] for name in names if is_foreign(name)])
 
 
 def _is_foreign(module: Any, root: str, packages: str) -> bool:

@@ -139,6 +139,7 @@ class Runtime:
             return reports.to_json(reports.describe(error))
         finally:
             _flush()
+        costs.freeze()
         return None
 
     def pending(self) -> str:
@@ -647,7 +648,7 @@ def wait_until(promise: Any) -> None:
 
 
 def imported(root: str) -> str:
-    """What loading the Worker has imported that is not its own, as JSON."""
+    """What loading the Worker, or packages since then, have imported that is not its own, as JSON."""
     return costs.imported(root, os.path.join(root, _PACKAGES))
 
 

@@ -12,19 +12,21 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use taipan_bindings::{BindingTable, Caches, Failure, HostOps};
 use taipan_config::{Secret, SecretsAtImport};
 use taipan_engine::{
-    Binding, BootError, Event, Isolate, IsolateError, IsolateOptions, Snapshot, SnapshotError, Source,
-    Spares, Turn, Volumes, WorkerCode,
+    Binding, BootError, Event, Isolate, IsolateError, IsolateOptions, STACK_SIZE, Snapshot, SnapshotError,
+    Source, Spares, Turn, Volumes, WorkerCode,
 };
 use taipan_packages::python::PackageTree;
 
-use crate::builder::{Builder, Made};
+use crate::builder::{self, Builder, Made};
 use crate::imports;
 use crate::learned;
 use crate::packages::PackageVolume;
@@ -149,8 +151,11 @@ pub fn boot_isolate(
     console: Arc<dyn Console>,
     builder: Option<Arc<Builder>>,
 ) -> Boot {
-    let image = Image::new(spares, spec, console, builder);
-    Box::new(move |ops| Ok(Box::new(Running { isolate: image.isolate(ops)?, learning: Learning::Ahead })))
+    let image = Arc::new(Image::new(spares, spec, console, builder));
+    Box::new(move |ops| {
+        let isolate = image.isolate(ops)?;
+        Ok(Box::new(Running { isolate, image: image.clone(), learning: Learning::Ahead }))
+    })
 }
 
 /// What isolates of a version are made from.
@@ -189,6 +194,8 @@ pub(crate) struct Image {
     sources: Arc<SourceVolume>,
     /// Known once the first isolate was started.
     origin: Mutex<Option<Origin>>,
+    /// An isolate has said what its first request has imported.
+    is_told: AtomicBool,
 }
 
 impl Image {
@@ -199,7 +206,15 @@ impl Image {
         builder: Option<Arc<Builder>>,
     ) -> Self {
         let sources = Arc::new(SourceVolume::new(&*spec.sources));
-        Self { spares, spec, console, builder, sources, origin: Mutex::default() }
+        Self {
+            spares,
+            spec,
+            console,
+            builder,
+            sources,
+            origin: Mutex::default(),
+            is_told: AtomicBool::new(false),
+        }
     }
 
     fn isolate(&self, ops: &dyn Fn() -> HostOps) -> Result<Isolate, BootError> {
@@ -309,7 +324,7 @@ impl Image {
         let mut isolate = self.load(ops(), env_json, packages.as_deref())?;
         let lesson = packages.and_then(|packages| {
             let known = &places.learned.as_ref()?.1;
-            let modules = learned::more(known, &isolate.imported().ok()?)?;
+            let modules = learned::more(known, &isolate.imported().ok()?, learned::OF_A_VERSION)?;
             Some(Lesson { packages, places, modules })
         });
         let made = isolate.freeze(&path);
@@ -358,6 +373,29 @@ impl Image {
             },
             Err(error) => tracing::debug!("nothing was learned from a start: {error:?}"),
         }
+    }
+
+    /// Learns from what packages have imported in a first request.
+    fn learn_from_request(self: &Arc<Self>, isolate: &mut Isolate) {
+        let origin = self.origin.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if !matches!(origin, Some(Origin::Snapshot(_))) || self.is_told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let imported = match isolate.imported() {
+            Ok(imported) if learned::more(&[], &imported, learned::OF_AN_ISOLATE).is_some() => imported,
+            _ => return,
+        };
+        let image = self.clone();
+        let work = move || {
+            let places = image.places();
+            let Some(packages) = image.packages(&places) else { return };
+            let known = places.learned.as_ref().map_or(&[][..], |(_, known)| known);
+            if let Some(modules) = learned::more(known, &imported, learned::OF_AN_ISOLATE) {
+                image.learn(Lesson { packages, places, modules }, &builder::silent_host);
+            }
+        };
+        // Without a thread nothing is learned.
+        drop(thread::Builder::new().name("learn".into()).stack_size(STACK_SIZE).spawn(work));
     }
 
     fn judge(&self, made: Result<Snapshot, SnapshotError>, path: &Path) -> Result<Made, BootError> {
@@ -432,6 +470,7 @@ impl Image {
 /// An isolate that tells its snapshot once what its first request needed.
 struct Running {
     isolate: Isolate,
+    image: Arc<Image>,
     learning: Learning,
 }
 
@@ -453,6 +492,7 @@ impl Guest for Running {
             if let Err(error) = self.isolate.learn() {
                 tracing::debug!("restores stay slow: {error}");
             }
+            self.image.learn_from_request(&mut self.isolate);
         }
         Ok(turn)
     }

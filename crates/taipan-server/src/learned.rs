@@ -3,7 +3,8 @@
 //! FastAPI imports a second generation of pydantic when the first route is added; compiling that takes ten times as long as the
 //! Worker's own module scope, at every save. No text says so. So a builder looks which modules a Worker's start has imported that
 //! are not its own, and makes another snapshot of the packages that has them; later versions of the Worker, and other Workers with
-//! the same imports, are made from that one. As with the packages that a Worker names, a module may come earlier than it would have.
+//! the same imports, are made from that one. The same goes for what packages import in the first request, such as what a framework
+//! needs when its lifespan begins; what the Worker's own code imports there it may have put off on purpose. As with the packages that a Worker names, a module may come earlier than it would have.
 //!
 //! The list lies beside the snapshots, as names in a JSON array. It says what is imported in the sandbox, and nothing else; a list
 //! that is lost is learned again.
@@ -15,8 +16,11 @@ use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
 
-/// Another snapshot of the packages is made to save at least so much of a start.
-const WORTHWHILE: Duration = Duration::from_millis(10);
+/// Another snapshot of the packages is made to save at least so much of a version's start.
+pub(crate) const OF_A_VERSION: Duration = Duration::from_millis(10);
+
+/// And so much of the first request of each isolate.
+pub(crate) const OF_AN_ISOLATE: Duration = Duration::from_millis(1);
 
 /// More names are not kept.
 const MOST: usize = 4096;
@@ -66,12 +70,16 @@ pub(crate) fn name(packages: &str, learned: &[String]) -> String {
     format!("packages-{}", digest.finalize().to_hex())
 }
 
-/// What is worth learning from a start that has `imported` these modules, in this order.
-pub(crate) fn more(known: &[String], imported: &[(String, Duration)]) -> Option<Vec<String>> {
+/// What is worth learning when these modules were `imported`, in this order; if all of it took so long.
+pub(crate) fn more(
+    known: &[String],
+    imported: &[(String, Duration)],
+    worthwhile: Duration,
+) -> Option<Vec<String>> {
     let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
     let new = imported.iter().filter(|(name, _)| is_name(name) && !known.contains(name.as_str()));
     let (names, took): (Vec<String>, Vec<Duration>) = new.cloned().unzip();
-    let is_worthwhile = took.into_iter().fold(Duration::ZERO, Duration::saturating_add) >= WORTHWHILE;
+    let is_worthwhile = took.into_iter().fold(Duration::ZERO, Duration::saturating_add) >= worthwhile;
     (is_worthwhile && known.len() + names.len() <= MOST).then_some(names)
 }
 
@@ -96,10 +104,14 @@ mod tests {
             names.iter().map(|name| ((*name).to_owned(), each)).collect::<Vec<_>>()
         };
         let imported = took(&["pydantic.v1", "pydantic.v1.typing", "pickle"], 4);
-        assert_eq!(more(&[], &imported), Some(names(&["pydantic.v1", "pydantic.v1.typing", "pickle"])));
-        assert_eq!(more(&names(&["pickle"]), &imported), None, "8 ms are not worth it");
-        assert_eq!(more(&[], &took(&["", ".", "a b", "a.", "a/b"], 1000)), None, "no names");
-        assert_eq!(more(&[], &took(&["module"; MOST + 1], 1000)), None);
+        assert_eq!(
+            more(&[], &imported, OF_A_VERSION),
+            Some(names(&["pydantic.v1", "pydantic.v1.typing", "pickle"]))
+        );
+        assert_eq!(more(&names(&["pickle"]), &imported, OF_A_VERSION), None, "8 ms are not worth it");
+        assert!(more(&names(&["pickle"]), &imported, OF_AN_ISOLATE).is_some());
+        assert_eq!(more(&[], &took(&["", ".", "a b", "a.", "a/b"], 1000), OF_A_VERSION), None, "no names");
+        assert_eq!(more(&[], &took(&["module"; MOST + 1], 1000), OF_A_VERSION), None);
     }
 
     #[test]

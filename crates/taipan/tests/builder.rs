@@ -131,3 +131,49 @@ fn what_packages_import_when_they_are_used_is_learned() {
     server.interrupt().unwrap();
     server.expect_clean_end().unwrap();
 }
+
+/// What a package imports in the first request is imported no more, some versions later; what the Worker's own code imports then
+/// is, for it may have waited until there are secrets.
+#[test]
+fn what_packages_import_in_a_request_is_learned() {
+    let folder = tempfile::tempdir().unwrap();
+    let modules = folder.path().join("python_modules");
+    let unique = folder.path().display().to_string();
+    let write = |name: &str, text: &str| {
+        fs_err::create_dir_all(modules.join(name).parent().unwrap()).unwrap();
+        fs_err::write(modules.join(name), format!("# {unique}\n{text}")).unwrap();
+    };
+    write("package/__init__.py", "def use():\n    import package.late\n");
+    write("package/late.py", "import time\nimport package.later\nprint('imported late', flush=True)\n");
+    write("package/later.py", "import time\ntime.sleep(0.05)\nprint('imported later', flush=True)\n");
+    write("other.py", "import time\ntime.sleep(0.05)\nprint('imported other', flush=True)\n");
+    let save = |name: &str| {
+        let code = format!(
+            "import package\nfrom workers import Response, WorkerEntrypoint\n\n\nclass Default(WorkerEntrypoint):\n    \
+             async def fetch(self, request):\n        import other\n        package.use()\n        return Response('{name}')\n"
+        );
+        fs_err::write(folder.path().join("entry.py"), code).unwrap();
+    };
+    save("0");
+    let mut server = start(folder.path());
+    assert_eq!(get(&server).text(), "0");
+    server.log.wait_for("imported late", None, 0, WAIT).unwrap();
+
+    let begun = Instant::now();
+    for version in 1.. {
+        let before = server.log.len();
+        save(&version.to_string());
+        eventually(&server, |response| response.text() == version.to_string());
+        server.log.wait_for("imported other", None, before, WAIT).unwrap();
+        let [late, later] = ["imported late", "imported later"]
+            .map(|text| server.log.wait_for(text, None, before, Duration::ZERO).is_some());
+        assert_eq!(late, later);
+        if !late {
+            break;
+        }
+        assert!(begun.elapsed() < WAIT, "nothing was learned");
+    }
+
+    server.interrupt().unwrap();
+    server.expect_clean_end().unwrap();
+}

@@ -23,6 +23,7 @@ use taipan_engine::{BootError, IsolateError};
 use crate::boot::WorkerSpec;
 use crate::{Console, Level};
 pub use serve::serve;
+pub(crate) use serve::silent_host;
 pub(crate) use wire::Made;
 use wire::{Job, Said};
 

@@ -39,7 +39,7 @@ fn work(spares: &Arc<Spares>) -> io::Result<()> {
         };
         say(&Said::Done(Outcome::of(made)))?;
         if let Some(lesson) = lesson {
-            image.learn(lesson, &|| host(true));
+            image.learn(lesson, &silent_host);
         }
     }
     Ok(())
@@ -81,6 +81,11 @@ struct Alone {
     events: Arc<Mutex<mpsc::Receiver<Event>>>,
     /// What it prints has been printed before.
     is_silent: bool,
+}
+
+/// The outside of an isolate that nobody sends requests to and nobody listens to.
+pub(crate) fn silent_host() -> HostOps {
+    host(true)
 }
 
 fn host(is_silent: bool) -> HostOps {
