@@ -144,24 +144,13 @@ impl KvNamespace {
         self.clock.now_ms() / 1000
     }
 
-    fn read<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        reply: impl FnOnce(Answer<T>) + Send + 'static,
-    ) {
-        let file = self.file.clone();
-        self.readers.read(move |connection| {
-            reply(connection.and_then(|(c, ())| work(c).map_err(|error| StorageError::sqlite(&file, error))));
-        });
-    }
-
     /// What is under a key.
     pub fn get(&self, key: String, reply: impl FnOnce(Answer<Option<Entry>>) + Send + 'static) {
         if let Err(error) = check_key(&key) {
             return reply(Err(error));
         }
         let now = self.now();
-        self.read(move |connection| get(connection, &key, now), reply);
+        self.readers.query(move |connection| get(connection, &key, now), reply);
     }
 
     /// What is under several keys, in their order and as of one moment.
@@ -249,7 +238,7 @@ impl KvNamespace {
             return reply(Err(StorageError::Refused(message)));
         }
         let now = self.now();
-        self.read(move |connection| list(connection, &options, limit, now), reply);
+        self.readers.query(move |connection| list(connection, &options, limit, now), reply);
     }
 }
 

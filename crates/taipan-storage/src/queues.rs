@@ -268,27 +268,23 @@ impl Queues {
 
     /// How many messages a queue has.
     pub fn count(&self, queue: &str, reply: impl FnOnce(Answer<Count>) + Send + 'static) {
-        let (file, queue, now) = (self.file.clone(), queue.to_owned(), self.clock.now_ms());
-        self.readers.read(move |connection| {
-            let sql = "SELECT count(*), count(*) FILTER (WHERE due_at > ?2), min(sent_at) FROM messages WHERE queue = ?1";
-            reply(connection.and_then(|(connection, ())| {
-                let counted = connection.query_row(sql, params![queue, now], |row| {
-                    Ok(Count { messages: row.get(0)?, delayed: row.get(1)?, oldest: row.get(2)? })
-                });
-                counted.map_err(|error| StorageError::sqlite(&file, error))
-            }));
-        });
+        let (queue, now) = (queue.to_owned(), self.clock.now_ms());
+        let sql = "SELECT count(*), count(*) FILTER (WHERE due_at > ?2), min(sent_at) FROM messages WHERE queue = ?1";
+        let count = move |connection: &Connection| {
+            connection.query_row(sql, params![queue, now], |row| {
+                Ok(Count { messages: row.get(0)?, delayed: row.get(1)?, oldest: row.get(2)? })
+            })
+        };
+        self.readers.query(count, reply);
     }
 
     /// The first messages of a queue, due or not, which stay there.
     pub fn peek(&self, queue: &str, most: usize, reply: impl FnOnce(Answer<Vec<Message>>) + Send + 'static) {
-        let (file, queue) = (self.file.clone(), queue.to_owned());
-        self.readers.read(move |connection| {
-            reply(connection.and_then(|(connection, ())| {
-                let found = find(connection, &queue, i64::MAX, 0, most, &HashSet::new());
-                found.map(|found| found.messages).map_err(|error| StorageError::sqlite(&file, error))
-            }));
-        });
+        let queue = queue.to_owned();
+        let find = move |connection: &Connection| {
+            Ok(find(connection, &queue, i64::MAX, 0, most, &HashSet::new())?.messages)
+        };
+        self.readers.query(find, reply);
     }
 
     /// Removes all messages of a queue. Gives their number.

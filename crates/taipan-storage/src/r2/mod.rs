@@ -234,7 +234,7 @@ impl R2Bucket {
 
     /// What is known of an object.
     pub fn head(&self, key: String, reply: impl FnOnce(Answer<Option<Object>>) + Send + 'static) {
-        self.read(move |connection| index::get(connection, &key), reply);
+        self.readers.query(move |connection| index::get(connection, &key), reply);
     }
 
     /// An object and its bytes.
@@ -293,7 +293,7 @@ impl R2Bucket {
             let message = format!("the limit of a list is from 1 to {MOST_LISTED}, not {limit}");
             return reply(Err(StorageError::Refused(message)));
         }
-        self.read(move |connection| index::list(connection, &options, limit as usize), reply);
+        self.readers.query(move |connection| index::list(connection, &options, limit as usize), reply);
     }
 
     /// Begins an object that comes in parts. Gives the upload's name.
@@ -429,17 +429,6 @@ impl R2Bucket {
                 }),
                 Err(error) => reply(Err(error)),
             }
-        });
-    }
-
-    fn read<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        reply: impl FnOnce(Answer<T>) + Send + 'static,
-    ) {
-        let file = self.file.clone();
-        self.readers.read(move |connection| {
-            reply(connection.and_then(|(c, ())| work(c).map_err(|error| StorageError::sqlite(&file, error))));
         });
     }
 

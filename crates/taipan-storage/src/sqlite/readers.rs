@@ -64,6 +64,22 @@ impl<C> Readers<C> {
     }
 }
 
+impl Readers {
+    /// Replies with what `work` finds.
+    pub(crate) fn query<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        reply: impl FnOnce(Result<T, StorageError>) + Send + 'static,
+    ) {
+        let shared = self.0.clone();
+        self.read(move |connection| {
+            let found = connection
+                .and_then(|(c, ())| work(c).map_err(|error| StorageError::sqlite(&shared.file, error)));
+            reply(found);
+        });
+    }
+}
+
 impl<C> Drop for Readers<C> {
     fn drop(&mut self) {
         self.0.state.lock().is_closed = true;
