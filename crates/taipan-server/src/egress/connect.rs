@@ -44,12 +44,12 @@ pub(crate) async fn dial(
     policy: Policy,
     tls: Option<TlsConnector>,
 ) -> Result<Dialed, EgressError> {
-    let opened = timeout(PATIENCE, async {
+    let opened = async {
         let tcp = dial_tcp(host, port, policy).await?;
         let Some(tls) = tls else { return Ok(Dialed::Plain(tcp)) };
         secure(host, tcp, &tls).await
-    });
-    opened.await.unwrap_or_else(|_| Err(EgressError::ConnectTimeout(host.to_owned())))
+    };
+    in_time(host, opened).await
 }
 
 /// The same through a proxy, which reads what is not secure, and is sent it as for a proxy.
@@ -60,7 +60,7 @@ async fn dial_by(
     policy: Policy,
     tls: Option<TlsConnector>,
 ) -> Result<Dialed, EgressError> {
-    let opened = timeout(PATIENCE, async {
+    let opened = async {
         if policy != Policy::Open {
             // The proxy may find another address; but none that is not allowed can be asked for by name or number.
             resolve(host, port, policy).await?;
@@ -71,8 +71,15 @@ async fn dial_by(
         let Some(tls) = tls else { return Ok(Dialed::Plain(tcp)) };
         proxy::tunnel(proxy, &mut tcp, host, port).await?;
         secure(host, tcp, &tls).await
-    });
-    opened.await.unwrap_or_else(|_| Err(EgressError::ConnectTimeout(host.to_owned())))
+    };
+    in_time(host, opened).await
+}
+
+async fn in_time(
+    host: &str,
+    opened: impl Future<Output = Result<Dialed, EgressError>>,
+) -> Result<Dialed, EgressError> {
+    timeout(PATIENCE, opened).await.unwrap_or_else(|_| Err(EgressError::ConnectTimeout(host.to_owned())))
 }
 
 async fn secure(host: &str, tcp: TcpStream, tls: &TlsConnector) -> Result<Dialed, EgressError> {
