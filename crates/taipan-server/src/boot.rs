@@ -377,8 +377,11 @@ impl Image {
 
     /// Learns from what packages have imported in a first request.
     fn learn_from_request(self: &Arc<Self>, isolate: &mut Isolate) {
+        if self.is_told.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let origin = self.origin.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if !matches!(origin, Some(Origin::Snapshot(_))) || self.is_told.swap(true, Ordering::Relaxed) {
+        if !matches!(origin, Some(Origin::Snapshot(_))) {
             return;
         }
         let imported = match isolate.imported() {
