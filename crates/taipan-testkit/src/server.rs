@@ -32,6 +32,12 @@ pub struct ServerOptions {
 }
 
 impl ServerOptions {
+    /// A Worker on a free port, with this cache folder and nothing else.
+    pub fn new(binary: impl Into<PathBuf>, folder: impl Into<PathBuf>, cache: &Path) -> Self {
+        let env = vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())];
+        Self { binary: binary.into(), folder: folder.into(), port: 0, args: vec![], env }
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command

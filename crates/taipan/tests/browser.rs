@@ -54,13 +54,11 @@ fn browse(port: u16) -> Browser {
 #[test]
 fn a_browser_and_a_worker_understand_each_other() {
     let temp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let mut server = Server::start(&ServerOptions {
-        binary: env!("CARGO_BIN_EXE_taipan").into(),
-        folder: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser"),
-        port: 0,
-        args: vec![],
-        env: vec![("TAIPAN_CACHE_DIR".into(), temp.join("cache").to_string_lossy().into_owned())],
-    })
+    let mut server = Server::start(&ServerOptions::new(
+        env!("CARGO_BIN_EXE_taipan"),
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser"),
+        &temp.join("cache"),
+    ))
     .unwrap();
     let browser = browse(server.port());
     let line = server.log.wait_for("report: ", None, 0, PATIENCE).expect("the page has reported");
@@ -87,14 +85,9 @@ fn data_is_browsed_searched_edited_and_asked() {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explorer").join(file);
         fs_err::copy(from, folder.path().join(file)).unwrap();
     }
-    let mut server = Server::start(&ServerOptions {
-        binary: env!("CARGO_BIN_EXE_taipan").into(),
-        folder: folder.path().to_owned(),
-        port: 0,
-        args: vec![],
-        env: vec![("TAIPAN_CACHE_DIR".into(), temp.join("cache").to_string_lossy().into_owned())],
-    })
-    .unwrap();
+    let mut server =
+        Server::start(&ServerOptions::new(env!("CARGO_BIN_EXE_taipan"), folder.path(), &temp.join("cache")))
+            .unwrap();
     let browser = browse(server.port());
     let line = server.log.wait_for("report: ", None, 0, PATIENCE).expect("the page has reported");
     let expected = concat!(

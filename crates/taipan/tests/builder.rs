@@ -28,14 +28,7 @@ fn worker(folder: &Path, module_scope: &str) {
 fn start(folder: &Path) -> Server {
     fs_err::write(folder.join("wrangler.toml"), "name = \"w\"\nmain = \"entry.py\"\n").unwrap();
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
-    Server::start(&ServerOptions {
-        binary: env!("CARGO_BIN_EXE_taipan").into(),
-        folder: folder.to_owned(),
-        port: 0,
-        args: vec![],
-        env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
-    })
-    .unwrap()
+    Server::start(&ServerOptions::new(env!("CARGO_BIN_EXE_taipan"), folder, &cache)).unwrap()
 }
 
 fn get(server: &Server) -> Response {

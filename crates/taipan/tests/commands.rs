@@ -34,18 +34,14 @@ fn snapshot_inspect() {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
     let worker = tempfile::tempdir().unwrap();
     fs_err::write(worker.path().join("wrangler.toml"), "name = \"w\"\nmain = \"entry.py\"\n").unwrap();
-    let entry =
-        "from workers import WorkerEntrypoint\nimport heavy\nclass Default(WorkerEntrypoint):\n    pass\n";
+    // Another Worker each time, so that its snapshot is the newest.
+    let entry = format!(
+        "# {}\nfrom workers import WorkerEntrypoint\nimport heavy\nclass Default(WorkerEntrypoint):\n    pass\n",
+        worker.path().display()
+    );
     fs_err::write(worker.path().join("heavy.py"), "import colorsys\nDATA = bytes(3_000_000)\n").unwrap();
     fs_err::write(worker.path().join("entry.py"), entry).unwrap();
-    let mut server = Server::start(&ServerOptions {
-        binary: BINARY.into(),
-        folder: worker.path().to_owned(),
-        port: 0,
-        args: vec![],
-        env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
-    })
-    .unwrap();
+    let mut server = Server::start(&ServerOptions::new(BINARY, worker.path(), &cache)).unwrap();
     server.interrupt().unwrap();
     server.expect_clean_end().unwrap();
 

@@ -20,14 +20,10 @@ fn start(args: &[&str]) -> Server {
 
 fn start_in(folder: &str, args: &[&str]) -> Server {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
-    Server::start(&ServerOptions {
-        binary: env!("CARGO_BIN_EXE_taipan").into(),
-        folder: Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder),
-        port: 0,
-        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-        env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
-    })
-    .unwrap()
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder);
+    let mut options = ServerOptions::new(env!("CARGO_BIN_EXE_taipan"), folder, &cache);
+    options.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+    Server::start(&options).unwrap()
 }
 
 fn end(mut server: Server) {

@@ -75,14 +75,8 @@ fn a_process_takes_what_its_workers_hold_and_little_more() {
     );
     fs_err::write(folder.path().join("wrangler.jsonc"), configuration).unwrap();
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
-    let mut server = Server::start(&ServerOptions {
-        binary: env!("CARGO_BIN_EXE_taipan").into(),
-        folder: folder.path().to_owned(),
-        port: 0,
-        args: vec![],
-        env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
-    })
-    .unwrap();
+    let mut server =
+        Server::start(&ServerOptions::new(env!("CARGO_BIN_EXE_taipan"), folder.path(), &cache)).unwrap();
     let before = Memory::of(server.id()).unwrap().private_dirty;
 
     let mut full = BTreeMap::new();

@@ -89,20 +89,14 @@ fn requests_go_through_the_proxies_of_the_environment() {
     let upstream = Upstream::start().unwrap();
     let (port, heads) = proxy();
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
-    let mut server = Server::start(&ServerOptions {
-        binary: env!("CARGO_BIN_EXE_taipan").into(),
-        folder: folder.path().to_owned(),
-        port: 0,
-        args: vec![],
-        env: vec![
-            ("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned()),
-            ("HTTP_PROXY".into(), format!("http://me:secret@127.0.0.1:{port}")),
-            ("HTTPS_PROXY".into(), format!("http://127.0.0.1:{port}")),
-            ("NO_PROXY".into(), "127.0.0.1,.unproxied".into()),
-            upstream.env(),
-        ],
-    })
-    .unwrap();
+    let mut options = ServerOptions::new(env!("CARGO_BIN_EXE_taipan"), folder.path(), &cache);
+    options.env.extend([
+        ("HTTP_PROXY".into(), format!("http://me:secret@127.0.0.1:{port}")),
+        ("HTTPS_PROXY".into(), format!("http://127.0.0.1:{port}")),
+        ("NO_PROXY".into(), "127.0.0.1,.unproxied".into()),
+        upstream.env(),
+    ]);
+    let mut server = Server::start(&options).unwrap();
     let mut client = Client::new(server.port(), Duration::from_secs(60));
     let mut ask = |url: &str| client.send(&Request::get(&format!("/?{url}"))).unwrap().text();
     let of = |name: &str| upstream.vars().into_iter().find(|(n, _)| *n == name).unwrap().1;

@@ -13,14 +13,8 @@ fn boto3_uses_buckets() {
         fs_err::copy(tests.join("worker").join(name), folder.path().join(name)).unwrap();
     }
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
-    let server = Server::start(&ServerOptions {
-        binary: env!("CARGO_BIN_EXE_taipan").into(),
-        folder: folder.path().to_owned(),
-        port: 0,
-        args: vec![],
-        env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
-    })
-    .unwrap();
+    let server =
+        Server::start(&ServerOptions::new(env!("CARGO_BIN_EXE_taipan"), folder.path(), &cache)).unwrap();
     let secret = fs_err::read_to_string(folder.path().join(".wrangler/state/taipan-v1/s3-secret")).unwrap();
     let endpoint = format!("http://localhost:{}/cdn-cgi/local/r2/s3", server.port());
     let output = Command::new("uv")
