@@ -99,6 +99,12 @@ impl Stores {
         open(&self.queues, "queues", "queues", |_| Queues::open(&self.folder))
     }
 
+    /// Waits until what nobody waited for is on disk, too: a process that ends does this last.
+    pub fn settle(&self) {
+        let shelf = self.analytics.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.values().for_each(|(_, analytics)| analytics.settle());
+    }
+
     /// A namespace, bound or not.
     ///
     /// # Errors

@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 pub use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, ToSql, params_from_iter};
@@ -130,6 +130,14 @@ impl Analytics {
                 tracing::warn!("a data point is lost: {error}");
             }
         });
+    }
+
+    /// Waits until what was noted before is on disk, or lost.
+    pub fn settle(&self) {
+        let (done, settled) = mpsc::channel();
+        self.writer.alone(move |_| drop(done));
+        // The other half is dropped by the job, or with it when there is no thread to do it.
+        let _dropped: Result<(), _> = settled.recv();
     }
 
     /// Answers a question about the datasets, each of which is a table: `timestamp` is text, and `_sample_interval` 1.

@@ -49,3 +49,14 @@ fn points_are_noted_and_asked_for() {
     let large = vec![Some(Blob::Bytes(vec![0; (16 << 10) + 1]))];
     assert!(refused(Point { blobs: large, ..Point::default() }).contains("16385 > 16384"));
 }
+
+#[test]
+fn points_nobody_waits_for_are_on_disk_once_they_have_settled() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = StateFolder::take(dir.path(), "tests", SetClock::at(1_767_225_600) as Arc<_>).unwrap();
+    let analytics = Analytics::open(&folder).unwrap();
+    (0..3000).for_each(|_| analytics.note_unheard("d", Point::default()));
+    analytics.settle();
+    let rows = analytics.query(&["d".to_owned()], "SELECT count(*) FROM d").unwrap().rows;
+    assert_eq!(rows, [[3000.into()]]);
+}

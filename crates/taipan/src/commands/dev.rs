@@ -120,6 +120,7 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
                 worker.retire(GRACE).await;
             }
         }
+        block_in_place(|| lock(&data).settle());
         all
     };
     tokio::select! {

@@ -85,6 +85,11 @@ impl Data {
         queues.map_err(|e| hinted(e, StorageError::hint))
     }
 
+    /// Waits until all that Workers wrote is on disk.
+    pub(crate) fn settle(&self) {
+        self.stores.iter().for_each(Stores::settle);
+    }
+
     /// Opens stores, and says what else reaches them.
     fn stores(&mut self, project: &Project) -> Result<BindingTable> {
         if project.bindings.are_without_data() {
