@@ -11,7 +11,12 @@ import traceback
 from pathlib import Path
 
 import pyodide_js
+from pyodide import ffi
 from pyodide.code import run_js as js
+
+#: What releases before 0.28 and 314 have: JavaScript's null is None there, and a BigInt an int.
+jsnull = getattr(ffi, "jsnull", None)
+JsBigInt = getattr(ffi, "JsBigInt", int)
 
 _FOLDER = Path(__file__).parent / "cases"
 #: Where the cases run: "taipan" or "node".

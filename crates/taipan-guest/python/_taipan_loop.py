@@ -110,7 +110,7 @@ class Loop(WebLoop):
         if error is None or self.report is None:
             super().default_exception_handler(context)
         else:
-            message = context.get("message") or "the event loop"
+            message = (context.get("message") or "the event loop").removeprefix("Exception in ")
             if message.endswith(_UNASKED):
                 kind = "task" if isinstance(context.get("future"), asyncio.Task) else "future"
                 message = f"a {kind} that nobody awaits"

@@ -84,7 +84,10 @@ class _Run:
     def execute(self) -> None:
         global current
         loop = asyncio._get_running_loop()
-        task = asyncio.tasks._swap_current_task(loop, None) if loop is not None else None  # type: ignore[attr-defined]
+        task = asyncio.current_task(loop) if loop is not None else None
+        # 3.12 fails when there is none.
+        if task is not None:
+            asyncio.tasks._swap_current_task(loop, None)  # type: ignore[attr-defined]
         asyncio._set_running_loop(None)
         before, current = current, self
         thread: Any = self.thread
@@ -100,7 +103,7 @@ class _Run:
             threading._active.pop(self.ident, None)  # type: ignore[attr-defined]
             current = before
             asyncio._set_running_loop(loop)
-            if loop is not None:
+            if task is not None:
                 asyncio.tasks._swap_current_task(loop, task)  # type: ignore[attr-defined]
         if not self._is_idle:
             self.is_done = True

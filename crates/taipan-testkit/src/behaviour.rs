@@ -1,10 +1,11 @@
 //! Runs the folders of `tests/behaviour` as tests.
 
 use std::io::Write;
+use std::iter;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use crate::check;
 use crate::databases::Databases;
 use crate::http::{Client, Request, Response, read_answer, read_until};
 use crate::mirror;
+use crate::releases;
 use crate::server::{Server, ServerOptions, Stream, run_to_end};
 use crate::upstream::Upstream;
 use crate::web_socket::converse;
@@ -49,26 +51,33 @@ pub fn main(binary: &Path, folder: &Path, shared: &Shared) -> Result<ExitCode> {
         fs_err::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     folders.retain(|path| path.is_dir());
     folders.sort();
-    let trials = folders
-        .into_iter()
-        .map(|folder| {
-            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let file = folder.join("test.jsonc");
-            let case = Case::parse(&fs_err::read_to_string(&file)?)
-                .with_context(|| format!("cannot read test: {}", file.display()))?;
-            let (binary, shared) = (binary.to_owned(), shared.clone());
-            Ok(Trial::test(name, move || {
-                run(&binary, &folder, &case, &shared).map_err(|error| format!("{error:#}").into())
-            }))
-        })
-        .collect::<Result<_>>()?;
+    let mut trials = Vec::new();
+    for folder in folders {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file = folder.join("test.jsonc");
+        let case = Case::parse(&fs_err::read_to_string(&file)?)
+            .with_context(|| format!("cannot read test: {}", file.display()))?;
+        let case = Arc::new(case);
+        let releases = case.also_on.iter().map(|python| (format!("{name}@{python}"), Some(python.clone())));
+        for (name, python) in iter::once((name.clone(), None)).chain(releases) {
+            let (binary, shared, folder, case) =
+                (binary.to_owned(), shared.clone(), folder.clone(), case.clone());
+            trials.push(Trial::test(name, move || {
+                run(&binary, &folder, &case, python.as_deref(), &shared)
+                    .map_err(|error| format!("{error:#}").into())
+            }));
+        }
+    }
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
 
-/// Runs one test folder.
-fn run(binary: &Path, folder: &Path, case: &Case, shared: &Shared) -> Result<()> {
+/// Runs one test folder, on the release that its Worker selects or on an older one.
+fn run(binary: &Path, folder: &Path, case: &Case, python: Option<&str>, shared: &Shared) -> Result<()> {
     let worker = tempfile::tempdir()?;
     copy(&case.worker.as_ref().map_or(folder.to_owned(), |path| folder.join(path)), worker.path())?;
+    if let Some(python) = python {
+        releases::select(worker.path(), python)?;
+    }
     let own_cache = tempfile::tempdir()?;
     let cache = if case.fresh_cache { own_cache.path() } else { &shared.cache };
     let occupant = case.occupied_port.then(|| TcpListener::bind(("127.0.0.1", 0))).transpose()?;
@@ -382,7 +391,8 @@ fn edit(worker: &Path, step: &EditStep) -> Result<()> {
     Ok(())
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// Copies what a folder holds into another one.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
     for entry in fs_err::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());

@@ -15,6 +15,9 @@ use serde_json::Value;
 pub struct Case {
     /// The Worker's folder, relative to the test's, when it is another one.
     pub worker: Option<String>,
+    /// Older releases of Python on which the same must come of it: `3.13` and `3.12`.
+    #[serde(default)]
+    pub also_on: Vec<String>,
     /// Further arguments of `taipan dev`.
     #[serde(default)]
     pub args: Vec<String>,

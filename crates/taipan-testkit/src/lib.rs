@@ -16,6 +16,7 @@ pub mod http;
 pub mod index;
 pub mod mirror;
 pub mod process;
+pub mod releases;
 pub mod server;
 pub mod stats;
 pub mod upstream;

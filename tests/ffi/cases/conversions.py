@@ -5,8 +5,8 @@ import datetime
 import json
 
 from js import Array, Map, Object
-from pyodide.ffi import ConversionError, JsArray, JsException, JsProxy, destroy_proxies, jsnull, to_js
-from suite import js, only, raises, same
+from pyodide.ffi import ConversionError, JsArray, JsException, JsProxy, destroy_proxies, to_js
+from suite import js, jsnull, only, raises, same
 
 _kind = js("(x) => x?.constructor?.name")
 _json = js("(x) => JSON.stringify(x)")

@@ -11,9 +11,8 @@ from pyodide.ffi import (
     JsIterable,
     JsIterator,
     create_proxy,
-    jsnull,
 )
-from suite import js, raises, same
+from suite import js, jsnull, raises, same
 
 
 def iterables():

@@ -1,8 +1,8 @@
 """JavaScript's objects in Python: attributes, calls, classes, what they look like."""
 
 import js as js_module
-from pyodide.ffi import JsCallable, JsDoubleProxy, JsException, JsProxy, create_proxy, jsnull, to_js
-from suite import js, only, raises, same
+from pyodide.ffi import JsCallable, JsDoubleProxy, JsException, JsProxy, create_proxy, to_js
+from suite import js, jsnull, only, raises, same
 
 
 def attributes_are_properties():

@@ -4,8 +4,8 @@ import math
 import random
 import sys
 
-from pyodide.ffi import JsBigInt, JsProxy, jsnull, to_js
-from suite import js, raises, same
+from pyodide.ffi import JsProxy, to_js
+from suite import JsBigInt, js, jsnull, raises, same
 
 _identity = js("(x) => x")
 _type_of = js("(x) => typeof x")
