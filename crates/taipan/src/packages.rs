@@ -7,9 +7,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use fs_err as fs;
 use taipan_config::Files;
-use taipan_packages::pyodide::{Cache, Progress as _, RELEASES, Release, Source};
+use taipan_packages::pyodide::{self, Cache, Progress as _, RELEASES, Release, Silent, Source};
 use taipan_packages::python::{
-    Index, Lock, Manifest, PackageError, PackageTree, Resolution, Resolver, Store, StoredWheel, Target, Uv,
+    Index, Libraries, Lock, Manifest, PackageError, PackageTree, Resolution, Resolver, Store, StoredWheel,
+    Target, Uv,
 };
 
 use crate::progress::Progress;
@@ -120,7 +121,26 @@ impl Packages<'_> {
         let interpreter = self.interpreter()?;
         let progress = Progress::new();
         progress.start("Obtaining packages", None);
-        store.obtain(lock, self.folder, &uv, &interpreter).map_err(advised)
+        let release =
+            || pyodide::obtain(self.release, self.cache, self.pyodide, &Silent).map_err(|e| e.to_string());
+        let usual =
+            Index::Url { url: format!("https://cdn.jsdelivr.net/pyodide/v{}/full", self.release.version) };
+        let places = match &self.settings.index {
+            Some(folder @ Index::Folder(_)) => vec![folder.clone()],
+            Some(url) => vec![url.clone(), usual],
+            None => vec![usual],
+        };
+        let libraries = Libraries { release: &release, places: &places };
+        store.obtain(lock, self.folder, &uv, &interpreter, &libraries).map_err(advised)
+    }
+
+    /// Compiles their native modules, unless that was done before.
+    pub(crate) fn compile(&self, tree: &PackageTree) -> Result<()> {
+        if tree.native().next().is_some() {
+            let runtime = runtime::prepare(self.release, self.cache.clone(), self.pyodide.clone())?;
+            runtime::compile_packages(&runtime, tree);
+        }
+        Ok(())
     }
 
     fn uv(&self) -> Result<Uv> {

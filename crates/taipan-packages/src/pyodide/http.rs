@@ -30,13 +30,50 @@ pub(super) fn address(base: &str, artifact: &Artifact) -> Result<Url, ObtainErro
 }
 
 /// An address as it may be shown: without credentials and query, which can be one.
-pub(super) fn shown(url: &Url) -> String {
+pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     // These fail for addresses that cannot have credentials, which is as good.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.into()
+}
+
+fn agent() -> ureq::Agent {
+    // The system's certificates: a mirror often stands behind a private authority.
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::PlatformVerifier)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build();
+    ureq::Agent::config_builder()
+        .timeout_connect(Some(SILENCE))
+        .timeout_recv_response(Some(SILENCE))
+        .timeout_per_read(Some(SILENCE))
+        .http_status_as_error(false)
+        .user_agent(concat!("taipan/", env!("CARGO_PKG_VERSION")))
+        .tls_config(tls)
+        .build()
+        .new_agent()
+}
+
+/// The file at an address, which may have `most` bytes.
+pub(crate) fn read(url: &Url, most: u64) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+    let mut response = agent().get(url.as_str()).call()?;
+    if response.status().as_u16() != 200 {
+        return Err(format!("the server answered with status {}", response.status().as_u16()).into());
+    }
+    let expected =
+        response.headers().get("content-length").and_then(|n| n.to_str().ok()?.parse::<u64>().ok());
+    let mut content = vec![];
+    response.body_mut().as_reader().take(most + 1).read_to_end(&mut content)?;
+    let size = content.len() as u64;
+    if size > most {
+        return Err(format!("it is larger than {} MiB", most >> 20).into());
+    }
+    if expected.is_some_and(|expected| size < expected) {
+        return Err("the connection ended before the file did".into());
+    }
+    Ok(content)
 }
 
 /// Downloads `artifact` into `part`, going on where an earlier attempt, of this or another process, ended.
@@ -48,20 +85,7 @@ pub(super) fn download(
     part: &Path,
     progress: &dyn Progress,
 ) -> Result<(), ObtainError> {
-    // The system's certificates: a mirror often stands behind a private authority.
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::PlatformVerifier)
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .build();
-    let agent = ureq::Agent::config_builder()
-        .timeout_connect(Some(SILENCE))
-        .timeout_recv_response(Some(SILENCE))
-        .timeout_per_read(Some(SILENCE))
-        .http_status_as_error(false)
-        .user_agent(concat!("taipan/", env!("CARGO_PKG_VERSION")))
-        .tls_config(tls)
-        .build()
-        .new_agent();
+    let agent = agent();
     let mut furthest = 0;
     loop {
         let attempt = attempt(&agent, url, artifact, part, progress);

@@ -12,7 +12,7 @@
 mod archive;
 mod cache;
 mod error;
-mod http;
+pub(crate) mod http;
 #[cfg(test)]
 mod mirror;
 mod npm;

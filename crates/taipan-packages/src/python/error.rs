@@ -50,6 +50,22 @@ pub enum PackageError {
         /// uv's own words.
         reason: String,
     },
+    /// A shared library that a package needs could not be obtained.
+    #[error("cannot obtain the library {library}, which {package} needs: {reason}")]
+    Library {
+        /// Its name and version.
+        library: String,
+        /// The package.
+        package: String,
+        /// Where it was looked for, and what happened.
+        reason: String,
+    },
+    /// It cannot be said which shared libraries packages need.
+    #[error("cannot read Pyodide's list of libraries: {reason}")]
+    Libraries {
+        /// Why.
+        reason: String,
+    },
     /// The manifest cannot be understood.
     #[error("cannot read the requirements: {}: {reason}", path.display())]
     Manifest {
@@ -121,6 +137,10 @@ impl PackageError {
                 "check the network and uv's settings, then try again: what has arrived is kept".into()
             }
             Self::Manifest { .. } => "correct the file".into(),
+            Self::Library { .. } => {
+                "check the network, or name a folder that has the file, and the wheels, with --package-index".into()
+            }
+            Self::Libraries { .. } => "make Pyodide's files available: --pyodide names a folder or a mirror".into(),
             Self::NotARequirement { .. } => "write a name, or a name with versions: httpx>=0.28".into(),
             Self::NotDeclared { .. } => "`taipan tree` shows what is there, `taipan why` who needs it".into(),
             Self::Lock { .. } => "make it anew: taipan lock --upgrade".into(),

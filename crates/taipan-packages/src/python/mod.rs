@@ -7,6 +7,7 @@
 //! our own Python is the interpreter that it asks for tags and markers. What it unpacks is checked and kept once per machine.
 
 mod error;
+mod libraries;
 mod lock;
 mod manifest;
 mod marker;
@@ -16,9 +17,11 @@ mod stand_in;
 mod store;
 mod tags;
 mod tree;
+mod unzip;
 mod uv;
 
 pub use error::PackageError;
+pub use libraries::Libraries;
 pub use lock::{Lock, LockedPackage};
 pub use manifest::{Manifest, requirement_name};
 pub use resolve::{Index, Resolution, Resolver, Target};

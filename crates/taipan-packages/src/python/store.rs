@@ -9,7 +9,8 @@
 //! ```
 //! uv downloads wheels, compares their digests with those in the lock, and unpacks them. Then each file is compared with the digest
 //! that its wheel says it has, and moved to its place; folders get their final names whole. Of a package that has only a source, uv
-//! builds the wheel first; its folder is named by the SHA-256 of the source.
+//! builds the wheel first; its folder is named by the SHA-256 of the source. Shared libraries that a wheel needs (`libraries.rs`) lie
+//! beside it, each in a folder of that kind, named by the SHA-256 of its archive.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -19,9 +20,10 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::libraries::Library;
 use super::tags::canonical;
 use super::uv::Answer;
-use super::{Lock, LockedPackage, PackageError, Uv};
+use super::{Libraries, Lock, LockedPackage, PackageError, Uv};
 
 /// The largest sum of the files of a wheel, in bytes.
 const MOST: u64 = 1 << 30;
@@ -57,6 +59,8 @@ struct Index {
     files: Vec<(String, u64)>,
     /// Bytes of files that no Worker needs.
     left_out: u64,
+    /// The digests of the shared libraries that it needs beside itself.
+    libraries: Vec<String>,
 }
 
 impl StoredWheel {
@@ -100,20 +104,36 @@ impl Store {
         Self { folder: cache.join("packages") }
     }
 
-    fn stored(&self, package: &LockedPackage) -> Option<StoredWheel> {
-        let sha256 = package.wheel.sha256()?.to_owned();
-        let folder = self.folder.join(&sha256);
+    fn stored(&self, sha256: &str) -> Option<StoredWheel> {
+        let (sha256, folder) = (sha256.to_owned(), self.folder.join(sha256));
         let index = serde_json::from_slice(&fs::read(folder.join(INDEX)).ok()?).ok()?;
         Some(StoredWheel { sha256, folder, index })
     }
 
-    /// The locked packages, if the store has them all.
-    pub fn open(&self, lock: &Lock) -> Option<Vec<StoredWheel>> {
-        lock.packages().iter().map(|package| self.stored(package)).collect()
+    /// Whether the store has a package and the libraries that it needs.
+    fn has(&self, package: &LockedPackage) -> bool {
+        let wheel = package.wheel.sha256().and_then(|sha256| self.stored(sha256));
+        wheel.is_some_and(|wheel| wheel.index.libraries.iter().all(|library| self.stored(library).is_some()))
     }
 
-    /// The locked packages; those that the store does not have are obtained. `folder` is that of the lock file. When several
-    /// processes want the same at once, one obtains it and the others wait.
+    /// The locked packages, and the libraries that they need, if the store has them all.
+    pub fn open(&self, lock: &Lock) -> Option<Vec<StoredWheel>> {
+        self.open_all(lock.packages())
+    }
+
+    fn open_all(&self, packages: &[LockedPackage]) -> Option<Vec<StoredWheel>> {
+        let wheels = packages.iter().map(|package| self.stored(package.wheel.sha256()?));
+        let mut all = wheels.collect::<Option<Vec<_>>>()?;
+        let libraries: BTreeSet<String> =
+            all.iter().flat_map(|wheel| wheel.index.libraries.clone()).collect();
+        for library in libraries {
+            all.push(self.stored(&library)?);
+        }
+        Some(all)
+    }
+
+    /// The locked packages and the libraries that they need; what the store does not have is obtained. `folder` is that of the lock
+    /// file. When several processes want the same at once, one obtains it and the others wait.
     ///
     /// # Errors
     /// When a package cannot be obtained or is not what was locked.
@@ -123,8 +143,9 @@ impl Store {
         folder: &Path,
         uv: &Uv,
         interpreter: &Path,
+        libraries: &Libraries<'_>,
     ) -> Result<Vec<StoredWheel>, PackageError> {
-        self.obtain_all(lock.packages(), folder, uv, interpreter)
+        self.obtain_all(lock.packages(), folder, uv, interpreter, Some(libraries))
     }
 
     pub(super) fn obtain_all(
@@ -133,23 +154,39 @@ impl Store {
         folder: &Path,
         uv: &Uv,
         interpreter: &Path,
+        libraries: Option<&Libraries<'_>>,
     ) -> Result<Vec<StoredWheel>, PackageError> {
-        let open = || packages.iter().map(|package| self.stored(package)).collect::<Option<_>>();
-        if let Some(all) = open() {
+        if let Some(all) = self.open_all(packages) {
             return Ok(all);
         }
         fs::create_dir_all(&self.folder).map_err(PackageError::io(&self.folder))?;
         let _guard = self.lock()?;
-        let missing: Vec<_> = packages.iter().filter(|p| self.stored(p).is_none()).collect();
+        let missing: Vec<_> = packages.iter().filter(|package| !self.has(package)).collect();
         if !missing.is_empty() {
+            let needed = match libraries {
+                Some(libraries) => libraries.of(&missing)?,
+                None => missing.iter().map(|_| vec![]).collect(),
+            };
             let partial = self.folder.join(".partial");
             // What an interrupted process has left.
             remove(&partial)?;
-            let done = self.fill(&missing, folder, uv, interpreter, &partial);
+            let with_libraries: Vec<_> = missing.into_iter().zip(needed).collect();
+            let fill = || {
+                if let Some(libraries) = libraries {
+                    self.add_libraries(
+                        libraries,
+                        with_libraries.iter().flat_map(|(_, needed)| needed),
+                        &partial,
+                    )?;
+                }
+                self.fill(&with_libraries, folder, uv, interpreter, &partial)
+            };
+            let done = fill();
             remove(&partial)?;
             done?;
         }
-        open().ok_or_else(|| PackageError::Download { reason: "not every package arrived".into() })
+        self.open_all(packages)
+            .ok_or_else(|| PackageError::Download { reason: "not every package arrived".into() })
     }
 
     /// A folder for uv's cache of what it builds.
@@ -161,15 +198,51 @@ impl Store {
         &self.folder
     }
 
+    fn add_libraries<'l>(
+        &self,
+        libraries: &Libraries<'_>,
+        wanted: impl Iterator<Item = &'l Library>,
+        partial: &Path,
+    ) -> Result<(), PackageError> {
+        for library in wanted {
+            if self.stored(&library.sha256).is_some() {
+                continue;
+            }
+            let (name, version) = (library.name.clone(), library.version.clone());
+            let mut index = Index { name, version, files: vec![], left_out: 0, libraries: vec![] };
+            let new = partial.join("library");
+            remove(&new)?;
+            // Where the loader of native modules looks for them: as tools that repair wheels put them.
+            let folder = format!("{}.libs", library.name);
+            let place = new.join("files").join(&folder);
+            fs::create_dir_all(&place).map_err(PackageError::io(&place))?;
+            for (path, content) in libraries.obtain(library)? {
+                let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
+                if !name.ends_with(".so") {
+                    index.left_out += content.len() as u64;
+                    continue;
+                }
+                let file = place.join(name);
+                fs::write(&file, &content).map_err(PackageError::io(&file))?;
+                index.files.push((format!("{folder}/{name}"), content.len() as u64));
+            }
+            self.finish(&new, &index, &library.sha256)?;
+        }
+        Ok(())
+    }
+
     fn fill(
         &self,
-        missing: &[&LockedPackage],
+        missing: &[(&LockedPackage, Vec<Library>)],
         folder: &Path,
         uv: &Uv,
         interpreter: &Path,
         partial: &Path,
     ) -> Result<(), PackageError> {
-        let (sources, wheels): (Vec<&LockedPackage>, Vec<_>) = missing.iter().partition(|p| p.is_source);
+        let (sources, wheels): (Vec<_>, Vec<_>) = missing
+            .iter()
+            .map(|(package, libraries)| (*package, &**libraries))
+            .partition(|(p, _)| p.is_source);
         if !wheels.is_empty() {
             let more = [Path::new("--no-build"), Path::new("--python"), interpreter];
             // The lock says all that an index could, so none is asked about what uv has downloaded before.
@@ -186,7 +259,7 @@ impl Store {
             let build = |all: &[&Path]| uv.build(folder, all, "", &self.builds());
             self.install(&[source], folder, partial, &more, build).map_err(|error| match error {
                 PackageError::Download { reason } => {
-                    PackageError::Unbuildable { package: source.name.clone(), reason }
+                    PackageError::Unbuildable { package: source.0.name.clone(), reason }
                 }
                 error => error,
             })?;
@@ -197,7 +270,7 @@ impl Store {
     /// Has uv unpack packages into a folder, and adopts them from there.
     fn install(
         &self,
-        packages: &[&LockedPackage],
+        packages: &[(&LockedPackage, &[Library])],
         folder: &Path,
         partial: &Path,
         more: &[&Path],
@@ -207,17 +280,18 @@ impl Store {
         remove(&tree)?;
         fs::create_dir_all(&tree).map_err(PackageError::io(&tree))?;
         let excerpt = partial.join("pylock.toml");
-        fs::write(&excerpt, Lock::excerpt(packages, folder)).map_err(PackageError::io(&excerpt))?;
+        let only_packages: Vec<_> = packages.iter().map(|(package, _)| *package).collect();
+        fs::write(&excerpt, Lock::excerpt(&only_packages, folder)).map_err(PackageError::io(&excerpt))?;
         let arguments = ["pip", "install", "--quiet"].map(Path::new);
         let paths = [Path::new("--target"), &tree, Path::new("--requirements"), &excerpt];
         if let Err(reason) = run(&[&arguments[..], &paths[..], more].concat())? {
             return Err(PackageError::Download { reason });
         }
         let records = records(&tree)?;
-        for package in packages {
+        for (package, libraries) in packages {
             let lost = || PackageError::Download { reason: format!("{} did not arrive", package.name) };
             let (_, info) = records.iter().find(|(name, _)| *name == package.name).ok_or_else(lost)?;
-            self.adopt(package, &tree, info, partial)?;
+            self.adopt(package, libraries, &tree, info, partial)?;
         }
         Ok(())
     }
@@ -226,6 +300,7 @@ impl Store {
     fn adopt(
         &self,
         package: &LockedPackage,
+        libraries: &[Library],
         tree: &Path,
         info: &str,
         partial: &Path,
@@ -240,6 +315,7 @@ impl Store {
             version: package.version.clone(),
             files: vec![],
             left_out: 0,
+            libraries: libraries.iter().map(|library| library.sha256.clone()).collect(),
         };
         let mut kept = String::new();
         let mut seen = BTreeSet::new();
@@ -294,12 +370,18 @@ impl Store {
         fs::write(&place, &kept).map_err(PackageError::io(&place))?;
         index.files.push((path, kept.len() as u64));
         index.files.sort();
-        let text = serde_json::to_vec(&index).map_err(|e| refused(e.to_string()))?;
-        fs::write(new.join(INDEX), text).map_err(PackageError::io(&new))?;
-        let place = self.folder.join(package.wheel.sha256().unwrap_or_default());
+        self.finish(&new, &index, package.wheel.sha256().unwrap_or_default())
+    }
+
+    /// Gives a folder its index and its place.
+    fn finish(&self, new: &Path, index: &Index, sha256: &str) -> Result<(), PackageError> {
+        let path = new.join(INDEX);
+        let text = serde_json::to_vec(index).map_err(|e| PackageError::io(&path)(e.into()))?;
+        fs::write(&path, text).map_err(PackageError::io(&path))?;
+        let place = self.folder.join(sha256);
         // Without its index it is what the removal of it has left.
         remove(&place)?;
-        fs::rename(&new, &place).map_err(PackageError::io(&place))
+        fs::rename(new, &place).map_err(PackageError::io(&place))
     }
 
     /// Held until it is dropped, or its process ends.

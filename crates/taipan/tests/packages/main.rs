@@ -8,6 +8,7 @@
 mod commands;
 mod failures;
 mod langchain;
+mod libraries;
 mod locks;
 mod project;
 mod scene;

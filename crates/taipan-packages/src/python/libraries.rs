@@ -1,0 +1,190 @@
+//! Shared libraries that packages with native code need and do not bring along, as scipy needs OpenBLAS on Python 3.12.
+//!
+//! They are no wheels, so no index has them and uv cannot obtain them: Pyodide publishes them as archives, and the list of packages
+//! in its release says who needs which, and their digests. As the release's own digest is known, so are theirs: a lock need not name them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::tags::canonical;
+use super::{Index, LockedPackage, PackageError, unzip};
+use crate::pyodide::http;
+
+/// The list of packages among a release's files.
+const LIST: &str = "pyodide-lock.json";
+
+/// The largest archive, and the largest sum of its files, in bytes.
+const MOST: u64 = 512 << 20;
+
+/// Where shared libraries of a release are.
+pub struct Libraries<'a> {
+    /// The folder with the release's files. Only asked when packages with native code are to be obtained.
+    pub release: &'a dyn Fn() -> Result<PathBuf, String>,
+    /// Folders with archives, and addresses below which they are. The first that has one is used.
+    pub places: &'a [Index],
+}
+
+/// A library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Library {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) sha256: String,
+    /// The name of its archive.
+    file: String,
+    /// A package that needs it.
+    by: String,
+}
+
+#[derive(Deserialize)]
+struct List {
+    packages: BTreeMap<String, Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    version: String,
+    file_name: String,
+    sha256: String,
+    package_type: String,
+    #[serde(default)]
+    depends: Vec<String>,
+}
+
+impl Libraries<'_> {
+    /// The libraries that each of the packages needs, by itself or for another library.
+    pub(super) fn of(&self, packages: &[&LockedPackage]) -> Result<Vec<Vec<Library>>, PackageError> {
+        let is_native =
+            |package: &&LockedPackage| !package.is_source && !package.file_name().ends_with("-any.whl");
+        if !packages.iter().any(is_native) {
+            return Ok(packages.iter().map(|_| vec![]).collect());
+        }
+        let unknown = |reason| PackageError::Libraries { reason };
+        let path = (self.release)().map_err(unknown)?.join(LIST);
+        let text = fs::read(&path).map_err(PackageError::io(&path))?;
+        let list: List = serde_json::from_slice(&text).map_err(|e| unknown(e.to_string()))?;
+        let found = packages
+            .iter()
+            .map(|package| if is_native(package) { list.needed_by(&package.name) } else { vec![] });
+        Ok(found.collect())
+    }
+
+    /// The files of a library, by name.
+    pub(super) fn obtain(&self, library: &Library) -> Result<Vec<(String, Vec<u8>)>, PackageError> {
+        let failed = |reason: String| PackageError::Library {
+            library: format!("{} {}", library.name, library.version),
+            package: library.by.clone(),
+            reason,
+        };
+        let mut tried = vec![];
+        for place in self.places {
+            match place.archive(&library.file) {
+                Ok(archive) if format!("{:x}", Sha256::digest(&archive)) == library.sha256 => {
+                    return unzip::files(&archive, MOST).map_err(failed);
+                }
+                Ok(_) => tried.push(format!("hash mismatch: {}", place.place(&library.file))),
+                Err(reason) => tried.push(format!("{}: {reason}", place.place(&library.file))),
+            }
+        }
+        Err(failed(tried.join("; ")))
+    }
+}
+
+impl Index {
+    fn place(&self, file: &str) -> String {
+        match self {
+            Self::Folder(folder) => folder.join(file).display().to_string(),
+            Self::Url { url } => below(url, file).map_or_else(|| url.clone(), |url| http::shown(&url)),
+        }
+    }
+
+    fn archive(&self, file: &str) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Folder(folder) => read(&folder.join(file)),
+            Self::Url { url } => {
+                http::read(&below(url, file).ok_or("not an address")?, MOST).map_err(|e| e.to_string())
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let size = fs::metadata(path).map_err(|_| "there is no such file")?.len();
+    if size > MOST {
+        return Err(format!("it is larger than {} MiB", MOST >> 20));
+    }
+    fs::read(path).map_err(|e| e.to_string())
+}
+
+fn below(url: &str, file: &str) -> Option<Url> {
+    let mut url = Url::parse(url).ok()?;
+    url.path_segments_mut().ok()?.pop_if_empty().push(file);
+    Some(url)
+}
+
+impl List {
+    fn needed_by(&self, package: &str) -> Vec<Library> {
+        let mut found: Vec<Library> = vec![];
+        let mut waiting = self.depends(package);
+        while let Some(name) = waiting.pop() {
+            let Some(listed) = self.packages.get(&name).filter(|p| p.package_type == "shared_library") else {
+                continue;
+            };
+            if found.iter().all(|library| library.name != name) {
+                waiting.extend(self.depends(&name));
+                let Listed { version, file_name, sha256, .. } = listed;
+                let (version, sha256, file) = (version.clone(), sha256.clone(), file_name.clone());
+                found.push(Library { name, version, sha256, file, by: package.to_owned() });
+            }
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
+    }
+
+    fn depends(&self, package: &str) -> Vec<String> {
+        self.packages
+            .get(package)
+            .map(|p| p.depends.iter().map(|name| canonical(name)).collect())
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_of_libraries_are_needed_too() {
+        let listed = |kind: &str, depends: &[&str]| {
+            serde_json::json!({
+                "version": "1", "file_name": "x.zip", "sha256": "", "package_type": kind, "depends": depends
+            })
+        };
+        let list = serde_json::json!({ "packages": {
+            "rasterio": listed("package", &["numpy", "GDAL"]),
+            "numpy": listed("package", &["openblas"]),
+            "gdal": listed("shared_library", &["geos"]),
+            "geos": listed("shared_library", &["gdal"]),
+            "openblas": listed("shared_library", &[]),
+        }});
+        let list: List = serde_json::from_value(list).unwrap();
+        let names =
+            |package| list.needed_by(package).into_iter().map(|library| library.name).collect::<Vec<_>>();
+        assert_eq!(names("rasterio"), ["gdal", "geos"]);
+        assert_eq!(names("numpy"), ["openblas"]);
+        assert!(names("idna").is_empty());
+    }
+
+    #[test]
+    fn addresses_of_archives() {
+        for url in ["https://a.invalid/x", "https://a.invalid/x/"] {
+            assert_eq!(below(url, "b.zip").unwrap().as_str(), "https://a.invalid/x/b.zip");
+        }
+        assert!(below("mailto:a", "b").is_none());
+    }
+}

@@ -1,0 +1,89 @@
+//! Shared libraries that packages need and that no index has: OpenSSL for cryptography on Python 3.12.
+
+use std::path::Path;
+use std::process::Command;
+
+use taipan_testkit::index::{Entry, Wheel};
+use taipan_testkit::mirror;
+
+use crate::project::{Ended, Project, wait};
+use crate::scene::Scene;
+
+const ARCHIVE: &str = "openssl-1.1.1w.zip";
+
+/// A project that requires cryptography, or what its index has by that name and for that platform.
+fn scene() -> Scene {
+    // What all caches of these tests are copied from should have this Python, too.
+    assert_eq!(Project::new().run(&["python", "--python", "3.12", "-c", ""]).code, Some(0));
+    let scene = Scene::new("cryptography\n");
+    let flags = r#"{ "name": "w", "main": "entry.py", "compatibility_date": "2026-11-01", "compatibility_flags": ["python_3.12"] }"#;
+    fs_err::write(scene.project.path("wrangler.jsonc"), flags).unwrap();
+    let files = vec![Entry::new("cryptography/__init__.py", "X = 1\n")];
+    let tags = "cp312-cp312-pyodide_2024_0_wasm32";
+    scene.index.publish(Wheel { tags, files, ..Wheel::pure("cryptography", "42.0.5") });
+    scene
+}
+
+fn archive() -> Vec<u8> {
+    let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools");
+    fs_err::read(mirror::wheels(&tools).unwrap().join(ARCHIVE)).unwrap()
+}
+
+fn sync(scene: &Scene, index: &str) -> Ended {
+    let mut command: Command = scene.command(Path::new(env!("CARGO_BIN_EXE_taipan")));
+    wait(command.env("TAIPAN_PACKAGE_INDEX", index).arg("sync").spawn().unwrap())
+}
+
+fn has_libraries(scene: &Scene) {
+    let folders = scene.stored();
+    assert_eq!(folders.len(), 2);
+    for library in ["libssl.so", "libcrypto.so"] {
+        let file = Path::new("files/openssl.libs").join(library);
+        assert!(folders.iter().any(|folder| folder.join(&file).is_file()), "{library}");
+    }
+}
+
+#[test]
+fn a_folder_of_wheels_has_libraries_too() {
+    let scene = scene();
+    let folder = scene.own.path().join("wheels");
+    fs_err::create_dir(&folder).unwrap();
+    let index = folder.to_string_lossy().into_owned();
+    let missing = sync(&scene, &index);
+    assert_eq!(missing.code, Some(1));
+    let said = "cannot obtain the library openssl 1.1.1w, which cryptography needs: ";
+    assert!(missing.stderr.contains(said) && missing.stderr.contains(ARCHIVE), "{}", missing.stderr);
+    assert!(missing.stderr.contains("\nhint: ") && scene.stored().is_empty(), "{}", missing.stderr);
+
+    let mut content = archive();
+    content[1000] ^= 1;
+    fs_err::write(folder.join(ARCHIVE), &content).unwrap();
+    let wrong = sync(&scene, &index);
+    assert!(wrong.code == Some(1) && wrong.stderr.contains("hash mismatch"), "{}", wrong.stderr);
+    assert!(scene.stored().is_empty());
+
+    content[1000] ^= 1;
+    fs_err::write(folder.join(ARCHIVE), &content).unwrap();
+    let synced = sync(&scene, &index);
+    assert_eq!(synced.code, Some(0), "{}", synced.stderr);
+    assert!(synced.stdout.contains("openssl 1.1.1w"), "{}", synced.stdout);
+    has_libraries(&scene);
+
+    // One that was lost comes again, from a lock that does not name it.
+    let lock = scene.project.read("pylock.toml");
+    assert!(!lock.contains("openssl"), "{lock}");
+    let is_library = |path: &&std::path::PathBuf| path.join("files/openssl.libs").is_dir();
+    fs_err::remove_dir_all(scene.stored().iter().find(is_library).unwrap()).unwrap();
+    assert_eq!(sync(&scene, &index).code, Some(0));
+    has_libraries(&scene);
+    assert_eq!(scene.project.read("pylock.toml"), lock);
+}
+
+#[test]
+fn an_index_has_libraries_below_its_address() {
+    let scene = scene();
+    scene.index.publish_file(ARCHIVE, archive());
+    let synced = sync(&scene, &scene.index.url());
+    assert_eq!(synced.code, Some(0), "{}", synced.stderr);
+    has_libraries(&scene);
+}
