@@ -91,7 +91,9 @@ impl Resolver<'_> {
         let mut outcome = self.attempt(&question, &indexes)?;
         if let (Err(_), Index::Url { url, .. }) = (&outcome, self.index) {
             indexes = ["--index", url, "--index-strategy", "unsafe-best-match"].map(str::to_owned).into();
-            let second = self.attempt(&question, &indexes)?;
+            // All else has just been asked, and this one may be out of reach.
+            let uv = &self.uv.impatient();
+            let second = Resolver { uv, ..*self }.attempt(&question, &indexes)?;
             // What the usual indexes lack, this one does not say better.
             outcome = second.or_else(|failure| outcome.map_err(|first| first.asked(url, &failure)));
         }
@@ -157,7 +159,7 @@ impl Resolver<'_> {
         for misfit in misfits.0 {
             let Some(source) = misfit.source else { continue };
             let packages = [source.clone()];
-            match self.store.obtain_all(&packages, question.folder, self.uv, self.interpreter) {
+            match self.store.obtain_all(&packages, question.folder, self.uv, self.interpreter, None) {
                 Ok(stored) => {
                     for wheel in stored {
                         stand_in::write(&wheel, &links.0)?;

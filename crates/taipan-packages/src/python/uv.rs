@@ -11,6 +11,13 @@ use super::{PackageError, pip};
 /// The largest file that uv may write, in bytes: an archive of some megabytes can be one of many gigabytes.
 const LARGEST_FILE: u64 = 512 << 20;
 
+/// uv looks a name up for each of its many connections, all at once, and of such a burst some datagrams get lost. The C library waits for
+/// five seconds until it asks again; with this it is one.
+const RESOLVER: (&str, &str) = ("RES_OPTIONS", "timeout:1 attempts:5");
+
+/// For an index that may well be out of reach.
+const IMPATIENCE: &[(&str, &str)] = &[("UV_HTTP_RETRIES", "1"), ("UV_HTTP_CONNECT_TIMEOUT", "5")];
+
 /// What uv answers.
 pub(super) struct Answer {
     pub(super) text: String,
@@ -22,6 +29,8 @@ pub(super) struct Answer {
 #[derive(Clone, Debug)]
 pub struct Uv {
     program: PathBuf,
+    /// Variables for it, unless the user has set them.
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 impl Uv {
@@ -35,7 +44,15 @@ impl Uv {
             let folders = env::var_os("PATH").unwrap_or_default();
             env::split_paths(&folders).map(|folder| folder.join(&name)).find(|file| file.is_file())
         };
-        Ok(Self { program: given.or_else(on_path).ok_or(PackageError::UvMissing)? })
+        let program = given.or_else(on_path).ok_or(PackageError::UvMissing)?;
+        Ok(Self { program, variables: vec![RESOLVER] })
+    }
+
+    /// The same, but it soon gives up on what cannot be reached.
+    pub(super) fn impatient(&self) -> Self {
+        let mut other = self.clone();
+        other.variables.extend(IMPATIENCE);
+        other
     }
 
     /// A command of its in `folder`; `input` goes to its standard input. What it complains about is the inner error.
@@ -78,6 +95,7 @@ impl Uv {
             // Of an environment that has nothing to do with Workers.
             .env_remove("VIRTUAL_ENV")
             .env("UV_PYTHON_DOWNLOADS", "never")
+            .envs(self.variables.iter().copied().filter(|(name, _)| env::var_os(name).is_none()))
             .envs(pip::variables())
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())

@@ -2,6 +2,8 @@
 //!
 //! The index is one of ours on loopback, to which uv is led as its users lead it.
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use taipan_testkit::index::{Entry, Fault, Wheel};
@@ -186,4 +188,57 @@ fn an_archive_of_nearly_nothing_does_not_fill_the_disk() {
     let said = scene.fail(&["sync"]);
     assert!(said.contains("a wheel has a file that is larger than 512 MiB"), "{said}");
     assert!(scene.stored().is_empty());
+}
+
+#[test]
+fn an_index_that_cannot_be_reached_is_no_error_while_it_is_not_needed() {
+    let scene = Scene::new("alpha\n");
+    scene.index.publish(Wheel::pure("alpha", "1.0"));
+    scene.index.publish(Wheel { tags: "cp314-cp314-manylinux_2_17_x86_64", ..Wheel::pure("beta", "2.0") });
+    // Nobody listens there any more.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{gone}/simple");
+    let run = |requirements: &str| {
+        fs_err::write(scene.project.path("requirements.txt"), requirements).unwrap();
+        let mut command = scene.command(Path::new(env!("CARGO_BIN_EXE_taipan")));
+        wait(
+            command
+                .env("TAIPAN_PACKAGE_INDEX", &url)
+                .env_remove("UV_HTTP_RETRIES")
+                .arg("sync")
+                .spawn()
+                .unwrap(),
+        )
+    };
+    let synced = run("alpha\n");
+    assert_eq!((synced.code, scene.stored().len()), (Some(0), 1), "{}", synced.stderr);
+    let missing = run("alpha\nbeta\n");
+    assert_eq!(missing.code, Some(1));
+    let said = format!("{url} cannot be reached");
+    assert!(missing.stderr.contains("beta 2.0") && missing.stderr.contains(&said), "{}", missing.stderr);
+}
+
+/// What uv is told about the network, by a program in its place that writes it down.
+#[test]
+fn uv_asks_soon_again_for_a_name_that_nobody_answers() {
+    let scene = Scene::new("alpha\n");
+    let uv = scene.own.path().join("own-uv");
+    let seen = scene.own.path().join("seen");
+    let script =
+        format!("#!/bin/sh\necho \"$RES_OPTIONS;$UV_HTTP_RETRIES\" >> '{}'\nexit 1\n", seen.display());
+    fs_err::write(&uv, script).unwrap();
+    fs_err::set_permissions(&uv, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let url = "http://127.0.0.1:9/simple";
+    let lines = |own: Option<&str>| {
+        drop(fs_err::remove_file(&seen));
+        let mut command = scene.command(Path::new(env!("CARGO_BIN_EXE_taipan")));
+        command.env("TAIPAN_UV", &uv).env("TAIPAN_PACKAGE_INDEX", url).env_remove("UV_HTTP_RETRIES");
+        command.env_remove("RES_OPTIONS").envs(own.map(|value| ("RES_OPTIONS", value)));
+        assert_eq!(wait(command.arg("lock").spawn().unwrap()).code, Some(1));
+        let text = fs_err::read_to_string(&seen).unwrap();
+        text.lines().map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    // The index is given up on sooner than others.
+    assert_eq!(lines(None), ["timeout:1 attempts:5;", "timeout:1 attempts:5;1"].map(str::to_owned).into());
+    assert_eq!(lines(Some("rotate")), ["rotate;", "rotate;1"].map(str::to_owned).into());
 }
