@@ -55,7 +55,8 @@ impl CodeCache {
         *name.finalize().as_bytes()
     }
 
-    /// The code of this name, from the cache or else by `compile`, whose result is kept.
+    /// The code of this name, from the cache or else by `compile`, whose result is kept. When several threads or processes want the
+    /// same at once, one compiles it and the others wait.
     pub(crate) fn get(
         &self,
         engine: &Engine,
@@ -63,9 +64,13 @@ impl CodeCache {
         compile: impl FnOnce() -> Result<(Vec<u8>, First), RuntimeError>,
     ) -> Result<Arc<Code>, RuntimeError> {
         let first_path = self.path(name, "first");
-        if let Some(code) = self.load(engine, name)
-            && self.checked(&first_path).is_some()
-        {
+        let whole = || self.load(engine, name).filter(|_| self.checked(&first_path).is_some());
+        if let Some(code) = whole() {
+            return Ok(code);
+        }
+        let _turn = Turn::wait(self.path(name, "lock"));
+        // Another one may have made it meanwhile.
+        if let Some(code) = whole() {
             return Ok(code);
         }
         let path = self.path(name, "cwasm");
@@ -134,6 +139,34 @@ impl CodeCache {
     /// The key that authenticates what this installation wrote.
     pub(crate) fn key(&self) -> &[u8; KEY_LENGTH] {
         &self.key
+    }
+}
+
+/// The turn to compile something. It ends when it is dropped, or its process ends.
+struct Turn {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Turn {
+    fn wait(path: PathBuf) -> Self {
+        let open = || fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let lock = || {
+            let (file, _) = open()?.into_parts();
+            file.lock().map(|()| file)
+        };
+        // Where files cannot be locked, it may be compiled twice, which costs time and nothing else.
+        let file = lock().ok();
+        Self { path, file }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Those who wait for this file find what they want as soon as they have it; others come with a file of their own.
+        if self.file.is_some() {
+            drop(fs::remove_file(&self.path));
+        }
     }
 }
 

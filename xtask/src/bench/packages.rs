@@ -56,6 +56,7 @@ impl<'a> Bench<'a> {
         fs_err::copy(requirements, bench.project.join(REQUIREMENTS))?;
         // Once per machine, not once per project.
         bench.finish(bench.taipan().args(["python", "-c", ""]))?;
+        bench.sync()?;
         Ok(bench)
     }
 

@@ -1,10 +1,12 @@
 //! The cache holds machine code and memory images, so nothing in it is used unless its keyed digest fits: what is
 //! damaged, forged or another installation's is made again.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
+use std::thread;
 
-use taipan_engine::{Runtime, Snapshot, SnapshotError};
+use taipan_engine::{NativeModule, Runtime, Snapshot, SnapshotError};
 use tempfile::TempDir;
 
 use crate::guest::{Guest, Limits, files, new_runtime, on_guest_stack, runtime, shared_files};
@@ -89,6 +91,8 @@ fn everything_is_made_again_when_all_of_it_is_damaged() {
 #[test]
 fn damaged_code_is_refused_and_made_again() {
     let cache = copied_cache();
+    // A process that was killed may have left something half done in the cache, which is put right now.
+    works(&new_runtime(cache.path().to_owned()));
     let before = files(cache.path());
     let module = unseen_module();
     let uses_it = |runtime: &Arc<Runtime>| {
@@ -102,7 +106,9 @@ fn damaged_code_is_refused_and_made_again() {
     };
     uses_it(&new_runtime(cache.path().to_owned()));
     // The code, what instantiating it does once, and the digest of each.
-    let added: Vec<_> = files(cache.path()).into_iter().filter(|path| !before.contains(path)).collect();
+    let is_new =
+        |path: &PathBuf| !before.contains(path) && path.extension().is_none_or(|end| end != "checked");
+    let added: Vec<_> = files(cache.path()).into_iter().filter(is_new).collect();
     assert_eq!(added.len(), 4, "{added:?}");
     for file in &added {
         let good = fs_err::read(file).unwrap();
@@ -115,6 +121,36 @@ fn damaged_code_is_refused_and_made_again() {
         fs_err::remove_file(file).unwrap();
         uses_it(&new_runtime(cache.path().to_owned()));
     }
+}
+
+/// The file of compiled code is never written again when it was compiled once.
+#[test]
+fn a_module_is_compiled_once_for_all_who_want_it_at_once() {
+    const WANTED_BY: usize = 3;
+    let cache = copied_cache();
+    let before = files_with(cache.path(), ".cwasm");
+    // One that takes a while.
+    let module = [taipan_guest::ENGINE_WASM, &[0, 5, 4], b"once"].concat();
+    let path = cache.path().join("once.so");
+    fs_err::write(&path, &module).unwrap();
+    let together = Barrier::new(WANTED_BY);
+    let want = |number: usize| {
+        // Each as another process has it; under other names, because one says that there is nothing to be done.
+        let runtime = new_runtime(cache.path().to_owned());
+        let module = NativeModule { path: path.clone(), size: module.len() as u64 };
+        together.wait();
+        runtime.compile_ahead(&format!("once {number}"), vec![module]);
+        let new: Vec<_> =
+            files_with(cache.path(), ".cwasm").into_iter().filter(|p| !before.contains(p)).collect();
+        assert_eq!(new.len(), 1, "{new:?}");
+        fs_err::metadata(&new[0]).unwrap().ino()
+    };
+    let files: Vec<u64> = thread::scope(|scope| {
+        let all: Vec<_> = (0..WANTED_BY).map(|number| scope.spawn(move || want(number))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert!(files.iter().all(|file| *file == files[0]), "compiled again: {files:?}");
+    assert_eq!(files_with(cache.path(), ".lock"), Vec::<PathBuf>::new());
 }
 
 /// Code that is whole, with a digest that is right for another key.

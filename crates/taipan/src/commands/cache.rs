@@ -55,8 +55,8 @@ fn classify(path: &Path) -> (Kind, PathBuf) {
     let whole = without(path, &["mac", "pages", "checked"]);
     let kind = match whole.extension().and_then(|e| e.to_str()) {
         _ if name.starts_with(".tmp") => Kind::Unfinished,
-        Some("cwasm" | "first" | "ahead") => {
-            return (Kind::Code, without(&whole, &["cwasm", "first", "ahead"]));
+        Some("cwasm" | "first" | "ahead" | "lock") => {
+            return (Kind::Code, without(&whole, &["cwasm", "first", "ahead", "lock"]));
         }
         Some("snapshot") if name.starts_with("base-") => Kind::Base,
         Some("snapshot") if name.starts_with("packages-") => Kind::Packages,

@@ -75,13 +75,17 @@ pub(super) fn sync(settings: &ProjectSettings) -> Result<ExitCode> {
         changes(before.as_ref(), &synced.lock);
     }
     report(&synced.wheels);
-    if let Some(config) = config(settings)? {
+    let config = config(settings)?;
+    let is_excluded = |path: &str| config.as_ref().is_some_and(|config| config.files.excludes(path));
+    let tree = PackageTree::without(&synced.wheels, is_excluded);
+    if let Some(config) = &config {
         let found = sources::collect(&config.root, &config.files)?;
         println!("the Worker's own: {}", Size::new(&found.files, &PackageTree::default()).line());
-        let tree = PackageTree::without(&synced.wheels, |path| config.files.excludes(path));
         let warnings = found.warnings.into_iter().chain(Size::new(&found.files, &tree).warning());
         warnings.for_each(|warning| eprintln!("warning: {warning}"));
     }
+    // So that the first start of `dev` does not have to.
+    packages.compile(&tree)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,9 @@
 //! What the commands do, with packages from the index that uv is configured for.
 
+use taipan_testkit::index::{Entry, Wheel};
+
 use crate::project::{Project, cache_without_packages, wait};
+use crate::scene::{Scene, walk};
 
 #[test]
 fn packages_come_and_go() {
@@ -116,4 +119,25 @@ fn processes_that_sync_at_once_wait_for_each_other() {
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     }
     assert!(!cache.path().join("packages/.partial").exists());
+}
+
+/// A side module of WebAssembly without anything in it.
+const EMPTY: &[u8] = b"\0asm\x01\0\0\0\0\x0f\x08dylink.0\x01\x04\0\0\0\0";
+
+#[test]
+fn native_modules_are_compiled_by_sync() {
+    let scene = Scene::new("alpha\n");
+    let tags = "cp314-cp314-pyemscripten_2026_0_wasm32";
+    // With a section that no other module has.
+    let module = [EMPTY, b"\0\x08\x07by sync"].concat();
+    let files = vec![Entry::new("alpha.cpython-314-wasm32-emscripten.so", module)];
+    scene.index.publish(Wheel { tags, files, ..Wheel::pure("alpha", "1.0") });
+    let compiled =
+        || walk(scene.cache.path()).iter().filter(|p| p.extension().is_some_and(|e| e == "cwasm")).count();
+    let before = compiled();
+    let first = scene.succeed(&["sync"]);
+    assert!(first.stderr.contains("Compiling native modules of packages"), "{}", first.stderr);
+    assert_eq!(compiled(), before + 1);
+    let second = scene.succeed(&["sync"]);
+    assert!(!second.stderr.contains("Compiling"), "{}", second.stderr);
 }
