@@ -1,6 +1,8 @@
 """boto3 against the buckets of a `taipan dev`. Usage: client.py ENDPOINT SECRET"""
 
+import base64
 import hashlib
+import hmac
 import io
 import json
 import sys
@@ -9,8 +11,11 @@ import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import boto3
+import botocore.auth
 from boto3.s3.transfer import TransferConfig
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 ENDPOINT, SECRET = sys.argv[1:]
@@ -77,8 +82,13 @@ def ranges_and_conditions():
 
 
 def checksums():
-    for algorithm in ("CRC32", "SHA256"):
-        s3.put_object(Bucket="things", Key="sum", Body=b"data", ChecksumAlgorithm=algorithm)
+    for algorithm in ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"):
+        put = s3.put_object(Bucket="things", Key="sum", Body=b"data", ChecksumAlgorithm=algorithm)
+        assert put[f"Checksum{algorithm}"]
+    assert put["ChecksumSHA256"] == base64.b64encode(hashlib.sha256(b"data").digest()).decode()
+    for wrong in ({"ChecksumCRC32C": "AAAAAA=="}, {"ChecksumCRC64NVME": "AAAAAAAAAAA="}, {"ChecksumSHA1": "A" * 27 + "="}):
+        fails("BadDigest", s3.put_object, Bucket="things", Key="sum", Body=b"data", **wrong)
+    fails("InvalidRequest", s3.put_object, Bucket="things", Key="sum", Body=b"data", ChecksumCRC32C="AAAA")
     fails("BadDigest", s3.put_object, Bucket="things", Key="sum", Body=b"data", ChecksumCRC32="AAAAAA==")
     fails("BadDigest", s3.put_object, Bucket="things", Key="sum", Body=b"data", ContentMD5="AAAAAAAAAAAAAAAAAAAAAA==")
     assert s3.get_object(Bucket="things", Key="sum")["Body"].read() == b"data"
@@ -123,6 +133,99 @@ def parts():
     fails("NoSuchUpload", s3.complete_multipart_upload, Bucket="things", Key="never", UploadId=upload, MultipartUpload=right)
 
 
+def uploads():
+    """What is listed of uploads, page by page, and what cannot be made of their parts."""
+    ids = [s3.create_multipart_upload(Bucket="others", Key=key)["UploadId"] for key in ("u/a", "u/a", "u/b c", "v")]
+    pages = s3.get_paginator("list_multipart_uploads").paginate(Bucket="others", Prefix="u/", PaginationConfig={"PageSize": 1})
+    listed = [upload for page in pages for upload in page["Uploads"]]
+    assert [upload["Key"] for upload in listed] == ["u/a", "u/a", "u/b c"] and {upload["UploadId"] for upload in listed} == set(ids[:3])
+    assert abs(datetime.now(UTC) - listed[0]["Initiated"]) < timedelta(minutes=5)
+    of = {"Bucket": "others", "Key": "u/b c", "UploadId": ids[2]}
+    etags = [s3.upload_part(**of, PartNumber=number, Body=b"x" * number)["ETag"] for number in (1, 2, 5)]
+    found = [part for page in s3.get_paginator("list_parts").paginate(**of, PaginationConfig={"PageSize": 2}) for part in page["Parts"]]
+    assert [(part["PartNumber"], part["Size"], part["ETag"]) for part in found] == list(zip((1, 2, 5), (1, 2, 5), etags))
+    parts = [{"PartNumber": number, "ETag": etag} for number, etag in zip((1, 2), etags)]
+    fails("EntityTooSmall", s3.complete_multipart_upload, **of, MultipartUpload={"Parts": parts})
+    fails("InvalidPartOrder", s3.complete_multipart_upload, **of, MultipartUpload={"Parts": parts[::-1]})
+    s3.complete_multipart_upload(**of, MultipartUpload={"Parts": parts[:1]})
+    fails("NoSuchUpload", s3.list_parts, **of)
+    for key, upload in zip(("u/a", "u/a", "v"), (*ids[:2], ids[3])):
+        s3.abort_multipart_upload(Bucket="others", Key=key, UploadId=upload)
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket="others")
+    fails("KeyTooLongError", s3.put_object, Bucket="others", Key="k" * 1025, Body=b"")
+    fails("MetadataTooLarge", s3.put_object, Bucket="others", Key="k", Body=b"", Metadata={"a": "x" * 9000})
+
+
+class Chunks(botocore.auth.S3SigV4Auth):
+    """A request whose body's chunks are signed, too, as other SDKs do by default."""
+
+    kind = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
+
+    def payload(self, request):
+        return self.kind
+
+    def _should_sha256_sign_payload(self, request):
+        return True
+
+    def signature(self, string_to_sign, request):
+        seed = super().signature(string_to_sign, request)
+        _, date, scope, _ = string_to_sign.split("\n")
+        key = f"AWS4{SECRET}".encode()
+        for part in scope.split("/"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        self.chain = (key, f"{date}\n{scope}", seed)
+        return seed
+
+    def sign(self, what, *digests):
+        key, origin, last = self.chain
+        text = "\n".join([f"AWS4-HMAC-SHA256-{what}", origin, last, *(hashlib.sha256(data).hexdigest() for data in digests)])
+        signature = hmac.new(key, text.encode(), "sha256").hexdigest()
+        self.chain = (key, origin, signature)
+        return signature
+
+    def body(self, chunks, trailer):
+        body = b""
+        for chunk in (*chunks, b""):
+            body += f"{len(chunk):x};chunk-signature={self.sign('PAYLOAD', b'', chunk)}\r\n".encode()
+            body += chunk + b"\r\n" if chunk else b""
+        signature = self.sign("TRAILER", f"{trailer}\n".encode())
+        return body + f"{trailer}\r\nx-amz-trailer-signature:{signature}\r\n\r\n".encode()
+
+
+def signed_chunks():
+    chunks = [b"a" * 9000, b"b" * 8192, b"the rest"]
+    data = b"".join(chunks)
+    sha1 = base64.b64encode(hashlib.sha1(data).digest()).decode()
+
+    def put(change=lambda body: body, length=len(data)):
+        headers = {"x-amz-decoded-content-length": str(length), "x-amz-trailer": "x-amz-checksum-sha1", "content-encoding": "aws-chunked"}
+        request = AWSRequest("PUT", f"{ENDPOINT}/things/chunks", data=b"", headers=headers)
+        auth = Chunks(Credentials("taipan", SECRET), "s3", "auto")
+        auth.add_auth(request)
+        body = change(auth.body(chunks, f"x-amz-checksum-sha1:{sha1}"))
+        return urllib.request.urlopen(urllib.request.Request(request.url, data=body, method="PUT", headers=dict(request.headers.items())))
+
+    with put() as answer:
+        assert answer.headers["x-amz-checksum-sha1"] == sha1
+    found = s3.get_object(Bucket="things", Key="chunks")
+    assert found["Body"].read() == data and "ContentEncoding" not in found
+    s3.delete_object(Bucket="things", Key="chunks")
+    for code, change, length in (
+        (b"SignatureDoesNotMatch", lambda body: body.replace(b"bbbb", b"bbbc", 1), len(data)),
+        (b"SignatureDoesNotMatch", lambda body: body.replace(sha1.encode(), b"A" * 27 + b"="), len(data)),
+        (b"IncompleteBody", lambda body: body[:-2], len(data)),
+        (b"IncompleteBody", lambda body: body, len(data) + 1),
+    ):
+        try:
+            put(change, length)
+        except urllib.error.HTTPError as error:
+            said = error.read()
+            assert code in said, said
+        else:
+            raise AssertionError(code)
+    fails("404", s3.head_object, Bucket="things", Key="chunks")
+
+
 def copies():
     s3.put_object(Bucket="things", Key=HOSTILE, Body=b"copied", ContentType="text/c")
     s3.copy_object(Bucket="others", Key="copy", CopySource={"Bucket": "things", "Key": HOSTILE})
@@ -158,6 +261,6 @@ def the_worker_sees_them():
         assert json.load(answer) == {"text": "hé", "type": "text/s", "custom": {"k": "v"}}
 
 
-for test in (objects, ranges_and_conditions, checksums, lists, parts, copies, signed_urls, strangers, the_worker_sees_them):
+for test in (objects, ranges_and_conditions, checksums, lists, parts, uploads, signed_chunks, copies, signed_urls, strangers, the_worker_sees_them):
     test()
     print(test.__name__, flush=True)

@@ -1,6 +1,6 @@
 //! What a Worker's configuration binds, opened: the names that its operations use.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub struct Stores {
     r2: Shelf<R2Bucket>,
     queues: Shelf<Queues>,
     analytics: Shelf<Analytics>,
+    /// The names of queues and of datasets, which are in one file each.
+    names: Arc<Mutex<[BTreeSet<String>; 2]>>,
 }
 
 /// Open stores by their ids, each with the name that a Worker has for it.
@@ -49,6 +51,7 @@ impl Stores {
             r2: Shelf::default(),
             queues: Shelf::default(),
             analytics: Shelf::default(),
+            names: Arc::default(),
         }
     }
 
@@ -80,14 +83,17 @@ impl Stores {
             table.queues.insert(producer.binding.clone(), queue);
         }
         for (binding, dataset) in &bindings.datasets {
-            let analytics =
-                open(&self.analytics, "analytics", "analytics", |_| Analytics::open(&self.folder))?;
-            let dataset = Dataset { analytics, name: dataset.clone() };
+            let dataset = Dataset { analytics: self.analytics()?, name: dataset.clone() };
             table.datasets.insert(binding.clone(), Arc::new(dataset));
         }
         if !bindings.queue_consumers.is_empty() {
             self.queues()?;
         }
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let [queues, datasets] = &mut *names;
+        queues.extend(bindings.queues().into_iter().map(str::to_owned));
+        datasets.extend(bindings.datasets.iter().map(|(_, dataset)| dataset.clone()));
+        drop(names);
         Ok(table)
     }
 
@@ -103,6 +109,26 @@ impl Stores {
     pub fn settle(&self) {
         let shelf = self.analytics.lock().unwrap_or_else(PoisonError::into_inner);
         shelf.values().for_each(|(_, analytics)| analytics.settle());
+    }
+
+    /// The data points, opened when somebody first notes or asks for some.
+    ///
+    /// # Errors
+    /// When they cannot be.
+    pub fn analytics(&self) -> Result<Arc<Analytics>, StorageError> {
+        open(&self.analytics, "analytics", "analytics", |_| Analytics::open(&self.folder))
+    }
+
+    /// The queues that Workers have named.
+    pub fn known_queues(&self) -> Vec<Known> {
+        let [queues, _] = &*self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.iter().map(|name| Known { id: name.clone(), name: name.clone() }).collect()
+    }
+
+    /// The datasets that Workers have named.
+    pub fn known_datasets(&self) -> Vec<Known> {
+        let [_, datasets] = &*self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        datasets.iter().map(|name| Known { id: name.clone(), name: name.clone() }).collect()
     }
 
     /// A namespace, bound or not.

@@ -98,6 +98,17 @@ pub struct D1Database {
 }
 
 impl Bindings {
+    /// The names of all queues in it, in order: those that are sent to, consumed, and for dead letters.
+    pub fn queues(&self) -> Vec<&str> {
+        let sent = self.queue_producers.iter().map(|producer| &producer.queue);
+        let dead = self.queue_consumers.iter().filter_map(|consumer| consumer.dead_letter_queue.as_ref());
+        let consumed = self.queue_consumers.iter().map(|consumer| &consumer.queue);
+        let mut names: Vec<&str> = sent.chain(consumed).chain(dead).map(String::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// Reads them from the section of the environment, or the top level when there is none. `taken` are names in `env`; that of the
     /// assets is inherited.
     pub(crate) fn read<'a>(

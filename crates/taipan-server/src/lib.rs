@@ -46,7 +46,7 @@ pub use console::{Console, Level, RequestLog};
 pub use cron::run_crons;
 pub use egress::Policy;
 pub use ingress::{Ingress, IngressOptions};
-pub use local::{Local, S3Keys};
+pub use local::{Local, MOST_PEEKED, S3Keys, message, shown_message, shown_rows};
 pub use packages::PackageVolume;
 pub use pool::PoolOptions;
 pub use problem::{Frame, Problem, Report};

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 pub use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, ToSql, params_from_iter};
@@ -36,6 +37,13 @@ pub const MOST_VALUES: usize = 20;
 pub const LONGEST_INDEX: usize = 96;
 /// All blobs of a point may be as large together, in bytes.
 pub const LARGEST_BLOBS: usize = 16 << 10;
+
+/// A question may take so long.
+pub const LONGEST_QUESTION: Duration = Duration::from_secs(30);
+/// Its answer may be as large, in bytes.
+pub const LARGEST_ANSWER: usize = 32 << 20;
+/// So many steps of SQLite's machine lie between looks at the clock.
+const STEPS: i32 = 1000;
 
 /// What is noted at a time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -145,9 +153,9 @@ impl Analytics {
     /// # Errors
     /// When the SQL is wrong, or would change anything.
     pub fn query(&self, datasets: &[String], sql: &str) -> Result<Answer, StorageError> {
-        let connection = sqlite::open_reader(&self.file)?;
+        let mut connection = sqlite::open_reader(&self.file)?;
         let failed =
-            |error: rusqlite::Error| StorageError::Refused(format!("the SQL cannot be run: {error}"));
+            |error: rusqlite::Error| StorageError::refused(format!("the SQL cannot be run: {error}"));
         for dataset in datasets {
             let (name, text) = (dataset.replace('"', "\"\""), dataset.replace('\'', "''"));
             let columns: Vec<String> = ["blob", "double"]
@@ -162,15 +170,36 @@ impl Analytics {
             );
             connection.execute_batch(&view).map_err(failed)?;
         }
+        let end = Instant::now() + LONGEST_QUESTION;
+        connection.progress_handler(STEPS, Some(move || Instant::now() > end)).map_err(failed)?;
         let mut statement = connection.prepare(sql).map_err(failed)?;
         if !statement.readonly() {
-            return Err(StorageError::Refused("the SQL is not a question: it would change data".to_owned()));
+            return Err(StorageError::refused("the SQL is not a question: it would change data".to_owned()));
         }
         let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
-        let count = columns.len();
-        let rows = statement.query_map([], |row| (0..count).map(|i| row.get(i)).collect()).map_err(failed)?;
-        Ok(Answer { columns, rows: rows.collect::<rusqlite::Result<_>>().map_err(failed)? })
+        let (mut answer, mut size) = (Answer { columns, rows: Vec::new() }, 0);
+        let mut rows = statement.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let cells: rusqlite::Result<Vec<Cell>> = (0..answer.columns.len()).map(|i| row.get(i)).collect();
+            let cells = cells.map_err(failed)?;
+            size += cells.iter().map(size_of_cell).sum::<usize>();
+            if size > LARGEST_ANSWER {
+                let message = format!("the answer is too large: more than {LARGEST_ANSWER} bytes");
+                return Err(StorageError::refused(message));
+            }
+            answer.rows.push(cells);
+        }
+        Ok(answer)
     }
+}
+
+fn size_of_cell(cell: &Cell) -> usize {
+    let content = match cell {
+        Cell::Text(text) => text.len(),
+        Cell::Blob(bytes) => bytes.len(),
+        _ => 0,
+    };
+    content + size_of::<Cell>()
 }
 
 /// Whether a point is within limits.
@@ -178,7 +207,7 @@ impl Analytics {
 /// # Errors
 /// When it is not.
 pub fn check(point: &Point) -> Result<(), StorageError> {
-    let refuse = |message: String| Err(StorageError::Refused(message));
+    let refuse = |message: String| Err(StorageError::refused(message));
     for (what, count) in [("blobs", point.blobs.len()), ("doubles", point.doubles.len())] {
         if count > MOST_VALUES {
             return refuse(format!("a data point has at most {MOST_VALUES} {what}, not {count}"));

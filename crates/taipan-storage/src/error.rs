@@ -74,9 +74,14 @@ pub enum StorageError {
         /// Why.
         source: Arc<rusqlite::Error>,
     },
-    /// What was asked for is beyond a limit or makes no sense; the message says which.
-    #[error("{0}")]
-    Refused(String),
+    /// What was asked for is beyond a limit or makes no sense.
+    #[error("{message}")]
+    Refused {
+        /// For those who tell one from another.
+        reason: Refusal,
+        /// What makes no sense, or which limit.
+        message: String,
+    },
     /// A statement failed; the message is SQLite's.
     #[error("{message}")]
     Statement {
@@ -90,7 +95,39 @@ pub enum StorageError {
     Closed,
 }
 
+/// Why something was refused, where somebody has a word of its own for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// None of these.
+    Other,
+    /// A key is too long.
+    LongKey,
+    /// Metadata is too long.
+    LongMetadata,
+    /// A range has no byte of the object.
+    Range,
+    /// The bytes do not have the checksum that they should have.
+    Checksum,
+    /// There is no such upload.
+    NoUpload,
+    /// An upload has no such part.
+    NoPart,
+    /// Parts are not in the order of their numbers.
+    PartOrder,
+    /// A part that is not the last one is too small.
+    SmallPart,
+}
+
 impl StorageError {
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self::because(Refusal::Other, message)
+    }
+
+    pub(crate) fn because(reason: Refusal, message: impl Into<String>) -> Self {
+        Self::Refused { reason, message: message.into() }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -139,8 +139,8 @@ fn file_name(id: &str) -> Result<String, StorageError> {
         }
     }
     match name.len() {
-        0 => Err(StorageError::Refused("an id is empty".to_owned())),
-        n if n > LONGEST_NAME => Err(StorageError::Refused(format!("the id is too long: {id}"))),
+        0 => Err(StorageError::refused("an id is empty".to_owned())),
+        n if n > LONGEST_NAME => Err(StorageError::refused(format!("the id is too long: {id}"))),
         _ => Ok(name),
     }
 }

@@ -161,7 +161,7 @@ impl KvNamespace {
     ) {
         let checked = match keys.len() > MOST_READ {
             true => {
-                Err(StorageError::Refused(format!("too many keys at once: {} > {MOST_READ}", keys.len())))
+                Err(StorageError::refused(format!("too many keys at once: {} > {MOST_READ}", keys.len())))
             }
             false => keys.iter().try_for_each(|key| check_key(key)),
         };
@@ -183,7 +183,7 @@ impl KvNamespace {
                     if size > LARGEST_VALUE {
                         let message =
                             format!("the values are too large together: more than {LARGEST_VALUE} bytes");
-                        return Err(StorageError::Refused(message));
+                        return Err(StorageError::refused(message));
                     }
                     entries.push(entry);
                 }
@@ -235,7 +235,7 @@ impl KvNamespace {
         let limit = options.limit.unwrap_or(MOST_LISTED);
         if !(1..=MOST_LISTED).contains(&limit) {
             let message = format!("the limit of a list is from 1 to {MOST_LISTED}, not {limit}");
-            return reply(Err(StorageError::Refused(message)));
+            return reply(Err(StorageError::refused(message)));
         }
         let now = self.now();
         self.readers.query(move |connection| list(connection, &options, limit, now), reply);
@@ -275,7 +275,7 @@ fn list(connection: &Connection, options: &ListOptions, limit: u32, now: i64) ->
 }
 
 fn check_key(key: &str) -> Result<(), StorageError> {
-    let refuse = |message: String| Err(StorageError::Refused(message));
+    let refuse = |message: String| Err(StorageError::refused(message));
     match key {
         "" => refuse("a key is not empty".to_owned()),
         "." | ".." => refuse(format!("a key cannot be {key:?}")),
@@ -287,7 +287,7 @@ fn check_key(key: &str) -> Result<(), StorageError> {
 }
 
 fn check_put(put: &Put, now: i64) -> Result<Option<i64>, StorageError> {
-    let refuse = |message: String| Err(StorageError::Refused(message));
+    let refuse = |message: String| Err(StorageError::refused(message));
     check_key(&put.key)?;
     if put.value.len() > LARGEST_VALUE {
         return refuse(format!("the value is too large: {} > {LARGEST_VALUE} bytes", put.value.len()));

@@ -36,6 +36,6 @@ pub mod r2;
 mod sqlite;
 
 pub use clock::{Clock, SystemClock};
-pub use error::StorageError;
+pub use error::{Refusal, StorageError};
 pub use folder::StateFolder;
 pub use io::on_io_thread;

@@ -342,7 +342,7 @@ fn find(
 }
 
 fn check(messages: &[Outgoing]) -> Result<(), StorageError> {
-    let refuse = |message: String| Err(StorageError::Refused(message));
+    let refuse = |message: String| Err(StorageError::refused(message));
     if messages.len() > MOST_SENT {
         return refuse(format!("too many messages at once: {} > {MOST_SENT}", messages.len()));
     }

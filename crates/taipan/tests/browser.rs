@@ -91,12 +91,15 @@ fn data_is_browsed_searched_edited_and_asked() {
     let browser = browse(server.port());
     let line = server.log.wait_for("report: ", None, 0, PATIENCE).expect("the page has reported");
     let expected = concat!(
-        r#"{"stores":["VISITS","PICTURES","notes"],"keys":["count","user:1","user:2"],"#,
+        r#"{"stores":["VISITS","PICTURES","notes","jobs","clicks"],"keys":["count","user:1","user:2"],"#,
         r#""value":"<b>bold</b>","isText":true,"found":["user:1","user:2"],"#,
         r#""objects":["cats/","read me.txt"],"row":["cats/1.png","293.0 KiB","image/png"],"#,
         r#""heads":["id","text","weight","data"],"#,
         r#""cells":["1","milk","1.5","blob, 2 B","9007199254740993","<b>bold</b>","NULL","NULL"],"#,
-        r#""error":"no such column: absent"}"#,
+        r#""error":"no such column: absent","#,
+        r#""message":["json","0","{\"of\":\"the Worker\",\"n\":1152921504606846976}"],"#,
+        r#""sent":["{\"by\":\"<b>hand</b>\"}","2 messages, 1 of them delayed"],"left":0,"#,
+        r#""point":["<i>","home","NULL","2.5","NULL"]}"#,
     );
     assert_eq!(line.split_once("report: ").unwrap().1, expected);
     drop(browser);

@@ -241,6 +241,21 @@ fn behaviour(name: &str) -> TempDir {
 fn messages_are_sent_seen_and_removed_from_outside() {
     let folder = behaviour("queues");
     let dir = folder.path();
+    messages(dir);
+    // Now by asking the process that has them. Its consumer would take them.
+    let config = dir.join("wrangler.jsonc");
+    let text = fs::read_to_string(&config).unwrap();
+    let consumer = r#"{ "queue": "jobs", "max_batch_size": 5, "max_batch_timeout": 1 },"#;
+    assert!(text.contains(consumer));
+    fs::write(&config, text.replace(consumer, "")).unwrap();
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let mut server = Server::start(&ServerOptions::new(env!("CARGO_BIN_EXE_taipan"), dir, &cache)).unwrap();
+    messages(dir);
+    server.interrupt().unwrap();
+    server.expect_clean_end().unwrap();
+}
+
+fn messages(dir: &Path) {
     says(dir, &["queues", "send", "jobs", r#"{ "a": 1 }"#]);
     says(dir, &["queues", "send", "jobs", "text", "--content-type", "text", "--delay", "60"]);
     let peeked: serde_json::Value = serde_json::from_str(&says(dir, &["queues", "peek", "jobs"])).unwrap();
@@ -256,7 +271,7 @@ fn messages_are_sent_seen_and_removed_from_outside() {
 }
 
 #[test]
-fn data_points_are_asked_about_when_the_worker_has_ended() {
+fn data_points_are_asked_about_while_the_worker_runs_and_afterwards() {
     let folder = behaviour("measures");
     let dir = folder.path();
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
@@ -271,10 +286,18 @@ fn data_points_are_asked_about_when_the_worker_has_ended() {
     let url = format!("http://127.0.0.1:{}/points", server.port());
     let answer = Command::new("curl").args(["-s", &url]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&answer.stdout), "ok");
+    let sql = "SELECT index1, blob1, sum(double1) AS total, hex(blob2) AS bytes FROM clicks GROUP BY 1, 2 ORDER BY total";
+    // Beside the process, and when it has ended. The Worker has not waited for its points.
+    let count = "SELECT count(*) AS n FROM clicks";
+    while !says(dir, &["analytics", "query", count]).contains("\"n\": 3") {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let beside = says(dir, &["analytics", "query", sql]);
+    assert!(fails(dir, &["analytics", "query", "SELECT absent FROM clicks"]).contains("no such column: absent"));
     server.interrupt().unwrap();
     server.expect_clean_end().unwrap();
-    let sql = "SELECT index1, blob1, sum(double1) AS total, hex(blob2) AS bytes FROM clicks GROUP BY 1, 2 ORDER BY total";
-    let rows: serde_json::Value = serde_json::from_str(&says(dir, &["analytics", "query", sql])).unwrap();
+    assert_eq!(says(dir, &["analytics", "query", sql]), beside);
+    let rows: serde_json::Value = serde_json::from_str(&beside).unwrap();
     let row = |index, blob, total, bytes| serde_json::json!({ "index1": index, "blob1": blob, "total": total, "bytes": bytes });
     let null = serde_json::Value::Null;
     assert_eq!(

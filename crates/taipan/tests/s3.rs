@@ -18,7 +18,7 @@ fn boto3_uses_buckets() {
     let secret = fs_err::read_to_string(folder.path().join(".wrangler/state/taipan-v1/s3-secret")).unwrap();
     let endpoint = format!("http://localhost:{}/cdn-cgi/local/r2/s3", server.port());
     let output = Command::new("uv")
-        .args(["run", "--no-project", "--with", "boto3==1.40.*", "python3"])
+        .args(["run", "--no-project", "--with", "boto3[crt]==1.40.*", "python3"])
         .arg(tests.join("client.py"))
         .args([&endpoint, secret.trim()])
         .output()

@@ -138,16 +138,19 @@ async def lists(bucket):
 
 async def multipart(bucket):
     upload = await bucket.createMultipartUpload("whole", {"httpMetadata": {"contentType": "text/z"}})
+    large = b"hello " * 900_000
     second = await upload.uploadPart(2, "world")
     await upload.uploadPart(1, "replaced")
-    first = await bucket.resumeMultipartUpload("whole", upload.uploadId).upload_part(1, b"hello ")
+    first = await bucket.resumeMultipartUpload("whole", upload.uploadId).upload_part(1, large)
     assert await bucket.head("whole") is None
     await raises(BindingError, "the upload has no part 3", upload.complete([first, second, {"partNumber": 3, "etag": "x"}]))
     await raises(BindingError, "in the order of their numbers", upload.complete([second, first]))
+    third = await upload.uploadPart(3, "!")
+    await raises(BindingError, "part 2 is too small: 5 < 5242880 bytes", upload.complete([first, second, third]))
     done = await upload.complete([first, second])
-    etags = b"".join(hashlib.md5(part).digest() for part in (b"hello ", b"world"))
-    assert done.etag == hashlib.md5(etags).hexdigest() + "-2" and done.size == 11
-    found = await bucket.get("whole", range={"offset": 4, "length": 4})
+    etags = b"".join(hashlib.md5(part).digest() for part in (large, b"world"))
+    assert done.etag == hashlib.md5(etags).hexdigest() + "-2" and done.size == len(large) + 5
+    found = await bucket.get("whole", range={"offset": len(large) - 2, "length": 4})
     assert await found.text() == "o wo" and found.httpMetadata.contentType == "text/z"
     await raises(BindingError, "there is no such upload", upload.uploadPart(1, "late"))
     given_up = await bucket.create_multipart_upload("never")

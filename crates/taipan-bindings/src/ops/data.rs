@@ -56,7 +56,7 @@ impl From<StorageError> for OpError {
     fn from(error: StorageError) -> Self {
         let mut message = error.to_string();
         match error {
-            StorageError::Refused(_) => return Self::range_error(message),
+            StorageError::Refused { .. } => return Self::range_error(message),
             StorageError::Statement { code, .. } => {
                 // As D1 has it: programs look for parts of it.
                 return Self { name: "Error", message: format!("D1_ERROR: {message}: {code}") };

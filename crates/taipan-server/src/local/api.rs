@@ -8,6 +8,9 @@
 //!  GET    api/r2/ID/object?key=                                 HEAD; PUT with its headers; DELETE
 //!  POST   api/d1/ID/query   {"sql": …, "params": […]}           without params: a script
 //!  GET    api/d1/ID/dump?table=&no_data=&no_schema=
+//!  GET    api/queues/NAME/count
+//!  GET    api/queues/NAME/messages?limit=                       POST: &type=json|text|bytes &delay=SECONDS; DELETE: all of them
+//!  POST   api/analytics/query   {"sql": …, "datasets": […]}     without datasets: all that are bound
 //! ```
 
 use std::sync::Arc;
@@ -17,14 +20,16 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use taipan_bindings::{Known, Stores, object_body};
 use taipan_storage::StorageError;
+use taipan_storage::analytics::{self, Cell};
 use taipan_storage::d1::{self, D1Database, Done, DumpOptions, Statement};
 use taipan_storage::kv::{self, End, KvNamespace, Put};
+use taipan_storage::queues::{Count, LARGEST_MESSAGE, Message, Outgoing, Queues};
 use taipan_storage::r2::{self, Conditions, Found, R2Bucket};
 
 use super::Trust;
@@ -38,6 +43,9 @@ pub(super) const PATH: &str = "/cdn-cgi/local/api/";
 /// The largest SQL: an exported database comes in one piece.
 const LARGEST_SQL: usize = 1 << 30;
 
+/// The largest question about data points.
+const LARGEST_QUESTION: usize = 1 << 20;
+
 /// Why there is no answer.
 struct Failure(StatusCode, String, Option<String>);
 
@@ -46,7 +54,7 @@ type Answer = Result<Response<Body>, Failure>;
 impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
         let status = match error {
-            StorageError::Refused(_) | StorageError::Statement { .. } => StatusCode::BAD_REQUEST,
+            StorageError::Refused { .. } | StorageError::Statement { .. } => StatusCode::BAD_REQUEST,
             StorageError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -91,6 +99,22 @@ pub(super) async fn answer(
     })
 }
 
+/// A request, as the store that it is for sees it.
+struct Ask {
+    method: Method,
+    /// The last part of the path.
+    what: String,
+    query: Query,
+    headers: HeaderMap,
+    body: Incoming,
+}
+
+impl Ask {
+    fn unknown<T>(&self) -> Result<T, Failure> {
+        Err(nothing("operation", &format!("{} {}", self.method, self.what)))
+    }
+}
+
 async fn perform(stores: Option<&Stores>, trust: Trust, parts: Parts, body: Incoming) -> Answer {
     let path = parts.uri.path().strip_prefix(PATH).unwrap_or_default().to_owned();
     let mut segments = path.split('/').map(decode);
@@ -100,10 +124,13 @@ async fn perform(stores: Option<&Stores>, trust: Trust, parts: Parts, body: Inco
     }
     let Some(stores) = stores.cloned() else { return Err(nothing("store", &id)) };
     let query = Query(pairs(parts.uri.query().unwrap_or_default()));
+    let asked = Ask { method: parts.method, what, query, headers: parts.headers, body };
     let known = match kind.as_str() {
         "kv" => stores.known_kv(),
         "d1" => stores.known_d1(),
         "r2" => stores.known_r2(),
+        "queues" => stores.known_queues(),
+        "analytics" => return points(stores, &id, trust, asked).await,
         _ => return Err(nothing("kind of store", &kind)),
     };
     // Whoever may read the folder may open what is in it; a page sees what the Worker does.
@@ -111,18 +138,10 @@ async fn perform(stores: Option<&Stores>, trust: Trust, parts: Parts, body: Inco
         return Err(nothing("store", &id));
     }
     match kind.as_str() {
-        "kv" => {
-            let store = on_io(move || stores.kv(&id)).await?;
-            namespace(&store, &what, &query, &parts, body).await
-        }
-        "r2" => {
-            let store = on_io(move || stores.r2(&id)).await?;
-            bucket(&store, &what, &query, &parts, body).await
-        }
-        _ => {
-            let store = on_io(move || stores.d1(&id)).await?;
-            database(&store, &what, &query, &parts, body).await
-        }
+        "kv" => namespace(on_io(move || stores.kv(&id)).await?, asked).await,
+        "r2" => bucket(on_io(move || stores.r2(&id)).await?, asked).await,
+        "d1" => database(on_io(move || stores.d1(&id)).await?, asked).await,
+        _ => queue(on_io(move || stores.queues()).await?, &id, asked).await,
     }
 }
 
@@ -155,17 +174,13 @@ fn all(stores: Option<&Stores>) -> Response<Body> {
     let of = |known: fn(&Stores) -> Vec<Known>| list(stores.map(known).unwrap_or_default());
     shown(&json!({
         "kv": of(Stores::known_kv), "d1": of(Stores::known_d1), "r2": of(Stores::known_r2),
+        "queues": of(Stores::known_queues), "analytics": of(Stores::known_datasets),
     }))
 }
 
-async fn namespace(
-    store: &Arc<KvNamespace>,
-    what: &str,
-    query: &Query,
-    parts: &Parts,
-    body: Incoming,
-) -> Answer {
-    match (parts.method.as_str(), what) {
+async fn namespace(store: Arc<KvNamespace>, asked: Ask) -> Answer {
+    let query = &asked.query;
+    match (asked.method.as_str(), asked.what.as_str()) {
         ("GET", "keys") => {
             let options = kv::ListOptions {
                 prefix: query.owned("prefix").unwrap_or_default(),
@@ -194,7 +209,7 @@ async fn namespace(
             let metadata =
                 query.owned("metadata").map(|text| serde_json::from_str::<Value>(&text)).transpose();
             let metadata = metadata.map_err(|_| bad("the metadata is not JSON"))?;
-            let value = whole(body, kv::LARGEST_VALUE + 1).await?;
+            let value = whole(asked.body, kv::LARGEST_VALUE + 1).await?;
             let put = Put { key: query.key()?, value, metadata: metadata.map(|m| m.to_string()), end };
             ask(|reply| store.put(put, reply)).await?;
             Ok(shown(&json!({})))
@@ -204,12 +219,13 @@ async fn namespace(
             ask(|reply| store.delete(vec![key], reply)).await?;
             Ok(shown(&json!({})))
         }
-        (method, _) => Err(nothing("operation", &format!("{method} {what}"))),
+        _ => asked.unknown(),
     }
 }
 
-async fn bucket(store: &Arc<R2Bucket>, what: &str, query: &Query, parts: &Parts, body: Incoming) -> Answer {
-    match (parts.method.as_str(), what) {
+async fn bucket(store: Arc<R2Bucket>, asked: Ask) -> Answer {
+    let query = &asked.query;
+    match (asked.method.as_str(), asked.what.as_str()) {
         ("GET", "objects") => {
             let options = r2::ListOptions {
                 prefix: query.owned("prefix").unwrap_or_default(),
@@ -231,7 +247,7 @@ async fn bucket(store: &Arc<R2Bucket>, what: &str, query: &Query, parts: &Parts,
             };
             let mut response = Response::new(Body::full(Bytes::new()));
             objects::describe(&object, response.headers_mut());
-            if parts.method == Method::GET {
+            if asked.method == Method::GET {
                 *response.body_mut() = Body::stream(Stream::of_host(object_body(body)));
             }
             let headers = response.headers_mut();
@@ -243,9 +259,9 @@ async fn bucket(store: &Arc<R2Bucket>, what: &str, query: &Query, parts: &Parts,
         }
         ("PUT", "object") => {
             let key = query.key()?;
-            let metadata = objects::metadata(&parts.headers);
-            let stored = objects::receive(store, body, Expected::default()).await?;
-            let put = ask(|reply| store.put(key, stored, metadata, Conditions::default(), reply)).await?;
+            let metadata = objects::metadata(&asked.headers);
+            let received = objects::receive(&store, asked.body, Expected::default()).await?;
+            let put = ask(|reply| store.put(key, received.stored, metadata, Conditions::default(), reply)).await?;
             Ok(shown(&put.map(object).unwrap_or_default()))
         }
         ("DELETE", "object") => {
@@ -253,7 +269,7 @@ async fn bucket(store: &Arc<R2Bucket>, what: &str, query: &Query, parts: &Parts,
             ask(|reply| store.delete(vec![key], reply)).await?;
             Ok(shown(&json!({})))
         }
-        (method, _) => Err(nothing("operation", &format!("{method} {what}"))),
+        _ => asked.unknown(),
     }
 }
 
@@ -264,16 +280,11 @@ fn object(object: r2::Object) -> Value {
     })
 }
 
-async fn database(
-    store: &Arc<D1Database>,
-    what: &str,
-    query: &Query,
-    parts: &Parts,
-    body: Incoming,
-) -> Answer {
-    match (parts.method.as_str(), what) {
+async fn database(store: Arc<D1Database>, asked: Ask) -> Answer {
+    let query = &asked.query;
+    match (asked.method.as_str(), asked.what.as_str()) {
         ("POST", "query") => {
-            let sent: Value = serde_json::from_slice(&whole(body, LARGEST_SQL).await?)
+            let sent: Value = serde_json::from_slice(&whole(asked.body, LARGEST_SQL).await?)
                 .map_err(|_| bad("the body is not JSON"))?;
             let sql = sent.get("sql").and_then(Value::as_str).unwrap_or_default().to_owned();
             let done = match sent.get("params").and_then(Value::as_array) {
@@ -295,7 +306,7 @@ async fn database(
             let sql = ask(|reply| store.dump(options, reply)).await?;
             Ok(bytes(sql.into(), "application/sql"))
         }
-        (method, _) => Err(nothing("operation", &format!("{method} {what}"))),
+        _ => asked.unknown(),
     }
 }
 
@@ -327,6 +338,94 @@ fn outcome(done: Done) -> Result<Value, Failure> {
         "rowsWritten": done.rows_written,
         "changes": done.changes,
     }))
+}
+
+async fn queue(queues: Arc<Queues>, name: &str, asked: Ask) -> Answer {
+    let query = &asked.query;
+    match (asked.method.as_str(), asked.what.as_str()) {
+        ("GET", "count") => {
+            let Count { messages, delayed, oldest } = ask(|reply| queues.count(name, reply)).await?;
+            Ok(shown(&json!({ "messages": messages, "delayed": delayed, "oldest_sent_ms": oldest })))
+        }
+        ("GET", "messages") => {
+            let most = query.number("limit")?.unwrap_or(MOST_PEEKED).min(MOST_PEEKED);
+            let messages = ask(|reply| queues.peek(name, most, reply)).await?;
+            Ok(shown(&messages.into_iter().map(shown_message).collect()))
+        }
+        ("POST", "messages") => {
+            let (kind, delay) = (query.owned("type"), query.number("delay")?.unwrap_or_default());
+            let body = whole(asked.body, LARGEST_MESSAGE + 1).await?;
+            let message = message(kind.unwrap_or_else(|| "json".to_owned()), body, delay).map_err(bad)?;
+            ask(|reply| queues.send(name, vec![message], reply)).await?;
+            Ok(shown(&json!({})))
+        }
+        ("DELETE", "messages") => {
+            let removed = ask(|reply| queues.purge(name, reply)).await?;
+            Ok(shown(&json!({ "removed": removed })))
+        }
+        _ => asked.unknown(),
+    }
+}
+
+/// Messages that are shown at once: each may be large.
+pub const MOST_PEEKED: usize = 100;
+
+/// A message that somebody sends by hand: what Workers cannot read is refused.
+///
+/// # Errors
+/// When the body is not what `kind` says.
+pub fn message(kind: String, body: Bytes, delay: u32) -> Result<Outgoing, String> {
+    match kind.as_str() {
+        "json" => {
+            serde_json::from_slice::<Value>(&body).map_err(|error| format!("the body is not JSON: {error}"))?;
+        }
+        "text" => drop(str::from_utf8(&body).map_err(|_| "the body is not UTF-8")?),
+        "bytes" => {}
+        other => return Err(format!("the type of a message is json, text or bytes, not {other}")),
+    }
+    Ok(Outgoing { kind, body, delay })
+}
+
+/// A message as JSON; what is no text in Base64.
+pub fn shown_message(message: Message) -> Value {
+    let body = match String::from_utf8(message.body) {
+        Ok(text) if message.kind == "json" => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        Ok(text) if message.kind == "text" => Value::String(text),
+        Ok(text) => json!({ "base64": BASE64.encode(text) }),
+        Err(error) => json!({ "base64": BASE64.encode(error.as_bytes()) }),
+    };
+    json!({
+        "id": format!("{:032x}", message.id), "content_type": message.kind, "sent_ms": message.sent_at,
+        "deliveries": message.attempts - 1, "body": body,
+    })
+}
+
+async fn points(stores: Stores, what: &str, trust: Trust, asked: Ask) -> Answer {
+    if asked.method != Method::POST || what != "query" {
+        return asked.unknown();
+    }
+    let sent = whole(asked.body, LARGEST_QUESTION).await?;
+    let sent: Value = serde_json::from_slice(&sent).map_err(|_| bad("the body is not JSON"))?;
+    let sql = sent.get("sql").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let named = sent.get("datasets").and_then(Value::as_array).filter(|_| trust == Trust::Owner);
+    let datasets: Vec<String> = match named {
+        Some(named) => named.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect(),
+        None => stores.known_datasets().into_iter().map(|known| known.id).collect(),
+    };
+    let answer = on_io(move || stores.analytics()?.query(&datasets, &sql)).await?;
+    Ok(shown(&json!({ "columns": answer.columns, "rows": shown_rows(&answer) })))
+}
+
+/// Rows of values; bytes as numbers.
+pub fn shown_rows(answer: &analytics::Answer) -> Vec<Vec<Value>> {
+    let shown = |cell: &Cell| match cell {
+        Cell::Null => json!(null),
+        Cell::Integer(number) => json!(number),
+        Cell::Real(number) => json!(number),
+        Cell::Text(text) => json!(text),
+        Cell::Blob(bytes) => json!(bytes),
+    };
+    answer.rows.iter().map(|row| row.iter().map(shown).collect()).collect()
 }
 
 fn parsed(json: Option<String>) -> Value {

@@ -9,6 +9,7 @@
 //! of its own names, which no name of another's is made to mean, and which no other page has sent.
 
 mod api;
+mod checksum;
 mod chunked;
 mod explorer;
 mod objects;
@@ -30,6 +31,7 @@ use ring::hmac;
 use taipan_bindings::Stores;
 use url::Url;
 
+pub use api::{MOST_PEEKED, message, shown_message, shown_rows};
 pub use sigv4::S3Keys;
 
 use crate::body::Body;

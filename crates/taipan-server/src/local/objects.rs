@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use ring::digest;
 use serde_json::{Map, Value};
 use taipan_storage::r2::{Conditions, Metadata, Object, R2Bucket, Range, Stored, Upload};
 use taipan_storage::{StorageError, on_io_thread};
 use tokio::sync::oneshot;
 
-use super::chunked::Chunked;
+use super::checksum::{Algorithm, Sum};
+use super::chunked::{Chunked, Wrong};
 use super::sigv4::hex;
 use super::time::{epoch_of_iso, iso};
 
@@ -142,14 +142,16 @@ pub(super) fn range(headers: &HeaderMap) -> Option<Range> {
 /// What a body must be; each as the client said it.
 #[derive(Debug, Default)]
 pub(super) struct Expected {
-    /// SHA-256, as hexadecimal digits.
+    /// SHA-256 as it was signed, as hexadecimal digits.
     pub(super) sha256: Option<String>,
-    /// CRC-32, as a big-endian number.
-    pub(super) crc32: Option<u32>,
     /// MD5, as hexadecimal digits.
     pub(super) md5: Option<String>,
+    /// Other checksums; without a value, that comes after the body.
+    pub(super) sums: Vec<(Algorithm, Option<Vec<u8>>)>,
     /// The body comes in S3's own chunks.
-    pub(super) is_chunked: bool,
+    pub(super) chunked: Option<Chunked>,
+    /// How long it is without what is said of chunks.
+    pub(super) length: Option<u64>,
 }
 
 /// Why a body was not kept.
@@ -167,19 +169,38 @@ impl From<StorageError> for BodyError {
     }
 }
 
+impl From<Wrong> for BodyError {
+    fn from(wrong: Wrong) -> Self {
+        match wrong {
+            Wrong::Form(message) => Self::Bad("InvalidChunk", message.to_owned()),
+            Wrong::Signature => {
+                let message = "a chunk of the body is not what was signed";
+                Self::Bad("SignatureDoesNotMatch", message.to_owned())
+            }
+        }
+    }
+}
+
+/// A body that is on disk.
+pub(super) struct Received {
+    pub(super) stored: Stored,
+    /// Checksums that were asked for, and that it has.
+    pub(super) sums: Vec<(Algorithm, Vec<u8>)>,
+}
+
 /// A body on its way into a file.
 struct Intake {
     upload: Upload,
-    sha256: Option<digest::Context>,
-    crc32: crc32fast::Hasher,
+    sha256: Option<Sum>,
+    sums: Vec<(Algorithm, Sum)>,
+    length: u64,
 }
 
 impl Intake {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
-        if let Some(sha256) = &mut self.sha256 {
-            sha256.update(bytes);
-        }
-        self.crc32.update(bytes);
+        let sums = self.sums.iter_mut().map(|(_, sum)| sum);
+        self.sha256.iter_mut().chain(sums).for_each(|sum| sum.update(bytes));
+        self.length += bytes.len() as u64;
         self.upload.write(bytes)
     }
 }
@@ -189,21 +210,18 @@ pub(super) async fn receive(
     store: &std::sync::Arc<R2Bucket>,
     mut body: Incoming,
     mut expected: Expected,
-) -> Result<Stored, BodyError> {
+) -> Result<Received, BodyError> {
     let begun = store.clone();
     let upload = on_io(move || begun.upload()).await?;
-    let sha256 = expected.sha256.is_some().then(|| digest::Context::new(&digest::SHA256));
-    let mut intake = Intake { upload, sha256, crc32: crc32fast::Hasher::new() };
-    let mut chunked = expected.is_chunked.then(Chunked::default);
+    let sha256 = expected.sha256.is_some().then(|| Sum::new(Algorithm::Sha256));
+    let sums = expected.sums.iter().map(|(algorithm, _)| (*algorithm, Sum::new(*algorithm))).collect();
+    let mut intake = Intake { upload, sha256, sums, length: 0 };
     while let Some(frame) = body.frame().await {
         let broken = |_| BodyError::Bad("IncompleteBody", "the request body broke off".to_owned());
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
-        let pieces: Vec<Bytes> = match &mut chunked {
+        let pieces: Vec<Bytes> = match &mut expected.chunked {
             None => vec![data],
-            Some(chunked) => {
-                let pieces = chunked.push(&data);
-                pieces.map_err(|message| BodyError::Bad("InvalidChunk", message.to_owned()))?
-            }
+            Some(chunked) => chunked.push(&data)?,
         };
         intake = on_io(move || {
             pieces.iter().try_for_each(|piece| intake.write(piece))?;
@@ -211,38 +229,40 @@ pub(super) async fn receive(
         })
         .await?;
     }
-    if let Some(chunked) = chunked {
+    if let Some(chunked) = expected.chunked {
         if !chunked.has_ended() {
             return Err(BodyError::Bad("IncompleteBody", "the last chunk is missing".to_owned()));
         }
-        if let Some(crc32) = chunked.trailer("x-amz-checksum-crc32").map(crc32_of) {
-            expected.crc32 = crc32;
+        for (algorithm, value) in expected.sums.iter_mut().filter(|(_, value)| value.is_none()) {
+            let name = algorithm.header();
+            let sent = chunked.trailer(name).and_then(|text| algorithm.value(text));
+            let missing = || BodyError::Bad("MalformedTrailerError", format!("there is no such trailer: {name}"));
+            *value = Some(sent.ok_or_else(missing)?);
         }
     }
-    let Intake { upload, sha256, crc32 } = intake;
-    let crc32 = crc32.finalize();
-    if expected.crc32.is_some_and(|expected| expected != crc32) {
-        return Err(BodyError::Bad("BadDigest", "the body does not have the CRC32 that was sent".to_owned()));
+    let Intake { upload, sha256, sums, length } = intake;
+    if expected.length.is_some_and(|expected| expected != length) {
+        let message = "the body is not as long as x-amz-decoded-content-length says".to_owned();
+        return Err(BodyError::Bad("IncompleteBody", message));
     }
-    if let (Some(found), Some(expected)) = (sha256, &expected.sha256)
-        && hex(found.finish().as_ref()) != expected.to_ascii_lowercase()
+    let mut found = Vec::new();
+    for ((algorithm, sum), (_, sent)) in sums.into_iter().zip(expected.sums) {
+        let sum = sum.finish();
+        if sent.is_some_and(|sent| sent != sum) {
+            let message = format!("the body does not have the checksum that was sent: {}", algorithm.header());
+            return Err(BodyError::Bad("BadDigest", message));
+        }
+        found.push((algorithm, sum));
+    }
+    if let (Some(sum), Some(expected)) = (sha256, &expected.sha256)
+        && hex(&sum.finish()) != expected.to_ascii_lowercase()
     {
         let message = "the body does not have the SHA-256 that was signed".to_owned();
         return Err(BodyError::Bad("XAmzContentSHA256Mismatch", message));
     }
     let md5 = expected.md5;
-    let stored = on_io(move || upload.finish(md5.as_deref().map(|md5| ("md5", md5)))).await;
-    stored.map_err(|error| match error {
-        StorageError::Refused(message) => BodyError::Bad("BadDigest", message),
-        error => BodyError::Store(error),
-    })
-}
-
-/// A CRC-32 in Base64.
-pub(super) fn crc32_of(text: &str) -> Option<u32> {
-    use base64::Engine as _;
-    let bytes = base64::engine::general_purpose::STANDARD.decode(text.trim()).ok()?;
-    Some(u32::from_be_bytes(bytes.try_into().ok()?))
+    let stored = on_io(move || upload.finish(md5.as_deref().map(|md5| ("md5", md5)))).await?;
+    Ok(Received { stored, sums: found })
 }
 
 pub(super) fn text(value: &HeaderValue) -> String {

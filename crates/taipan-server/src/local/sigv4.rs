@@ -24,10 +24,52 @@ const LONGEST_LIFE: i64 = 7 * 24 * 3600;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// What was signed of the body: a SHA-256 as hexadecimal digits, or one of S3's words for none.
-#[derive(Debug, PartialEq, Eq)]
+/// A request that was signed.
 pub(super) struct Signed {
+    /// What was signed of the body: a SHA-256 as hexadecimal digits, or one of S3's words for none.
     pub(super) payload: String,
+    /// What its chunks' signatures follow on.
+    pub(super) chain: Chain,
+}
+
+/// Signatures of which each covers the one before. The first one is the request's.
+#[derive(Clone)]
+pub(super) struct Chain {
+    key: hmac::Key,
+    /// The date and the scope, a line each.
+    origin: String,
+    last: String,
+}
+
+impl Chain {
+    /// After the request's signature.
+    #[cfg(test)]
+    pub(super) fn new(secret: &str, date: &str, region: &str, seed: &str) -> Self {
+        let day = date.get(..8).unwrap_or_default();
+        let scope = format!("{day}/{region}/s3/aws4_request");
+        let key = signing_key(secret, [day, region, "s3", "aws4_request"]);
+        Self { key, origin: format!("{date}\n{scope}"), last: seed.to_owned() }
+    }
+
+    /// Whether this is the signature of the next chunk, whose SHA-256 is given.
+    pub(super) fn is_next(&mut self, sha256: &[u8], signature: &str) -> bool {
+        let nothing = hex(digest::digest(&digest::SHA256, b"").as_ref());
+        self.follows("PAYLOAD", &format!("{nothing}\n{}", hex(sha256)), signature)
+    }
+
+    /// Whether this is the signature of the trailers.
+    pub(super) fn is_end(&mut self, trailers: &str, signature: &str) -> bool {
+        let sha256 = hex(digest::digest(&digest::SHA256, trailers.as_bytes()).as_ref());
+        self.follows("TRAILER", &sha256, signature)
+    }
+
+    fn follows(&mut self, what: &str, content: &str, signature: &str) -> bool {
+        let to_sign = format!("{ALGORITHM}-{what}\n{}\n{}\n{content}", self.origin, self.last);
+        let bytes = unhex(signature).unwrap_or_default();
+        self.last = hex(&bytes);
+        // Takes as long either way.
+        hmac::verify(&self.key, to_sign.as_bytes(), &bytes).is_ok()
+    }
 }
 
 /// Why a request is not who it says; S3's code and what to say.
@@ -94,15 +136,21 @@ pub(super) fn check(
         claim.date,
         hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref())
     );
-    let mut key = format!("AWS4{}", keys.secret).into_bytes();
-    for part in [day, region, "s3", "aws4_request"] {
-        key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), part.as_bytes()).as_ref().to_vec();
-    }
+    let key = signing_key(&keys.secret, [day, region, "s3", "aws4_request"]);
     let signature = unhex(&claim.signature).unwrap_or_default();
     // Takes as long either way.
-    hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, &key), to_sign.as_bytes(), &signature)
+    hmac::verify(&key, to_sign.as_bytes(), &signature)
         .map_err(|_| ("SignatureDoesNotMatch", "the signature is not that of this request".to_owned()))?;
-    Ok(Signed { payload })
+    let chain = Chain { key, origin: format!("{}\n{scope}", claim.date), last: hex(&signature) };
+    Ok(Signed { payload, chain })
+}
+
+fn signing_key(secret: &str, scope: [&str; 4]) -> hmac::Key {
+    let mut key = format!("AWS4{secret}").into_bytes();
+    for part in scope {
+        key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), part.as_bytes()).as_ref().to_vec();
+    }
+    hmac::Key::new(hmac::HMAC_SHA256, &key)
 }
 
 fn from_header(value: &HeaderValue, headers: &HeaderMap) -> Result<Claim, Refusal> {
@@ -221,7 +269,7 @@ mod tests {
             if let Some(value) = authorization {
                 headers.insert("authorization", HeaderValue::from_bytes(value.as_bytes()).unwrap());
             }
-            check(&keys, "GET", "/b/k", &[], &headers).unwrap_err().0
+            check(&keys, "GET", "/b/k", &[], &headers).err().unwrap().0
         };
         assert_eq!(refused(None), "AccessDenied");
         assert_eq!(refused(Some("Bearer x")), "AuthorizationHeaderMalformed");

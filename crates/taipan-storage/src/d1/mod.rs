@@ -272,7 +272,7 @@ fn query(statement: &mut rusqlite::Statement<'_>, params: &[Value]) -> Answer<Ro
             "wrong number of parameters: the statement has {expected}, and {} were bound",
             params.len()
         );
-        return Err(StorageError::Refused(message));
+        return Err(StorageError::refused(message));
     }
     for (index, param) in (1..).zip(params) {
         statement.raw_bind_parameter(index, param).map_err(statement_error)?;

@@ -78,7 +78,7 @@ impl Rows {
             found.count += 1;
             if found.json.len() > LARGEST {
                 let message = "the result is larger than 32 MiB: select fewer rows or columns";
-                return Err(StorageError::Refused(message.to_owned()));
+                return Err(StorageError::refused(message.to_owned()));
             }
         }
         found.json.push(']');

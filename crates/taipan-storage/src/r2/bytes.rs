@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use ring::digest::{self, Algorithm};
 use serde_json::json;
 
-use crate::StorageError;
+use crate::{Refusal, StorageError};
 
 /// The folder of a bucket's files.
 #[derive(Debug)]
@@ -161,11 +161,11 @@ impl Upload {
                 "sha256" => digest(&digest::SHA256, &self.unfinished.path)?,
                 "sha384" => digest(&digest::SHA384, &self.unfinished.path)?,
                 "sha512" => digest(&digest::SHA512, &self.unfinished.path)?,
-                _ => return Err(StorageError::Refused(format!("there is no such checksum: {name}"))),
+                _ => return Err(StorageError::refused(format!("there is no such checksum: {name}"))),
             };
             if !found.eq_ignore_ascii_case(value) {
                 let message = format!("the {name} checksum of what came is {found}, not {value}");
-                return Err(StorageError::Refused(message));
+                return Err(StorageError::because(Refusal::Checksum, message));
             }
             checksums.insert(name.to_owned(), json!(found));
         }
@@ -290,7 +290,7 @@ impl Drop for Body {
 pub(crate) fn random_name() -> Result<String, StorageError> {
     let mut bytes = [0; 16];
     let filled = getrandom::fill(&mut bytes);
-    filled.map_err(|_| StorageError::Refused("the operating system has no randomness".to_owned()))?;
+    filled.map_err(|_| StorageError::refused("the operating system has no randomness".to_owned()))?;
     Ok(hex(&bytes))
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use super::{List, ListOptions, Metadata, Object};
+use super::{List, ListOptions, Metadata, Object, Part, Pending};
 use crate::order::end_of;
 use crate::sqlite::Layout;
 
@@ -35,20 +35,11 @@ pub(super) const LAYOUT: Layout = Layout {
             size INTEGER NOT NULL,
             etag TEXT NOT NULL,
             PRIMARY KEY (upload, number)
-        ) STRICT"],
+        ) STRICT", "ALTER TABLE parts ADD COLUMN stored_ms INTEGER NOT NULL DEFAULT 0"],
 };
 
 const COLUMNS: &str =
     "key, version, size, etag, uploaded_ms, http_metadata, custom_metadata, checksums, parts";
-
-/// A part of an upload.
-#[derive(Clone, Debug)]
-pub(super) struct Part {
-    pub(super) number: u32,
-    pub(super) blob: String,
-    pub(super) size: u64,
-    pub(super) etag: String,
-}
 
 fn object(row: &Row<'_>) -> Result<Object> {
     let parts: String = row.get(8)?;
@@ -153,28 +144,61 @@ pub(super) fn create_upload(
     connection.prepare_cached(sql)?.execute(values).map(|_| ())
 }
 
-pub(super) fn upload(connection: &Connection, id: &str, key: &str) -> Result<Option<Metadata>> {
-    let sql = "SELECT http_metadata, custom_metadata FROM uploads WHERE id = ?1 AND key = ?2";
+pub(super) fn upload(connection: &Connection, id: &str, key: &str, oldest: i64) -> Result<Option<Metadata>> {
+    let sql =
+        "SELECT http_metadata, custom_metadata FROM uploads WHERE id = ?1 AND key = ?2 AND begun_ms >= ?3";
     let metadata = |row: &Row<'_>| Ok(Metadata { http: row.get(0)?, custom: row.get(1)? });
-    connection.prepare_cached(sql)?.query_row([id, key], metadata).optional()
+    connection.prepare_cached(sql)?.query_row(params![id, key, oldest], metadata).optional()
+}
+
+pub(super) fn uploads(
+    connection: &Connection,
+    prefix: &str,
+    (key, id): &(String, String),
+    oldest: i64,
+    most: u32,
+) -> Result<Vec<Pending>> {
+    let sql = "SELECT key, id, begun_ms FROM uploads
+        WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) AND (key, id) > (?3, ?4) AND begun_ms >= ?5
+        ORDER BY key, id LIMIT ?6";
+    let pending =
+        |row: &Row<'_>| Ok(Pending { key: row.get(0)?, upload: row.get(1)?, begun_ms: row.get(2)? });
+    let values = params![prefix, end_of(prefix), key, id, oldest, most];
+    connection.prepare_cached(sql)?.query_map(values, pending)?.collect()
+}
+
+/// Gives up uploads that were begun before. Gives the files of their parts.
+pub(super) fn forget_older(connection: &Connection, oldest: i64) -> Result<Vec<String>> {
+    let sql = "SELECT blob FROM parts WHERE upload IN (SELECT id FROM uploads WHERE begun_ms < ?1)";
+    let mut statement = connection.prepare_cached(sql)?;
+    let blobs = statement.query_map([oldest], |row| row.get(0))?.collect::<Result<_>>()?;
+    connection.prepare_cached("DELETE FROM uploads WHERE begun_ms < ?1")?.execute([oldest])?;
+    Ok(blobs)
 }
 
 /// Gives the file of the part that was replaced.
 pub(super) fn put_part(connection: &Connection, upload: &str, part: &Part) -> Result<Option<String>> {
     let sql = "SELECT blob FROM parts WHERE upload = ?1 AND number = ?2";
     let before = connection.prepare_cached(sql)?.query_row(params![upload, part.number], |row| row.get(0));
-    let sql = "INSERT OR REPLACE INTO parts VALUES (?1, ?2, ?3, ?4, ?5)";
-    let values = params![upload, part.number, part.blob, signed(part.size), part.etag];
+    let sql = "INSERT OR REPLACE INTO parts VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let values = params![upload, part.number, part.blob, signed(part.size), part.etag, part.stored_ms];
     connection.prepare_cached(sql)?.execute(values)?;
     before.optional()
 }
 
-pub(super) fn parts(connection: &Connection, upload: &str) -> Result<Vec<Part>> {
-    let sql = "SELECT number, blob, size, etag FROM parts WHERE upload = ?1 ORDER BY number";
+pub(super) fn parts(connection: &Connection, upload: &str, after: u32, most: u32) -> Result<Vec<Part>> {
+    let sql = "SELECT number, blob, size, etag, stored_ms FROM parts WHERE upload = ?1 AND number > ?2
+        ORDER BY number LIMIT ?3";
     let part = |row: &Row<'_>| {
-        Ok(Part { number: row.get(0)?, blob: row.get(1)?, size: unsigned(row.get(2)?), etag: row.get(3)? })
+        Ok(Part {
+            number: row.get(0)?,
+            blob: row.get(1)?,
+            size: unsigned(row.get(2)?),
+            etag: row.get(3)?,
+            stored_ms: row.get(4)?,
+        })
     };
-    connection.prepare_cached(sql)?.query_map([upload], part)?.collect()
+    connection.prepare_cached(sql)?.query_map(params![upload, after, most], part)?.collect()
 }
 
 pub(super) fn forget_upload(connection: &Connection, upload: &str) -> Result<()> {

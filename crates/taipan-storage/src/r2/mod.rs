@@ -11,8 +11,8 @@
 
 mod bytes;
 mod index;
+mod uploads;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,10 +22,11 @@ use rusqlite::Connection;
 use crate::clock::Clock;
 use crate::io::on_io_thread;
 use crate::sqlite::{self, Readers, Writer};
-use crate::{StateFolder, StorageError};
+use crate::{Refusal, StateFolder, StorageError};
 use bytes::Files;
 pub(crate) use bytes::random_name;
 pub use bytes::{Body, Stored, Upload};
+pub use uploads::{MOST_PARTS, Part, Pending, SMALLEST_PART, UPLOAD_DAYS};
 
 /// Longest key, in bytes.
 pub const LONGEST_KEY: usize = 1024;
@@ -33,8 +34,6 @@ pub const LONGEST_KEY: usize = 1024;
 pub const LONGEST_METADATA: usize = 8192;
 /// Most objects that are listed or deleted at once.
 pub const MOST_LISTED: u32 = 1000;
-/// Most parts of an upload.
-pub const MOST_PARTS: u32 = 10_000;
 
 /// A bucket.
 pub struct R2Bucket {
@@ -183,7 +182,9 @@ impl R2Bucket {
             opened => opened?,
         };
         let files = Files::open(file.with_extension("blobs"))?;
-        let known = index::blobs(&connection).map_err(|error| StorageError::sqlite(&file, error))?;
+        let known = index::forget_older(&connection, uploads::oldest(clock.now_ms()))
+            .and_then(|_| index::blobs(&connection))
+            .map_err(|error| StorageError::sqlite(&file, error))?;
         files.remove_all_but(&known)?;
         let readers = Readers::new(file.clone(), |_| Ok(()));
         let writer = Writer::start(connection, file.clone())?;
@@ -273,7 +274,7 @@ impl R2Bucket {
     pub fn delete(&self, keys: Vec<String>, reply: impl FnOnce(Answer<()>) + Send + 'static) {
         if keys.len() > MOST_LISTED as usize {
             let message = format!("too many keys at once: {} > {MOST_LISTED}", keys.len());
-            return reply(Err(StorageError::Refused(message)));
+            return reply(Err(StorageError::refused(message)));
         }
         let work = move |connection: &Connection| {
             let mut garbage = Vec::new();
@@ -291,118 +292,9 @@ impl R2Bucket {
         let limit = options.limit.unwrap_or(MOST_LISTED);
         if !(1..=MOST_LISTED).contains(&limit) {
             let message = format!("the limit of a list is from 1 to {MOST_LISTED}, not {limit}");
-            return reply(Err(StorageError::Refused(message)));
+            return reply(Err(StorageError::refused(message)));
         }
         self.readers.query(move |connection| index::list(connection, &options, limit as usize), reply);
-    }
-
-    /// Begins an object that comes in parts. Gives the upload's name.
-    pub fn create_upload(
-        &self,
-        key: String,
-        metadata: Metadata,
-        reply: impl FnOnce(Answer<String>) + Send + 'static,
-    ) {
-        let id = check_key(&key).and_then(|()| check_metadata(&metadata)).and_then(|()| bytes::random_name());
-        let id = match id {
-            Ok(id) => id,
-            Err(error) => return reply(Err(error)),
-        };
-        let now = self.clock.now_ms();
-        self.write(move |c| index::create_upload(c, &id, &key, &metadata, now).map(|()| id), reply);
-    }
-
-    /// Keeps a part of it; another with its number is replaced. Gives the part's ETag.
-    pub fn put_part(
-        &self,
-        key: String,
-        upload: String,
-        number: u32,
-        stored: Stored,
-        reply: impl FnOnce(Answer<String>) + Send + 'static,
-    ) {
-        if !(1..=MOST_PARTS).contains(&number) {
-            let message = format!("the number of a part is from 1 to {MOST_PARTS}, not {number}");
-            return reply(Err(StorageError::Refused(message)));
-        }
-        let part = index::Part {
-            number,
-            blob: stored.blob().to_owned(),
-            size: stored.size(),
-            etag: stored.md5().to_owned(),
-        };
-        let work = move |c: &Connection| match index::upload(c, &upload, &key)? {
-            Some(_) => {
-                let garbage = index::put_part(c, &upload, &part)?;
-                Ok((Some(part.etag), garbage.into_iter().collect()))
-            }
-            None => Ok((None, vec![part.blob])),
-        };
-        let reply = |etag: Answer<Option<String>>| reply(etag.and_then(|etag| etag.ok_or_else(no_upload)));
-        self.write_and_clear(work, Some(stored), reply);
-    }
-
-    /// Makes the object of its parts: their numbers and ETags, in order.
-    pub fn complete_upload(
-        &self,
-        key: String,
-        upload: String,
-        parts: Vec<(u32, String)>,
-        reply: impl FnOnce(Answer<Object>) + Send + 'static,
-    ) {
-        let now = self.clock.now_ms();
-        let work = move |c: &Connection| {
-            let refused = |error| Ok((Err(error), Vec::new()));
-            let Some(metadata) = index::upload(c, &upload, &key)? else { return refused(no_upload()) };
-            if parts.is_empty() || !parts.is_sorted_by(|(one, _), (next, _)| one < next) {
-                let message = "the parts of an upload are a list in the order of their numbers";
-                return refused(StorageError::Refused(message.to_owned()));
-            }
-            let known = index::parts(c, &upload)?;
-            let mut known: BTreeMap<u32, index::Part> =
-                known.into_iter().map(|part| (part.number, part)).collect();
-            let mut used = Vec::new();
-            for (number, etag) in &parts {
-                match known.remove(number).filter(|part| part.etag == *etag) {
-                    Some(part) => used.push(part),
-                    None => {
-                        let message = format!("the upload has no part {number} with the ETag {etag}");
-                        return refused(StorageError::Refused(message));
-                    }
-                }
-            }
-            let before = index::get(c, &key)?;
-            let object = Object {
-                key: key.clone(),
-                version: upload.clone(),
-                size: used.iter().map(|part| part.size).sum(),
-                etag: bytes::etag_of_parts(used.iter().map(|part| part.etag.as_str())),
-                uploaded_ms: now,
-                http_metadata: metadata.http,
-                custom_metadata: metadata.custom,
-                checksums: "{}".to_owned(),
-                parts: used.into_iter().map(|part| (part.blob, part.size)).collect(),
-            };
-            index::put(c, &object)?;
-            index::forget_upload(c, &upload)?;
-            let mut garbage = before.map(Object::into_blobs).unwrap_or_default();
-            garbage.extend(known.into_values().map(|part| part.blob));
-            Ok((Ok(object), garbage))
-        };
-        self.write_and_clear(work, None, |done| reply(done.and_then(|done| done)));
-    }
-
-    /// Gives it up.
-    pub fn abort_upload(&self, key: String, upload: String, reply: impl FnOnce(Answer<()>) + Send + 'static) {
-        let work = move |c: &Connection| {
-            if index::upload(c, &upload, &key)?.is_none() {
-                return Ok((Err(no_upload()), Vec::new()));
-            }
-            let parts = index::parts(c, &upload)?;
-            index::forget_upload(c, &upload)?;
-            Ok((Ok(()), parts.into_iter().map(|part| part.blob).collect()))
-        };
-        self.write_and_clear(work, None, |done| reply(done.and_then(|done| done)));
     }
 
     /// Writes to the index, then removes the files that `work` says no object has any more; `stored` may be one of them.
@@ -452,15 +344,12 @@ fn set_bytes_aside(file: &Path, error: StorageError) -> StorageError {
     }
 }
 
-fn no_upload() -> StorageError {
-    StorageError::Refused("there is no such upload of this key: it was completed or given up".to_owned())
-}
-
 fn check_key(key: &str) -> Answer<()> {
     match key.len() {
-        0 => Err(StorageError::Refused("a key is not empty".to_owned())),
+        0 => Err(StorageError::refused("a key is not empty".to_owned())),
         n if n > LONGEST_KEY => {
-            Err(StorageError::Refused(format!("the key is too long: {n} > {LONGEST_KEY} bytes of UTF-8")))
+            let message = format!("the key is too long: {n} > {LONGEST_KEY} bytes of UTF-8");
+            Err(StorageError::because(Refusal::LongKey, message))
         }
         _ => Ok(()),
     }
@@ -469,9 +358,10 @@ fn check_key(key: &str) -> Answer<()> {
 fn check_metadata(metadata: &Metadata) -> Answer<()> {
     let length = metadata.http.len().max(metadata.custom.len());
     match length > LONGEST_METADATA {
-        true => Err(StorageError::Refused(format!(
-            "the metadata is too long: {length} > {LONGEST_METADATA} bytes of JSON"
-        ))),
+        true => {
+            let message = format!("the metadata is too long: {length} > {LONGEST_METADATA} bytes of JSON");
+            Err(StorageError::because(Refusal::LongMetadata, message))
+        }
         false => Ok(()),
     }
 }
@@ -484,6 +374,9 @@ fn span(range: Option<Range>, size: u64) -> Answer<(u64, u64)> {
         Some(Range::From(offset, length)) if offset < size && length != Some(0) => {
             Ok((offset, length.unwrap_or(u64::MAX).min(size - offset)))
         }
-        Some(_) => Err(StorageError::Refused(format!("the range is not within the object's {size} bytes"))),
+        Some(_) => {
+            let message = format!("the range is not within the object's {size} bytes");
+            Err(StorageError::because(Refusal::Range, message))
+        }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Layout {
 pub(crate) fn open(file: &Path, layout: Layout, clock: &dyn Clock) -> Result<Connection, StorageError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         let version = rusqlite::version();
-        return Err(StorageError::Refused(format!(
+        return Err(StorageError::refused(format!(
             "this build has a SQLite that may lose writes: {version}"
         )));
     }

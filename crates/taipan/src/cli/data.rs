@@ -230,9 +230,9 @@ pub(crate) enum QueuesCommand {
     Peek {
         /// The queue.
         queue: String,
-        /// How many.
-        #[arg(long, default_value_t = 10)]
-        limit: usize,
+        /// How many, 100 at most.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+        limit: u32,
     },
     /// Send a message.
     Send {

@@ -9,8 +9,10 @@ DRIVER = Path(__file__).with_name("driver.html").read_text()
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
         """A page that uses the explorer as a person would, and reports what it has seen."""
-        if urlsplit(request.url).path == "/report":
+        path = urlsplit(request.url).path
+        if path == "/report":
             print("report:", await request.text())
+        if path != "/":
             return Response("")
         env = self.env
         await env.VISITS.put("count", "42", metadata={"by": "a & b"})
@@ -22,4 +24,6 @@ class Default(WorkerEntrypoint):
             "CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL, weight REAL, data BLOB);"
             "INSERT OR REPLACE INTO notes VALUES (1, 'milk', 1.5, x'00ff'), (9007199254740993, '<b>bold</b>', NULL, NULL)"
         )
+        await env.JOBS.send({"of": "the Worker", "n": 2**60})
+        env.CLICKS.write_data_point(indexes=["<i>"], blobs=["home"], doubles=[2.5])
         return Response(DRIVER, headers={"content-type": "text/html; charset=utf-8"})

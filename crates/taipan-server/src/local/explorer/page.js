@@ -6,6 +6,8 @@ const KINDS = [
   ["kv", "Namespaces", namespace],
   ["r2", "Buckets", bucket],
   ["d1", "Databases", database],
+  ["queues", "Queues", queue],
+  ["analytics", "Datasets", dataset],
 ];
 const main = document.getElementById("main");
 
@@ -83,6 +85,9 @@ class Digits {
   }
   toString() {
     return this.text;
+  }
+  toJSON() {
+    return JSON.rawJSON?.(this.text) ?? Number(this.text);
   }
 }
 
@@ -270,6 +275,63 @@ async function database({ id, name }) {
   await list();
 }
 
+async function queue({ id, name }) {
+  const place = make("section");
+  const again = async () => {
+    const [count, messages] = await Promise.all(
+      [["count", {}], ["messages", { limit: 100 }]].map(async ([what, query]) => rowsOf(await (await ask(path("queues", id, what), query)).text())),
+    );
+    const rows = messages.map(message => {
+      const { body } = message;
+      const isBytes = message.content_type !== "json" && message.content_type !== "text";
+      const shown = isBytes ? { b: body.base64 } : message.content_type === "text" ? body : JSON.stringify(body);
+      return [time(message.sent_ms), message.content_type, message.deliveries, shown];
+    });
+    const said = `${count.messages} ${count.messages === 1 ? "message" : "messages"}, ${count.delayed} of them delayed${count.messages > rows.length ? `; the first ${rows.length}` : ""}`;
+    const content = rows.length ? table(["Sent", "Type", "Deliveries", "Body"], rows) : make("p", { class: "empty" }, "There is nothing here.");
+    place.replaceChildren(make("p", { class: "dim" }, said), content);
+  };
+  const body = make("textarea", { name: "body", spellcheck: "false" });
+  const kind = make("select", { name: "type" }, ...["json", "text"].map(kind => make("option", {}, kind)));
+  const delay = make("input", { name: "delay", type: "number", min: 0, max: 43200, value: 0 });
+  const send = attempt(async () => {
+    await ask(path("queues", id, "messages"), { type: kind.value, delay: delay.value }, { method: "POST", body: body.value });
+    notice(`Sent to ${name}`);
+    await again();
+  });
+  const purge = twice("Remove all", async () => {
+    const { removed } = await (await ask(path("queues", id, "messages"), {}, { method: "DELETE" })).json();
+    notice(`Removed ${removed} messages`);
+    await again();
+  });
+  const form = make(
+    "form",
+    { class: "panel", onsubmit: send },
+    make("label", {}, "Body", body),
+    make("div", { class: "row" }, make("label", {}, "Type", kind), make("label", {}, "Delay, in seconds", delay)),
+    make("div", { class: "row" }, make("button", { class: "main" }, "Send")),
+  );
+  show(name, "queue", make("div", { class: "tools" }, make("button", { onclick: attempt(again) }, "Look again"), purge), place, form);
+  await again();
+}
+
+async function dataset({ name }) {
+  const sql = make("textarea", { name: "sql", spellcheck: "false", "aria-label": "SQL" });
+  sql.value = `SELECT timestamp, index1, blob1, blob2, double1, double2\nFROM "${name.replaceAll('"', '""')}"\nORDER BY timestamp DESC LIMIT 100`;
+  const place = make("section");
+  const run = attempt(async () => {
+    const answer = await ask("analytics/query", {}, { method: "POST", body: JSON.stringify({ sql: sql.value }) });
+    const { columns, rows } = rowsOf(await answer.text());
+    place.replaceChildren(rows.length ? table(columns, rows) : make("p", { class: "empty" }, "There is nothing here."));
+  });
+  sql.addEventListener("keydown", event => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void run(event);
+  });
+  const buttons = make("div", { class: "row" }, make("button", { class: "main" }, "Run"), make("span", { class: "dim" }, "Ctrl and Enter"));
+  show(name, "dataset", make("form", { onsubmit: run }, sql, buttons), place);
+  await run();
+}
+
 async function begin() {
   const stores = await (await ask("stores")).json();
   const place = document.getElementById("stores");
@@ -292,7 +354,7 @@ async function begin() {
   const buttons = [...place.querySelectorAll("button")];
   const first = buttons.find(button => button.dataset.hash === location.hash) ?? buttons[0];
   if (first) first.click();
-  else main.replaceChildren(make("p", { class: "empty" }, "The configuration has no kv_namespaces, r2_buckets or d1_databases."));
+  else main.replaceChildren(make("p", { class: "empty" }, "The configuration has no data: no kv_namespaces, r2_buckets, d1_databases, queues or analytics_engine_datasets."));
 }
 
 attempt(begin)();

@@ -1,4 +1,4 @@
-//! `taipan kv`, `taipan d1` and `taipan r2`: the data of bindings from outside of the Worker. While a `taipan dev` has it, that is asked.
+//! `taipan kv`, `taipan d1`, `taipan r2`, `taipan queues` and `taipan analytics`: the data of bindings from outside of the Worker. While a `taipan dev` has it, that is asked.
 
 mod analytics;
 mod d1;
@@ -48,11 +48,6 @@ impl Project {
             },
             taken => Ok(Place::Here(told(taken)?)),
         }
-    }
-
-    /// Takes the folder, and nobody else's word for what is in it.
-    fn here(&self) -> Result<StateFolder> {
-        told(self.take())
     }
 
     fn take(&self) -> Result<StateFolder, StorageError> {

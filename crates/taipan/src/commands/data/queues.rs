@@ -2,68 +2,42 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::{Value, json};
-use taipan_storage::queues::{Outgoing, Queues};
+use anyhow::{Result, anyhow};
+use serde_json::{Map, Value, json};
+use taipan_server::{message, shown_message};
+use taipan_storage::queues::{Count, Outgoing, Queues};
+use ureq::SendBody;
+use ureq::http::Method;
 
-use super::{Project, told, unknown, wait};
+use super::remote::{Remote, encoded};
+use super::{Place, Project, told, unknown, wait};
 use crate::cli::data::{QueuesArgs, QueuesCommand};
 
 pub(crate) fn run(args: QueuesArgs) -> Result<ExitCode> {
     let project = Project::load(args.data)?;
+    let bindings = &project.config.bindings;
     match args.command {
         QueuesCommand::List => {
-            let queues = told(Queues::open(&project.here()?))?;
+            let broker = Broker::open(&project)?;
             let mut listed = Vec::new();
-            for name in names(&project) {
-                let count = wait(|reply| queues.count(&name, reply))?;
-                let bindings = &project.config.bindings;
-                let of = |queue: &String| *queue == name;
-                let producers: Vec<&str> = bindings
-                    .queue_producers
-                    .iter()
-                    .filter(|p| of(&p.queue))
-                    .map(|p| p.binding.as_str())
-                    .collect();
-                listed.push(json!({
-                    "queue": name, "messages": count.messages, "delayed": count.delayed, "oldest_sent_ms": count.oldest,
-                    "bindings": producers, "consumed": bindings.queue_consumers.iter().any(|c| of(&c.queue)),
-                }));
+            for name in bindings.queues() {
+                let producers = bindings.queue_producers.iter().filter(|p| p.queue == name);
+                let mut queue = Map::from_iter([("queue".to_owned(), json!(name))]);
+                queue.extend(broker.count(name)?);
+                queue.insert("bindings".to_owned(), producers.map(|p| p.binding.as_str()).collect());
+                let is_consumed = bindings.queue_consumers.iter().any(|c| c.queue == name);
+                queue.insert("consumed".to_owned(), json!(is_consumed));
+                listed.push(Value::Object(queue));
             }
             print(&Value::Array(listed))?;
         }
-        QueuesCommand::Peek { queue, limit } => {
-            let queues = open(&project, &queue)?;
-            let messages = wait(|reply| queues.peek(&queue, limit, reply))?;
-            let shown = messages.into_iter().map(|message| {
-                let body = match String::from_utf8(message.body) {
-                    Ok(text) if message.kind == "json" => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-                    Ok(text) if message.kind == "text" => Value::String(text),
-                    Ok(text) => json!({ "base64": BASE64.encode(text) }),
-                    Err(error) => json!({ "base64": BASE64.encode(error.as_bytes()) }),
-                };
-                json!({
-                    "id": format!("{:032x}", message.id), "content_type": message.kind, "sent_ms": message.sent_at,
-                    "deliveries": message.attempts - 1, "body": body,
-                })
-            });
-            print(&shown.collect())?;
-        }
+        QueuesCommand::Peek { queue, limit } => print(&known(&project, &queue)?.peek(&queue, limit)?)?,
         QueuesCommand::Send { queue, body, content_type, delay } => {
-            if content_type == "json"
-                && let Err(error) = serde_json::from_str::<Value>(&body)
-            {
-                bail!("the body is not JSON: {error}");
-            }
-            let queues = open(&project, &queue)?;
-            let message = Outgoing { kind: content_type, body: body.into(), delay };
-            wait(|reply| queues.send(&queue, vec![message], reply))?;
+            let message = message(content_type, body.into(), delay).map_err(|error| anyhow!(error))?;
+            known(&project, &queue)?.send(&queue, message)?;
         }
         QueuesCommand::Purge { queue, force: _ } => {
-            let queues = open(&project, &queue)?;
-            let count = wait(|reply| queues.purge(&queue, reply))?;
+            let count = known(&project, &queue)?.purge(&queue)?;
             anstream::println!("{count} messages were removed from {queue}");
         }
     }
@@ -75,23 +49,75 @@ fn print(value: &Value) -> Result<()> {
     Ok(())
 }
 
-/// The queues that the configuration knows, in order.
-fn names(project: &Project) -> Vec<String> {
-    let bindings = &project.config.bindings;
-    let sent = bindings.queue_producers.iter().map(|producer| &producer.queue);
-    let dead = bindings.queue_consumers.iter().filter_map(|consumer| consumer.dead_letter_queue.as_ref());
-    let consumed = bindings.queue_consumers.iter().map(|consumer| &consumer.queue);
-    let mut names: Vec<String> = sent.chain(consumed).chain(dead).cloned().collect();
-    names.sort();
-    names.dedup();
-    names
+fn known(project: &Project, queue: &str) -> Result<Broker> {
+    let known = project.config.bindings.queues();
+    match known.contains(&queue) {
+        true => Broker::open(project),
+        false => Err(unknown("queue", queue, &known, "queues")),
+    }
 }
 
-fn open(project: &Project, queue: &str) -> Result<Queues> {
-    let known = names(project);
-    if !known.iter().any(|name| name == queue) {
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        return Err(unknown("queue", queue, &known, "queues"));
+enum Broker {
+    Here(Queues),
+    There(Remote),
+}
+
+fn path(queue: &str, what: &str) -> String {
+    format!("queues/{}/{what}", encoded(queue))
+}
+
+impl Broker {
+    fn open(project: &Project) -> Result<Self> {
+        Ok(match project.data()? {
+            Place::Here(folder) => Self::Here(told(Queues::open(&folder))?),
+            Place::There(remote) => Self::There(remote),
+        })
     }
-    told(Queues::open(&project.here()?))
+
+    fn count(&self, queue: &str) -> Result<Map<String, Value>> {
+        let count = match self {
+            Self::Here(queues) => {
+                let Count { messages, delayed, oldest } = wait(|reply| queues.count(queue, reply))?;
+                json!({ "messages": messages, "delayed": delayed, "oldest_sent_ms": oldest })
+            }
+            Self::There(remote) => remote.json(Method::GET, &path(queue, "count"), &[], SendBody::none())?,
+        };
+        Ok(count.as_object().cloned().unwrap_or_default())
+    }
+
+    fn peek(&self, queue: &str, limit: u32) -> Result<Value> {
+        match self {
+            Self::Here(queues) => {
+                let messages = wait(|reply| queues.peek(queue, limit as usize, reply))?;
+                Ok(messages.into_iter().map(shown_message).collect())
+            }
+            Self::There(remote) => {
+                let query = [("limit", limit.to_string())];
+                let query = query.each_ref().map(|(name, value)| (*name, value.as_str()));
+                remote.json(Method::GET, &path(queue, "messages"), &query, SendBody::none())
+            }
+        }
+    }
+
+    fn send(&self, queue: &str, message: Outgoing) -> Result<()> {
+        match self {
+            Self::Here(queues) => wait(|reply| queues.send(queue, vec![message], reply)),
+            Self::There(remote) => {
+                let delay = message.delay.to_string();
+                let query = [("type", message.kind.as_str()), ("delay", delay.as_str())];
+                remote.json(Method::POST, &path(queue, "messages"), &query, &*message.body).map(|_| ())
+            }
+        }
+    }
+
+    fn purge(&self, queue: &str) -> Result<u64> {
+        match self {
+            Self::Here(queues) => Ok(wait(|reply| queues.purge(queue, reply))? as u64),
+            Self::There(remote) => {
+                let done =
+                    remote.json(Method::DELETE, &path(queue, "messages"), &[], SendBody::none())?;
+                Ok(done.get("removed").and_then(Value::as_u64).unwrap_or_default())
+            }
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! Buckets as S3 has them, at `/cdn-cgi/local/r2/s3`: what its clients need to put, get, list, copy and delete objects, whole or in
 //! parts. Every request must be signed. Buckets are those that are configured; they are neither made nor removed here.
 
+mod uploads;
+
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -12,14 +14,16 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use taipan_bindings::{Stores, object_body};
-use taipan_storage::StorageError;
+use taipan_storage::{Refusal, StorageError};
 use taipan_storage::r2::{Conditions, Found, List, ListOptions, MOST_LISTED, Object, R2Bucket};
 
-use super::objects::{self, BodyError, Expected, ask, on_io};
-use super::sigv4::{self, S3Keys, hex};
+use super::checksum::{Algorithm, announced, base64};
+use super::chunked::Chunked;
+use super::objects::{self, BodyError, Expected, Received, ask, on_io};
+use super::sigv4::{self, S3Keys, Signed, hex};
 use super::time::iso;
 use super::uri::{decode, encode, pairs};
-use super::xml::{all, element, escape, text};
+use super::xml::{all, element, text};
 use crate::body::{Body, Stream};
 
 /// Below this path.
@@ -54,30 +58,22 @@ fn not_here(what: &str) -> Failure {
 
 impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
-        let message = error.to_string();
-        match error {
-            StorageError::Refused(_) if message.contains("no such upload") => {
-                failure(404, "NoSuchUpload", message)
-            }
-            StorageError::Refused(_) if message.contains("has no part") => {
-                failure(400, "InvalidPart", message)
-            }
-            StorageError::Refused(_) if message.contains("the order of") => {
-                failure(400, "InvalidPartOrder", message)
-            }
-            StorageError::Refused(_) if message.contains("the range") => {
-                failure(416, "InvalidRange", message)
-            }
-            StorageError::Refused(_) if message.contains("key is too long") => {
-                failure(400, "KeyTooLongError", message)
-            }
-            StorageError::Refused(_) if message.contains("metadata is too long") => {
-                failure(400, "MetadataTooLarge", message)
-            }
-            StorageError::Refused(_) => failure(400, "InvalidArgument", message),
-            StorageError::Full { .. } => failure(507, "InsufficientStorage", message),
-            _ => failure(500, "InternalError", message),
-        }
+        let (status, code) = match &error {
+            StorageError::Refused { reason, .. } => match reason {
+                Refusal::NoUpload => (404, "NoSuchUpload"),
+                Refusal::NoPart => (400, "InvalidPart"),
+                Refusal::PartOrder => (400, "InvalidPartOrder"),
+                Refusal::SmallPart => (400, "EntityTooSmall"),
+                Refusal::Range => (416, "InvalidRange"),
+                Refusal::LongKey => (400, "KeyTooLongError"),
+                Refusal::LongMetadata => (400, "MetadataTooLarge"),
+                Refusal::Checksum => (400, "BadDigest"),
+                _ => (400, "InvalidArgument"),
+            },
+            StorageError::Full { .. } => (507, "InsufficientStorage"),
+            _ => (500, "InternalError"),
+        };
+        failure(status, code, error.to_string())
     }
 }
 
@@ -85,6 +81,7 @@ impl From<BodyError> for Failure {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::Store(error) => error.into(),
+            BodyError::Bad(code @ "SignatureDoesNotMatch", message) => failure(403, code, message),
             BodyError::Bad(code, message) => failure(400, code, message),
         }
     }
@@ -101,6 +98,15 @@ struct Call {
 impl Call {
     fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// How many of something are to be listed.
+    fn most(&self, name: &str) -> Result<u32, Failure> {
+        match self.query(name).map(str::parse::<u32>) {
+            None => Ok(MOST_LISTED),
+            Some(Ok(limit)) => Ok(limit.min(MOST_LISTED)),
+            Some(Err(_)) => Err(failure(400, "InvalidArgument", format!("{name} is no number"))),
+        }
     }
 }
 
@@ -149,37 +155,43 @@ async fn perform(stores: &Stores, keys: &S3Keys, parts: Parts, body: Incoming) -
     let id = bucket.clone();
     let store = on_io(move || opened.r2(&id)).await?;
     let call = Call { store, bucket, query, headers };
-    let expected = || expected(&call.headers, &signed.payload);
+    let expected = || expected(&call.headers, announced(&call.headers), &signed);
+    // What a document may say of checksums is about the object.
+    let written = || self::expected(&call.headers, Ok(Vec::new()), &signed);
     match (parts.method.as_str(), key.is_empty()) {
         ("HEAD", true) => Ok(empty(StatusCode::OK)),
         ("PUT", true) if call.query.is_empty() => Err(failure(409, "BucketAlreadyOwnedByYou", "it is there")),
         ("GET", true) if call.query("location").is_some() => {
             Ok(xml(format!("<LocationConstraint xmlns=\"{NAMESPACE}\">auto</LocationConstraint>")))
         }
-        ("GET", true) if call.query("uploads").is_none() => list(&call).await,
+        ("GET", true) if call.query("uploads").is_some() => uploads::list(&call).await,
+        ("GET", true) => list(&call).await,
         ("POST", true) if call.query("delete").is_some() => {
-            let sent = document(body, &signed.payload).await?;
+            let sent = document(body, written()?).await?;
             delete_many(&call, &sent).await
         }
-        ("GET" | "HEAD", false) if call.query("uploadId").is_none() => get(&call, key, &parts.method).await,
+        ("GET", false) if call.query("uploadId").is_some() => uploads::parts(&call, key).await,
+        ("GET" | "HEAD", false) => get(&call, key, &parts.method).await,
         ("PUT", false) if call.query("uploadId").is_some() => {
-            let stored = match call.headers.get("x-amz-copy-source").map(objects::text) {
+            let received = match call.headers.get("x-amz-copy-source").map(objects::text) {
                 None => objects::receive(&call.store, body, expected()?).await?,
-                Some(source) => copied(&call, stores, &source).await?.0,
+                Some(source) => {
+                    Received { stored: copied(&call, stores, &source).await?.0, sums: Vec::new() }
+                }
             };
-            part(&call, key, stored).await
+            uploads::part(&call, key, received).await
         }
         ("PUT", false) => match call.headers.get("x-amz-copy-source").map(objects::text) {
             None => {
-                let stored = objects::receive(&call.store, body, expected()?).await?;
-                put(&call, key, stored).await
+                let received = objects::receive(&call.store, body, expected()?).await?;
+                put(&call, key, received).await
             }
             Some(source) => copy(&call, stores, key, &source).await,
         },
-        ("POST", false) if call.query("uploads").is_some() => create(&call, key).await,
+        ("POST", false) if call.query("uploads").is_some() => uploads::create(&call, key).await,
         ("POST", false) if call.query("uploadId").is_some() => {
-            let sent = document(body, &signed.payload).await?;
-            complete(&call, key, &sent).await
+            let sent = document(body, written()?).await?;
+            uploads::complete(&call, key, &sent).await
         }
         ("DELETE", false) => match call.query("uploadId").map(str::to_owned) {
             Some(upload) => {
@@ -196,54 +208,56 @@ async fn perform(stores: &Stores, keys: &S3Keys, parts: Parts, body: Incoming) -
 }
 
 /// What the client says that a body is.
-fn expected(headers: &HeaderMap, payload: &str) -> Result<Expected, Failure> {
-    let mut expected = Expected::default();
-    match payload {
+fn expected(
+    headers: &HeaderMap,
+    sums: Result<Vec<(Algorithm, Option<Vec<u8>>)>, &'static str>,
+    signed: &Signed,
+) -> Result<Expected, Failure> {
+    let invalid = |name: &str| failure(400, "InvalidRequest", format!("the checksum cannot be one: {name}"));
+    let mut expected = Expected { sums: sums.map_err(invalid)?, ..Expected::default() };
+    match signed.payload.as_str() {
         "UNSIGNED-PAYLOAD" => {}
-        "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => expected.is_chunked = true,
-        other if other.starts_with("STREAMING-") => {
-            return Err(not_here("bodies whose chunks are signed; sign the whole, or nothing of it"));
+        "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => expected.chunked = Some(Chunked::default()),
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" => {
+            expected.chunked = Some(Chunked::signed(signed.chain.clone(), false));
         }
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => {
+            expected.chunked = Some(Chunked::signed(signed.chain.clone(), true));
+        }
+        other if other.starts_with("STREAMING-") => return Err(not_here(other)),
         sha256 => expected.sha256 = Some(sha256.to_owned()),
     }
-    for name in headers.keys() {
-        match name.as_str() {
-            "x-amz-checksum-crc32" => {
-                let value = headers.get(name).map(objects::text).unwrap_or_default();
-                let crc32 = objects::crc32_of(&value);
-                expected.crc32 = Some(crc32.ok_or_else(|| failure(400, "InvalidRequest", "not a CRC-32"))?);
-            }
-            "x-amz-checksum-sha256" => {
-                let value = headers.get(name).map(objects::text).unwrap_or_default();
-                let sha256 = BASE64.decode(value.trim()).map(|bytes| hex(&bytes));
-                let sha256 = sha256.map_err(|_| failure(400, "InvalidRequest", "not a SHA-256"))?;
-                if expected.sha256.as_ref().is_some_and(|signed| *signed != sha256) {
-                    return Err(failure(400, "BadDigest", "two checksums contradict each other"));
-                }
-                expected.sha256 = Some(sha256);
-            }
-            "content-md5" => {
-                let value = headers.get(name).map(objects::text).unwrap_or_default();
-                let md5 = BASE64.decode(value.trim()).map(|bytes| hex(&bytes));
-                expected.md5 = Some(md5.map_err(|_| failure(400, "InvalidDigest", "not an MD5"))?);
-            }
-            "x-amz-checksum-crc32c" | "x-amz-checksum-crc64nvme" | "x-amz-checksum-sha1" => {
-                return Err(not_here("this checksum; CRC32 and SHA256 are"));
-            }
-            _ => {}
+    let field = |name: &str| headers.get(name).map(objects::text);
+    if expected.chunked.is_none() {
+        if expected.sums.iter().any(|(_, value)| value.is_none()) {
+            return Err(failure(400, "InvalidRequest", "a body without S3's chunks has no trailer"));
         }
+    } else if let Some(length) = field("x-amz-decoded-content-length") {
+        let length = length.trim().parse();
+        let wrong = |_| failure(400, "InvalidRequest", "x-amz-decoded-content-length is no number");
+        expected.length = Some(length.map_err(wrong)?);
+    }
+    if let Some(md5) = field("content-md5") {
+        let md5 = BASE64.decode(md5.trim()).ok().filter(|bytes| bytes.len() == 16);
+        expected.md5 = Some(hex(&md5.ok_or_else(|| failure(400, "InvalidDigest", "not an MD5"))?));
     }
     Ok(expected)
 }
 
 /// A body of XML.
-async fn document(body: Incoming, payload: &str) -> Result<String, Failure> {
+async fn document(body: Incoming, expected: Expected) -> Result<String, Failure> {
     let bytes = Limited::new(body, LARGEST_XML).collect().await;
     let bytes =
         bytes.map_err(|_| failure(400, "IncompleteBody", "the request body broke off or is too large"))?;
-    let bytes = bytes.to_bytes();
+    let mut bytes = bytes.to_bytes();
+    if let Some(mut chunked) = expected.chunked {
+        bytes = chunked.push(&bytes).map_err(BodyError::from)?.concat().into();
+        if !chunked.has_ended() {
+            return Err(failure(400, "IncompleteBody", "the last chunk is missing"));
+        }
+    }
     let sha256 = hex(ring::digest::digest(&ring::digest::SHA256, &bytes).as_ref());
-    if payload != "UNSIGNED-PAYLOAD" && payload != sha256 {
+    if expected.sha256.is_some_and(|expected| expected.to_ascii_lowercase() != sha256) {
         return Err(failure(
             400,
             "XAmzContentSHA256Mismatch",
@@ -270,10 +284,16 @@ fn quoted(etag: &str) -> String {
     format!("\"{etag}\"")
 }
 
-fn tagged(etag: &str) -> Response<Body> {
+/// What was put has this ETag, and the checksums that were asked for.
+fn tagged(etag: &str, sums: &[(Algorithm, Vec<u8>)]) -> Response<Body> {
     let mut response = empty(StatusCode::OK);
     if let Ok(etag) = HeaderValue::from_str(&quoted(etag)) {
         response.headers_mut().insert(header::ETAG, etag);
+    }
+    for (algorithm, sum) in sums {
+        if let Ok(value) = HeaderValue::from_str(&base64(sum)) {
+            response.headers_mut().insert(algorithm.header(), value);
+        }
     }
     response
 }
@@ -295,11 +315,7 @@ fn buckets(stores: &Stores) -> Response<Body> {
 
 async fn list(call: &Call) -> Answer {
     let is_new = call.query("list-type") == Some("2");
-    let limit = match call.query("max-keys").map(str::parse::<u32>) {
-        None => MOST_LISTED,
-        Some(Ok(limit)) => limit.min(MOST_LISTED),
-        Some(Err(_)) => return Err(failure(400, "InvalidArgument", "max-keys is no number")),
-    };
+    let limit = call.most("max-keys")?;
     let prefix = call.query("prefix").unwrap_or_default().to_owned();
     let delimiter = call.query("delimiter").filter(|delimiter| !delimiter.is_empty()).map(str::to_owned);
     let after = call.query(if is_new { "start-after" } else { "marker" }).map(str::to_owned);
@@ -454,11 +470,12 @@ fn unmet(object: &Object, conditions: &Conditions) -> Response<Body> {
     response
 }
 
-async fn put(call: &Call, key: String, stored: taipan_storage::r2::Stored) -> Answer {
+async fn put(call: &Call, key: String, received: Received) -> Answer {
+    let Received { stored, sums } = received;
     let (metadata, conditions) = (objects::metadata(&call.headers), objects::conditions(&call.headers));
     let put = ask(|reply| call.store.put(key, stored, metadata, conditions, reply)).await?;
     match put {
-        Some(object) => Ok(tagged(&object.etag)),
+        Some(object) => Ok(tagged(&object.etag, &sums)),
         None => Err(failure(412, "PreconditionFailed", "what is there does not meet the conditions")),
     }
 }
@@ -508,49 +525,4 @@ async fn copy(call: &Call, stores: &Stores, key: String, source: &str) -> Answer
     let object = put.unwrap_or_default();
     let content = element("ETag", &quoted(&object.etag)) + &element("LastModified", &iso(object.uploaded_ms));
     Ok(xml(format!("<CopyObjectResult xmlns=\"{NAMESPACE}\">{content}</CopyObjectResult>")))
-}
-
-async fn create(call: &Call, key: String) -> Answer {
-    let metadata = objects::metadata(&call.headers);
-    let name = element("Bucket", &call.bucket) + &element("Key", &key);
-    let upload = ask(|reply| call.store.create_upload(key, metadata, reply)).await?;
-    let content = name + &element("UploadId", &upload);
-    Ok(xml(format!(
-        "<InitiateMultipartUploadResult xmlns=\"{NAMESPACE}\">{content}</InitiateMultipartUploadResult>"
-    )))
-}
-
-async fn part(call: &Call, key: String, stored: taipan_storage::r2::Stored) -> Answer {
-    let number = call.query("partNumber").and_then(|number| number.parse().ok()).unwrap_or(0);
-    let upload = call.query("uploadId").unwrap_or_default().to_owned();
-    let etag = ask(|reply| call.store.put_part(key, upload, number, stored, reply)).await?;
-    if call.headers.contains_key("x-amz-copy-source") {
-        let content = element("ETag", &quoted(&etag));
-        return Ok(xml(format!("<CopyPartResult xmlns=\"{NAMESPACE}\">{content}</CopyPartResult>")));
-    }
-    Ok(tagged(&etag))
-}
-
-async fn complete(call: &Call, key: String, sent: &str) -> Answer {
-    let parts: Option<Vec<(u32, String)>> = all(sent, "Part")
-        .into_iter()
-        .map(|part| {
-            let number = text(part, "PartNumber")?.trim().parse().ok()?;
-            Some((number, text(part, "ETag")?.trim().trim_matches('"').to_owned()))
-        })
-        .collect();
-    let parts = parts.ok_or_else(|| failure(400, "MalformedXML", "a part has a PartNumber and an ETag"))?;
-    let upload = call.query("uploadId").unwrap_or_default().to_owned();
-    let name = key.clone();
-    let object = ask(|reply| call.store.complete_upload(key, upload, parts, reply)).await?;
-    let content = element("Bucket", &call.bucket)
-        + &element("Key", &name)
-        + &element("ETag", &quoted(&object.etag))
-        + &format!(
-            "<Location>{}</Location>",
-            escape(&format!("{PATH}/{}/{}", call.bucket, encode(&name, true)))
-        );
-    Ok(xml(format!(
-        "<CompleteMultipartUploadResult xmlns=\"{NAMESPACE}\">{content}</CompleteMultipartUploadResult>"
-    )))
 }
