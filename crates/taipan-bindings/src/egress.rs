@@ -8,6 +8,7 @@ use crate::connections::{Lookup, Target, TlsSession, TlsTerms, Wire};
 use crate::fetches::{BodySource, FetchAnswer, FetchRequest};
 use crate::rpc::RpcCall;
 use crate::streams::Pull;
+use crate::web_sockets::Dial;
 
 /// Answers requests in the network's place: `env.NAME` of assets or of another Worker. May not block.
 pub trait Fetcher: Send + Sync + Debug {
@@ -17,6 +18,12 @@ pub trait Fetcher: Send + Sync + Debug {
     /// Calls a method.
     fn call(&self, call: RpcCall) {
         call.fail("it has no methods but fetch".to_owned());
+    }
+
+    /// Opens a WebSocket to `url`, with these headers; so many calls are in one another.
+    fn connect(&self, url: String, headers: Vec<(String, String)>, depth: u32, dial: Dial) {
+        let _ = (headers, depth);
+        dial.fail(format!("it opens no WebSockets: {url}"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Calls between isolates: methods of other Workers, and functions that were passed by reference.
 //!
 //! A function stays in the isolate that has it, and is known elsewhere by a token: 128 random bits, which only those have who were
-//! given it. The isolate asks for calls one after the other (`rpc.next`), as it would read from a connection; when it is gone, so are its
+//! given it. Each of them may hold it several times, and it is released when nobody holds it any more. The isolate asks for calls one after the other (`rpc.next`), as it would read from a connection; when it is gone, so are its
 //! functions, and whoever waits for an answer is told.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -24,7 +24,11 @@ pub const DEEPEST_CALL: u32 = 16;
 const MOST_FUNCTIONS: usize = 10_000;
 const MOST_CALLS: usize = 10_000;
 
-const GONE: &str = "the Worker that has the function has released it or is gone";
+/// How often a function may be held.
+const MOST_HOLDS: u32 = 1_000_000;
+
+const GONE: &str = "the function or object is not there any more: its Worker is gone, it has been disposed of, or it came as an \
+    argument of a call that has returned, which only its dup() outlives";
 
 /// The call of a method. Dropped without an answer, it fails.
 pub struct RpcCall {
@@ -92,9 +96,15 @@ impl fmt::Debug for Functions {
 struct Table {
     last: u64,
     owners: HashMap<u64, Owner>,
-    /// Whose function a token is.
-    functions: HashMap<String, u64>,
+    functions: HashMap<String, Function>,
     calls: HashMap<u64, Waiting>,
+}
+
+/// A function with others.
+struct Function {
+    owner: u64,
+    /// How often it is held.
+    holds: u32,
 }
 
 /// An isolate that has functions.
@@ -152,7 +162,7 @@ impl Seat {
             return Err(format!("too many functions are with other Workers: {MOST_FUNCTIONS}"));
         }
         owner.functions.insert(token.clone());
-        table.functions.insert(token.clone(), self.owner);
+        table.functions.insert(token.clone(), Function { owner: self.owner, holds: 1 });
         Ok(token)
     }
 
@@ -181,7 +191,7 @@ impl Seat {
             return Err(format!("the arguments are too large: {} > {LARGEST_VALUE} bytes", arguments.len()));
         }
         let table = &mut *self.functions.lock();
-        let owner = table.functions.get(token).copied().ok_or(GONE)?;
+        let owner = table.functions.get(token).map(|function| function.owner).ok_or(GONE)?;
         let found = table.owners.get_mut(&owner).ok_or(GONE)?;
         if found.queue.len() >= MOST_CALLS {
             return Err(format!("too many calls wait for the Worker that has the function: {MOST_CALLS}"));
@@ -216,10 +226,27 @@ impl Seat {
         });
     }
 
-    /// Nobody needs the function any more.
+    /// Somebody holds the function once more.
+    pub(crate) fn retain(&self, token: &str) -> Result<(), String> {
+        let table = &mut *self.functions.lock();
+        let function = table.functions.get_mut(token).ok_or(GONE)?;
+        if function.holds >= MOST_HOLDS {
+            return Err(format!("the function or object is held too often: {MOST_HOLDS}"));
+        }
+        function.holds += 1;
+        Ok(())
+    }
+
+    /// Somebody does not need the function any more.
     pub(crate) fn release(&self, token: &str) {
         let table = &mut *self.functions.lock();
-        let Some(owner) = table.functions.remove(token) else { return };
+        let Some(function) = table.functions.get_mut(token) else { return };
+        function.holds -= 1;
+        if function.holds > 0 {
+            return;
+        }
+        let owner = function.owner;
+        table.functions.remove(token);
         if let Some(owner) = table.owners.get_mut(&owner) {
             owner.functions.remove(token);
             owner.tell(vec!["release".into(), token.into()]);
@@ -282,7 +309,14 @@ mod tests {
         assert!(heard_there.try_recv().is_err());
 
         let second = here.export().unwrap();
+        // Held twice, it is released with the second time.
+        there.retain(&token).unwrap();
         there.release(&token);
+        there.invoke(&token, Bytes::new(), 6, to_there.clone()).unwrap();
+        let OpReply::Ready(called) = here.next(7, to_here.clone()) else { panic!() };
+        assert_eq!(called[0], "call".into());
+        there.release(&token);
+        assert_eq!(there.retain(&token).unwrap_err(), GONE);
         assert_eq!(there.invoke(&token, Bytes::new(), 3, to_there.clone()).unwrap_err(), GONE);
         let OpReply::Ready(told) = here.next(4, to_here) else { panic!() };
         assert_eq!(told, ["release".into(), Field::from(token)]);

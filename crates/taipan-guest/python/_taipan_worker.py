@@ -19,6 +19,7 @@ import site
 import sys
 import warnings
 from collections.abc import Callable
+from functools import cached_property
 from inspect import isawaitable
 from types import CodeType, CoroutineType, FunctionType, ModuleType, SimpleNamespace
 from typing import Any
@@ -67,7 +68,7 @@ _PACKAGES = "python_modules"
 _EVENTS = ("fetch", "alarm", "scheduled", "trace", "queue", "pubsub")
 _BRIDGE = (
     *("arguments", "callback", "complete", "env", "flush", "forget", "hold", "importModule", "message", "open", "release"),
-    *("request", "returns"),
+    *("request", "returns", "stub", "target"),
 )
 #: The class for each kind of binding (`js/src/bindings/index.ts`).
 _BINDINGS: dict[str, Callable[[str, Any], Any]] = {
@@ -394,16 +395,17 @@ def _find_others(module: ModuleType, main: str) -> dict[str, Call]:
 
     async def called(context: Context) -> _Sent:
         _, target, _, _, caller, sent = context._fields
-        name, _, method = target.rpartition(".")
+        # A property has a dot in front of its name.
+        name, _, member = target.partition(".")
         bridge = workers._runtime.bridge
         try:
-            function = _find_method(module, main, name, method)
+            cls = _find_class(module, main, name)
+            _check_member(cls, main, member)
             context.props = json.loads(caller)
             arguments, named = incoming(bridge.arguments(to_js(sent)))
-            cls = function[0]
             its_env = env if issubclass(cls, WorkerEntrypoint) else workers._runtime.js_env
-            bound = getattr(cls(context, its_env), method)
-            answer = bridge.returns(True, outgoing(await _awaited(bound(*arguments, **named))))
+            found = getattr(cls(context, its_env), member.removeprefix("."))
+            answer = bridge.returns(True, outgoing(await _awaited(found if member.startswith(".") else found(*arguments, **named))))
         except Exception as error:
             answer = bridge.returns(False, js_error(error))
         context._respond(200, "", answer.to_bytes(), [])
@@ -426,14 +428,16 @@ def _find_class(module: ModuleType, main: str, name: str) -> type:
     return cls
 
 
-def _find_method(module: ModuleType, main: str, name: str, method: str) -> tuple[type, Any]:
-    """The class and the function of a method that other Workers may call."""
-    cls = _find_class(module, main, name)
-    function = inspect.getattr_static(cls, method, None)
-    is_own = any(method in vars(base) for base in cls.__mro__ if base.__module__ != WorkerEntrypoint.__module__)
-    if method.startswith("_") or method in _NOT_METHODS or not is_own or not callable(getattr(cls, method, None)):
-        raise TypeError(f"{name} in {main} has no method {method!r} that another Worker could call")
-    return cls, function
+def _check_member(cls: type, main: str, member: str) -> None:
+    """Whether other Workers may call this method, or have the property with this name behind a dot."""
+    is_property, name = member.startswith("."), member.removeprefix(".")
+    declared = inspect.getattr_static(cls, name, None)
+    is_own = any(name in vars(base) for base in cls.__mro__ if base.__module__ != WorkerEntrypoint.__module__)
+    is_readable = isinstance(declared, (property, cached_property))
+    is_callable = callable(getattr(cls, name, None))
+    if name.startswith("_") or name in _NOT_METHODS or not is_own or not (is_callable or is_property and is_readable):
+        kind, use = ("method or property", "use") if is_property else ("method", "call")
+        raise TypeError(f"{cls.__name__} in {main} has no {kind} {name!r} that another Worker could {use}")
 
 
 def _find_entrypoint(module: ModuleType, main: str) -> Callable[[str], Call]:

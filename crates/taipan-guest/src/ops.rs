@@ -224,6 +224,10 @@ pub const OPS: &[OpDecl] = &[
     sync("ratelimit.limit"),
     // binding, data point as JSON (see `taipan-bindings/src/ops/measures.rs`) → nothing
     sync("analytics.note"),
+    // token → nothing; it is good for once more
+    sync("rpc.retain"),
+    // binding, request it is made for, URL, then headers → as for `ws.connect`; what the binding stands for answers
+    later("service.socket"),
 ];
 
 /// The number of the operation called `name`.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::StatusCode;
 use taipan_bindings::{
-    BodySource, Chunk, FetchAnswer, FetchBody, FetchRequest, FetchedBody, Fetcher, RequestBody, Response,
+    BodySource, Chunk, Dial, FetchAnswer, FetchBody, FetchRequest, FetchedBody, Fetcher, RequestBody, Response,
     ResponseBody, ResponseStream, RpcCall,
 };
 use taipan_guest::protocol::Field;
@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 
 use crate::assets::AnswerBody;
 use crate::service::header_text;
+use crate::web_socket::relay;
 use crate::within::{self, Call, Reply, Whole};
 use crate::worker::{Fault, Presence};
 use crate::{Console, Problem, Slot};
@@ -137,7 +138,7 @@ fn reply(response: Response, presence: Presence) -> Result<Reply, String> {
             Some(Box::new(Passing { chunks: Chunks::Fetched(body), presence: Some(presence) }))
         }
         ResponseBody::WebSocket(_) => {
-            return Err("a WebSocket cannot be opened by way of another Worker".to_owned());
+            return Err("it answered with a WebSocket, but the request does not ask for one".to_owned());
         }
     };
     Ok(Reply { status: status.as_u16(), status_text: response.status_text, headers: response.headers, body })
@@ -200,6 +201,34 @@ impl Fetcher for ServiceBinding {
             let this = this.clone();
             async move { this.send(call, depth).await }
         }));
+    }
+
+    fn connect(&self, url: String, headers: Vec<(String, String)>, depth: u32, dial: Dial) {
+        let this = self.clone();
+        self.executor.spawn(async move {
+            let slot = match this.services.find(&this.service) {
+                Ok(slot) => slot,
+                Err(message) => return dial.fail(message),
+            };
+            // No client can send such a method.
+            let method = format!("GET@{}", this.entrypoint.as_deref().unwrap_or_default());
+            let mut head = vec![method.into(), url.into(), Field::Null, Field::Null, this.caller()];
+            head.extend(headers.into_iter().flat_map(|(name, value)| [name.into(), value.into()]));
+            let (response, presence) = slot.current().fetch_within(head, None, depth).await;
+            presence.served();
+            match response {
+                Ok(Response { body: ResponseBody::WebSocket(socket), headers, .. }) => {
+                    if let Some(connection) = dial.connected(headers) {
+                        relay(connection, socket).await;
+                    }
+                }
+                Ok(response) => dial.fail(format!(
+                    "the Worker {} answered with status {} instead of a WebSocket",
+                    this.service, response.status
+                )),
+                Err(fault) => dial.fail(this.failed(&fault)),
+            }
+        });
     }
 
     fn call(&self, call: RpcCall) {

@@ -194,7 +194,7 @@ impl HostOps {
             "d1" => d1::call(verb, id, args, &self.data()),
             "r2" => r2::call(verb, id, args, &self.data()),
             "blob" => blob::call(verb, id, args, &self.data(), &self.fetches),
-            "service" => rpc::service(verb, id, args, self.bindings.as_deref(), &self.requests, &self.events),
+            "service" => rpc::service(verb, id, args, self.bindings.as_deref(), &self.parts()),
             "rpc" => {
                 let functions = self.bindings.as_ref().map(|table| table.functions.clone());
                 let seat = self.seat.get_or_insert_with(|| functions.unwrap_or_default().seat());

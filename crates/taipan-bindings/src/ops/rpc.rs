@@ -4,34 +4,40 @@ use bytes::Bytes;
 use taipan_engine::OpReply;
 use taipan_guest::protocol::Message;
 
-use super::OpError;
+use super::{OpError, pairs, web_socket};
 use crate::rpc::{DEEPEST_CALL, LARGEST_VALUE, RpcCall, Seat};
-use crate::{BindingTable, EventSender, Requests};
+use crate::{BindingTable, Dial, EventSender, Requests};
 
-/// `service.call`.
+/// `service.call` and `service.socket`.
 pub(super) fn service(
     verb: &str,
     id: u32,
     args: &Message<'_>,
     table: Option<&BindingTable>,
-    requests: &Requests,
-    events: &EventSender,
+    parts: &web_socket::Parts<'_>,
 ) -> Result<OpReply, OpError> {
+    let web_socket::Parts { sockets, requests, events, .. } = parts;
     let name = args.str(0)?;
     let fetcher = table.and_then(|table| table.fetchers.get(name));
     let fetcher = fetcher
         .ok_or_else(|| OpError::type_error(format!("the configuration has no such binding: {name}")))?;
+    let depth = deeper(requests, args.u32(1)?)?;
+    if verb == "socket" {
+        let (url, headers) = (args.str(2)?.to_owned(), pairs(args, 3)?);
+        let (_, connection) = sockets.open();
+        fetcher.connect(url, headers, depth, Dial::new(connection, id, (*events).clone()));
+        return Ok(OpReply::Later);
+    }
     if verb != "call" {
         return Err(OpError::unknown(verb));
     }
-    let depth = deeper(requests, args.u32(1)?)?;
     let arguments = args.bytes(3)?;
     if arguments.len() > LARGEST_VALUE {
         let message = format!("the arguments are too large: {} > {LARGEST_VALUE} bytes", arguments.len());
         return Err(OpError::range_error(message));
     }
     let method = args.str(2)?.to_owned();
-    fetcher.call(RpcCall::new(method, Bytes::copy_from_slice(arguments), depth, id, events.clone()));
+    fetcher.call(RpcCall::new(method, Bytes::copy_from_slice(arguments), depth, id, (*events).clone()));
     Ok(OpReply::Later)
 }
 
@@ -66,6 +72,10 @@ pub(super) fn functions(
         "reply" => {
             seat.reply(args.num(0)?, Bytes::copy_from_slice(args.bytes(1)?));
             done
+        }
+        "retain" => {
+            let retained = seat.retain(args.str(0)?).map(|()| OpReply::Ready(vec![]));
+            retained.map_err(|message| OpError { name: "Error", message })
         }
         "release" => {
             seat.release(args.str(0)?);

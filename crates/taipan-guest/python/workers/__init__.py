@@ -21,9 +21,9 @@ from ._queue import Message, MessageBatch, Queue
 from ._r2 import R2Bucket, R2MultipartUpload, R2Object, R2ObjectBody
 from ._request import Request
 from ._response import Response
-from ._rpc import python_from_rpc, python_to_rpc
+from ._rpc import RpcTarget, python_from_rpc, python_to_rpc
 from ._scheduled import ScheduledController
-from ._service import RemoteError, RemoteFunction, Service
+from ._service import RemoteError, RemoteFunction, RpcStub, Service
 from ._snapshots import after_restore, before_snapshot
 
 waitUntil = wait_until  # noqa: N816 - the platform's name
@@ -81,6 +81,8 @@ __all__ = [
     "Request",
     "RequestInitCfProperties",
     "Response",
+    "RpcStub",
+    "RpcTarget",
     "ScheduledController",
     "Service",
     "WorkerEntrypoint",

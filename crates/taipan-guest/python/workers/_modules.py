@@ -11,6 +11,7 @@ from . import _runtime
 from ._body import plain_object
 from ._context import wait_until
 from ._entrypoints import DurableObject, WorkerEntrypoint, WorkflowEntrypoint
+from ._rpc import RpcTarget
 
 
 def import_from_javascript(module_name: str) -> Any:
@@ -22,6 +23,7 @@ def import_from_javascript(module_name: str) -> Any:
             WorkerEntrypoint=WorkerEntrypoint,
             DurableObject=DurableObject,
             WorkflowEntrypoint=WorkflowEntrypoint,
+            RpcTarget=RpcTarget,
         )
     if module_name == "cloudflare:sockets":
         return SimpleNamespace(connect=_connect)

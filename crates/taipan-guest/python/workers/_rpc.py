@@ -18,13 +18,23 @@ from ._response import Response
 from ._runtime import jsnull
 
 
+class RpcTarget:
+    """Derive from it what other Workers are given by reference: they call methods and read properties of the object itself.
+
+    A method of an entrypoint returns one, or passes one on as an argument. What begins with an underscore stays here.
+    """
+
+    def dispose(self) -> Any:
+        """Called when no other Worker has the object any more; it may be a coroutine."""
+
+
 def python_to_rpc(value: Any) -> Any:
     """A Python value as JavaScript takes it."""
     return to_rpc(value, create_proxy, None)
 
 
 def to_rpc(value: Any, function: Callable[[Any], Any], stream: Callable[[Any], Any] | None) -> Any:
-    """The same; `function` makes a JavaScript function of one, and `stream` a stream of what gives pieces."""
+    """The same; `function` makes a JavaScript object of what is passed by reference, and `stream` a stream of what gives pieces."""
     if value is None:
         return jsnull
     if isinstance(value, (str, bool, int, float, JsProxy)):
@@ -58,7 +68,7 @@ def to_rpc(value: Any, function: Callable[[Any], Any], stream: Callable[[Any], A
         return stream(value)
     if isinstance(value, (tuple, bytearray, Awaitable)):
         raise TypeError(f"Not a value that can go to JavaScript: {type(value).__name__}")
-    if isinstance(value, Callable):  # type: ignore[arg-type]
+    if isinstance(value, RpcTarget) or hasattr(value, "_js_stub") or isinstance(value, Callable):  # type: ignore[arg-type]
         return function(value)
     raise TypeError(f"Not a value that can go to JavaScript: {type(value).__name__}")
 

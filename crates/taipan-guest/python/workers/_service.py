@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
+import functools
 import inspect
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
 from typing import Any
 
 import js
-from pyodide.ffi import JsProxy, create_proxy, to_js
+from pyodide.ffi import JsException, create_proxy, to_js
 
 from . import _runtime
-from ._bindings import BindingError
+from ._bindings import BindingError, Sync
 from ._body import ByteStream, js_kind
 from ._fetcher import Fetcher, FetcherSync
-from ._rpc import from_rpc, to_rpc
+from ._rpc import RpcTarget, from_rpc, to_rpc
 from ._runtime import wait
 
 
@@ -29,15 +31,19 @@ class RemoteError(BindingError):
 
 
 class RemoteFunction:
-    """A function that another Worker has: calling it calls it there."""
+    """A function that another Worker has: calling it calls it there.
+
+    One that came as an argument can be called until the call has returned, unless `dup` makes one that stays. `dispose` says that it
+    is not needed any more, as does the end of a `with` block.
+    """
 
     def __init__(self, function: Any) -> None:
-        self._function = function
+        self._js_stub = function
 
     async def __call__(self, *args: Any) -> Any:
         """Calls it with these arguments."""
         try:
-            return incoming(await self._function(*[outgoing(argument) for argument in args]))
+            return incoming(await self._js_stub(*[outgoing(argument) for argument in args]))
         except Exception as error:
             raise raised(error, "a function of another Worker") from None
 
@@ -45,18 +51,144 @@ class RemoteFunction:
         """The same for code that cannot await."""
         return wait(self(*args))
 
+    def dup(self) -> RemoteFunction:
+        """The same function once more, to be disposed of on its own."""
+        return RemoteFunction(_made(_runtime.bridge.stub(self._js_stub).dup))
+
+    def dispose(self) -> None:
+        """It is not needed any more."""
+        _runtime.bridge.stub(self._js_stub).dispose()
+
+    def __enter__(self) -> RemoteFunction:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.dispose()
+
     def __repr__(self) -> str:
         return "<RemoteFunction>"
 
 
+class RpcMember:
+    """A method or a property that another Worker has: call the one, await the other."""
+
+    def __init__(self, owner: Service | RpcStub, path: tuple[str, ...]) -> None:
+        self._owner = owner
+        self._path = path
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        """Calls the method with these arguments."""
+        return self._owner._ask(self._path, args, kwargs)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._owner._ask(self._path, None, {}).__await__()
+
+    def __getattr__(self, name: str) -> RpcMember:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return RpcMember(self._owner, (*self._path, name))
+
+    def __repr__(self) -> str:
+        return f"<RpcMember {self._owner._where}.{'.'.join(self._path)}>"
+
+
+class RpcMemberSync:
+    """The blocking view of an `RpcMember`: call a method, or `get` a property."""
+
+    def __init__(self, member: RpcMember) -> None:
+        self._member = member
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the method with these arguments."""
+        return wait(self._member(*args, **kwargs))
+
+    def get(self) -> Any:
+        """The property."""
+        return wait(self._member)
+
+    def __getattr__(self, name: str) -> RpcMemberSync:
+        return RpcMemberSync(getattr(self._member, name))
+
+
+class RpcStub:
+    """An `RpcTarget` that another Worker has: `await stub.method(…)`, `await stub.property`.
+
+    One that came as an argument can be used until the call has returned, unless `dup` makes one that stays. `dispose` says that it is
+    not needed any more, as does the end of a `with` block.
+    """
+
+    _where = "a stub"
+
+    def __init__(self, stub: Any) -> None:
+        self._js_stub = stub
+        self._api = _runtime.bridge.stub(stub)
+
+    @property
+    def sync(self) -> RpcStubSync:
+        """The same for code that cannot await."""
+        return RpcStubSync(self)
+
+    def dup(self) -> RpcStub:
+        """The same object once more, to be disposed of on its own."""
+        return RpcStub(_made(self._api.dup))
+
+    def dispose(self) -> None:
+        """It is not needed any more."""
+        self._api.dispose()
+
+    def __enter__(self) -> RpcStub:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.dispose()
+
+    def __getattr__(self, name: str) -> RpcMember:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return RpcMember(self, (name,))
+
+    async def _ask(self, path: tuple[str, ...], args: tuple[Any, ...] | None, kwargs: dict[str, Any]) -> Any:
+        if args is None:
+            succeeded, value = await self._api.get(to_js(list(path)))
+        else:
+            sent = to_js([outgoing(argument) for argument in args])
+            succeeded, value = await self._api.call(to_js(list(path)), sent, outgoing(kwargs))
+        if succeeded:
+            return incoming(value)
+        raise raised(value, f"{'.'.join(path)} of an object of another Worker")
+
+    def __repr__(self) -> str:
+        return "<RpcStub>"
+
+
+class RpcStubSync(Sync):
+    """The blocking view of an `RpcStub`: call its methods, or `get` its properties."""
+
+    def __getattr__(self, name: str) -> RpcMemberSync:
+        return RpcMemberSync(getattr(self._binding, name))
+
+
 def outgoing(value: Any) -> Any:
     """A value on its way to another Worker, as JavaScript has it."""
-    return to_rpc(value, _function, _stream)
+    return to_rpc(value, _reference, _stream)
 
 
 def incoming(value: Any) -> Any:
     """A value that has come from there."""
     return from_rpc(value, _remote)
+
+
+def _made(dup: Callable[[], Any]) -> Any:
+    try:
+        return dup()
+    except JsException as error:
+        raise raised(error, "dup()") from None
+
+
+def _reference(value: Any) -> Any:
+    if isinstance(value, (RemoteFunction, RpcStub)):
+        return value._js_stub
+    return _target(value) if isinstance(value, RpcTarget) else _function(value)
 
 
 def _function(function: Callable[..., Any]) -> Any:
@@ -71,6 +203,66 @@ def _function(function: Callable[..., Any]) -> Any:
             return to_js([False, js_error(error)])
 
     return _runtime.bridge.callback(create_proxy(called))
+
+
+#: Targets that other Workers have, and how often: by their ids, because they need not be hashable.
+_shared: dict[int, list[Any]] = {}
+
+#: What is a target's own.
+_NOT_MEMBERS = frozenset(("dispose", "dup", "constructor"))
+
+
+def _target(target: RpcTarget) -> Any:
+    async def called(path: Any, args: Any = None, named: Any = None) -> Any:
+        try:
+            value: Any = target
+            for name in path.to_py():
+                value = _member(value, name)
+                while inspect.isawaitable(value):
+                    value = await value
+            if args is not None:
+                if not callable(value):
+                    raise TypeError(f"{'.'.join(path.to_py())} of {type(target).__name__} is a property, not a method")
+                value = value(*incoming(args), **incoming(named))
+                while inspect.isawaitable(value):
+                    value = await value
+            return to_js([True, outgoing(value)])
+        except Exception as error:
+            return to_js([False, js_error(error)])
+
+    _shared.setdefault(id(target), [target, 0])[1] += 1
+    return _runtime.bridge.target(create_proxy(called), create_proxy(lambda: _forget(target)))
+
+
+def _member(value: Any, name: str) -> Any:
+    """A member that other Workers may use: what a target's class declares, or an item of a dict."""
+    if isinstance(value, RpcTarget):
+        declared = inspect.getattr_static(type(value), name, None)
+        is_property = isinstance(declared, (property, functools.cached_property))
+        if not name.startswith("_") and name not in _NOT_MEMBERS and (is_property or callable(getattr(type(value), name, None))):
+            return getattr(value, name)
+    elif isinstance(value, Mapping) and name in value:
+        return value[name]
+    raise TypeError(f"{type(value).__name__} has no method or property {name!r} that another Worker could use")
+
+
+def _forget(target: RpcTarget) -> None:
+    """One who had it does not need it any more."""
+    shared = _shared[id(target)]
+    shared[1] -= 1
+    if shared[1]:
+        return
+    del _shared[id(target)]
+
+    async def dispose() -> None:
+        try:
+            result = target.dispose()
+            if inspect.isawaitable(result):
+                await result
+        except Exception as error:
+            _runtime.report(error, f"{type(target).__name__}.dispose()")
+
+    asyncio.ensure_future(dispose())
 
 
 async def _pieces(iterator: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -88,6 +280,8 @@ def _remote(value: Any) -> Any:
     kind = js_kind(value)
     if kind == "ReadableStream":
         return ByteStream(value)
+    if kind == "RpcStub":
+        return RpcStub(value)
     return RemoteFunction(value) if callable(value) else value
 
 
@@ -127,29 +321,33 @@ class Service(Fetcher):
         """The same methods for code that cannot await."""
         return ServiceSync(self)
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    @property
+    def _where(self) -> str:
+        return f"env.{self._name}"
+
+    def __getattr__(self, name: str) -> RpcMember:
         if name.startswith("_"):
             raise AttributeError(name)
+        return RpcMember(self, (name,))
 
-        async def method(*args: Any, **kwargs: Any) -> Any:
-            return await self._call(name, args, kwargs)
-
-        method.__name__ = name
-        method.__qualname__ = f"env.{self._name}.{name}"
-        return method
+    async def _ask(self, path: tuple[str, ...], args: tuple[Any, ...] | None, kwargs: dict[str, Any]) -> Any:
+        name, *others = path
+        if others:
+            raise TypeError(f"env.{self._name}.{'.'.join(path)}: only objects that a Worker gives have members of members")
+        # A property has a dot in front of its name.
+        return await self._call(name if args is not None else f".{name}", args or (), kwargs)
 
     async def _call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         sent = to_js([outgoing(argument) for argument in args])
         succeeded, value = await self._api.call(method, sent, outgoing(kwargs))
         if succeeded:
             return incoming(value)
-        raise raised(value, f"env.{self._name}.{method}()", self._name)
+        called = f"env.{self._name}{method}" if method.startswith(".") else f"env.{self._name}.{method}()"
+        raise raised(value, called, self._name)
 
 
 class ServiceSync(FetcherSync):
-    """The blocking view of a `Service`."""
+    """The blocking view of a `Service`: call its methods, or `get` its properties."""
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return lambda *args, **kwargs: wait(self._binding._call(name, args, kwargs))
+    def __getattr__(self, name: str) -> RpcMemberSync:
+        return RpcMemberSync(getattr(self._binding, name))

@@ -5,6 +5,7 @@
 mod connect;
 mod deflate;
 mod frame;
+mod relay;
 mod session;
 
 use base64::Engine as _;
@@ -22,6 +23,7 @@ use frame::Role;
 use session::Terms;
 
 pub(crate) use connect::Dialer;
+pub(crate) use relay::relay;
 
 /// By RFC 6455, section 1.3.
 const MAGIC: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

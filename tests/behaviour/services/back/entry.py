@@ -1,8 +1,60 @@
 import asyncio
+from functools import cached_property
 
-from workers import Request, Response, WorkerEntrypoint
+import js
+from workers import Request, Response, RpcTarget, WorkerEntrypoint
 
 received = []
+disposed = []
+kept = []
+
+
+class Counter(RpcTarget):
+    """Passed by reference: its state stays here."""
+
+    step = 1
+
+    def __init__(self, name, count=0):
+        self.name = name
+        self._count = count
+
+    @property
+    def value(self):
+        return self._count
+
+    @cached_property
+    def labels(self):
+        return {"name": self.name, "reset": self.reset}
+
+    @property
+    def twin(self):
+        return Counter(self.name + "'", self._count)
+
+    async def increment(self, by=1, *, times=1):
+        self._count += by * times
+        return self._count
+
+    def reset(self):
+        self._count = 0
+
+    def itself(self):
+        return self
+
+    def fail(self):
+        raise LookupError("nothing to count")
+
+    def _secret(self):
+        return "secret"
+
+    async def dispose(self):
+        await asyncio.sleep(0)
+        disposed.append(self.name)
+
+
+def js_callback(function):
+    from pyodide.ffi import create_proxy
+
+    return create_proxy(function)
 
 
 class Refused(Exception):
@@ -22,6 +74,21 @@ class Default(WorkerEntrypoint):
                     yield bytes(word.to_py()).upper()
 
             return Response(pieces())
+        if path == "/socket":
+            assert request.headers["upgrade"] == "websocket", dict(request.headers)
+            pair = js.WebSocketPair.new()
+            client, server = pair.object_values()
+            server.accept()
+
+            def heard(event):
+                if event.data == "bye":
+                    server.send("good")
+                    server.close(4002, "done")
+                else:
+                    server.send(event.data.upper() if isinstance(event.data, str) else event.data)
+
+            server.addEventListener("message", js_callback(heard))
+            return Response(None, status=101, web_socket=client, headers={"x-from": "back"})
         if path == "/moved":
             return Response.redirect("https://back/echo", 302)
         if path == "/fails":
@@ -86,6 +153,46 @@ class Default(WorkerEntrypoint):
     async def page(self, request):
         assert isinstance(request, Request), request
         return Response(f"{request.method} {request.headers['x-a']} {await request.text()}", status=201)
+
+    def make(self, name):
+        return Counter(name)
+
+    @property
+    def version(self):
+        return {"major": 1}
+
+    @property
+    async def later(self):
+        await asyncio.sleep(0)
+        return "later"
+
+    async def disposed(self):
+        return disposed
+
+    async def borrow(self, counter, keep=False):
+        """Uses what it is given, and may keep it for another call."""
+        if keep:
+            kept[:] = [counter.dup()]
+        else:
+            kept[:] = [counter]
+        return await counter.increment(10)
+
+    async def use_kept(self):
+        return await kept[0].increment()
+
+    async def drop_kept(self):
+        kept.pop().dispose()
+
+    async def keep_function(self, function):
+        kept[:] = [function.dup()]
+
+    async def call_kept(self, value):
+        with kept.pop() as function:
+            return await function(value)
+
+    async def pass_on(self, counter):
+        """Gives back what it was given: the caller then has it by way of this Worker."""
+        return {"again": counter, "own": Counter("own", 5)}
 
     async def bounce(self, n):
         return await self.env.FRONT.bounce(n)

@@ -1,8 +1,10 @@
+import asyncio
 import traceback
 from datetime import datetime
 
 import js
-from workers import BindingError, RemoteError, Request, Response, WorkerEntrypoint, env
+from pyodide.ffi import create_proxy
+from workers import BindingError, RemoteError, Request, Response, RpcStub, RpcTarget, WorkerEntrypoint, env, import_from_javascript
 
 
 async def fetches():
@@ -98,6 +100,147 @@ async def callbacks():
     assert await other["next"]() == 101 and await counter["next"]() == 17
 
 
+async def fails(call, kind, said):
+    try:
+        await call
+    except kind as error:
+        assert said in str(error), error
+    else:
+        raise AssertionError(f"no error: {said}")
+
+
+async def targets():
+    counter = await env.BACK.make("one")
+    assert type(counter) is RpcStub
+    assert await counter.increment() == 1 and await counter.increment(5, times=2) == 11
+    assert await counter.value == 11
+    assert await counter.labels.name == "one"
+    labels = await counter.labels
+    assert labels["name"] == "one" and await labels["reset"]() is None and await counter.value == 0
+    # A member of a member, and the object itself once more.
+    assert await counter.twin.increment(3) == 3 and await counter.value == 0
+    assert await counter.labels.reset() is None
+    same = await counter.itself()
+    assert await same.increment(2) == 2 and await counter.value == 2
+    method = await counter.increment
+    assert await method(1) == 3
+    await fails(counter.fail(), LookupError, "nothing to count")
+    for member in ("_secret", "step", "absent", "dispose", "name"):
+        await fails(counter._ask((member,), (), {}), TypeError, f"Counter has no method or property {member!r} that another Worker could use")
+    await fails(counter.value(), TypeError, "value of Counter is a property, not a method")
+    assert counter.sync.value.get() == 3 and counter.sync.increment(4) == 7
+
+
+async def properties():
+    assert await env.BACK.version == {"major": 1} and await env.BACK.later == "later"
+    assert env.BACK.sync.version.get() == {"major": 1}
+    await fails(until(env.BACK.attribute), TypeError, "no method or property 'attribute' that another Worker could use")
+    await fails(until(env.BACK.version.major), TypeError, "only objects that a Worker gives have members of members")
+    await fails(env.BACK.version(), TypeError, "no method 'version' that another Worker could call")
+
+
+async def until(awaitable):
+    return await awaitable
+
+
+async def came(name):
+    for _ in range(300):
+        if name in await env.BACK.disposed():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"never disposed of: {name}")
+
+
+async def disposal():
+    counter = await env.BACK.make("held twice")
+    copy = counter.dup()
+    counter.dispose()
+    counter.dispose()
+    await fails(counter.increment(), Exception, "The stub has been disposed of")
+    try:
+        counter.dup()
+    except Exception as error:
+        assert "The stub has been disposed of" in str(error), error
+    assert await copy.increment() == 1
+    assert "held twice" not in await env.BACK.disposed()
+    with copy:
+        assert await copy.increment() == 2
+    await came("held twice")
+    with await env.BACK.make("in a block") as counter:
+        await counter.increment()
+    await came("in a block")
+    # Nobody has it any more, as a collector finds out.
+    await env.BACK.make("forgotten")
+    js.eval("(() => { const all = []; for (let i = 0; i < 300000; i++) all.push({ a: {} }); })()")
+    await came("forgotten")
+
+
+class Mine(RpcTarget):
+    def __init__(self):
+        self.count = 0
+        self.is_disposed = False
+
+    async def increment(self, by=1):
+        self.count += by
+        return self.count
+
+    def dispose(self):
+        self.is_disposed = True
+
+
+async def arguments():
+    """What a call is given is good until it has returned, unless it is kept."""
+    mine = Mine()
+    assert await env.BACK.borrow(mine) == 10
+    await fails(env.BACK.use_kept(), Exception, "an argument of a call that has returned, which only its dup() outlives")
+    for _ in range(300):
+        if mine.is_disposed:
+            break
+        await asyncio.sleep(0.01)
+    assert mine.is_disposed
+    mine = Mine()
+    assert await env.BACK.borrow(mine, keep=True) == 10
+    assert await env.BACK.use_kept() == 11 and mine.count == 11 and not mine.is_disposed
+    await env.BACK.drop_kept()
+    for _ in range(300):
+        if mine.is_disposed:
+            break
+        await asyncio.sleep(0.01)
+    assert mine.is_disposed
+    await env.BACK.keep_function(lambda value: value * 2)
+    assert await env.BACK.call_kept(21) == 42
+    # By way of another Worker and back, also when that is a third one's.
+    mine = Mine()
+    given = await env.BACK.pass_on(mine)
+    assert await given["again"].increment() == 1 and mine.count == 1
+    assert await given["own"].value == 5
+    there = await env.BACK.make("passed on")
+    again = (await env.BACK.pass_on(there))["again"]
+    there.dispose()
+    assert await again.increment(7) == 7
+    assert await env.BACK.borrow(again) == 17
+    again.dispose()
+    await came("passed on")
+
+
+async def sockets():
+    response = await env.BACK.fetch("https://back/socket", headers={"upgrade": "websocket"})
+    assert response.status == 101 and response.headers["x-from"] == "back"
+    socket = response.js_object.webSocket
+    heard, closed = [], asyncio.get_running_loop().create_future()
+    socket.addEventListener("message", create_proxy(lambda event: heard.append(event.data)))
+    socket.addEventListener("close", create_proxy(lambda event: closed.set_result((event.code, event.reason, event.wasClean))))
+    socket.accept()
+    for text in ("a", "b" * 100_000):
+        socket.send(text)
+    for _ in range(500):
+        socket.send("x" * 1000)
+    socket.send("bye")
+    assert await closed == (4002, "done", True)
+    assert heard == ["A", "B" * 100_000, *["X" * 1000] * 500, "good"], (len(heard), heard[-1:])
+    await fails(env.BACK.fetch("https://back/none", headers={"upgrade": "websocket"}), BindingError, "the Worker back answered with status 404 instead of a WebSocket")
+
+
 async def streams():
     async def pieces():
         for i in range(50):
@@ -137,15 +280,7 @@ async def depth():
 async def from_javascript():
     from workers._runtime import js_env
 
-    await js.eval("""async env => {
-        const same = (a, b) => { if (JSON.stringify(a) !== JSON.stringify(b)) throw new Error(`${JSON.stringify(a)}`); };
-        same(await env.BACK.add(1, 2), 3);
-        same(await env.BACK.each([1, 2], n => n * 10), [10, 20]);
-        same(await (await env.BACK.fetch("https://back/echo", { method: "POST", body: "js" })).text(), "js");
-        const map = await env.BACK.same(new Map([["a", new Date(5)]]));
-        same(map.a?.getTime?.() ?? map.get("a").getTime(), 5);
-        await env.BACK.fail("key").then(() => { throw new Error("no error") }, e => same(e.name, "KeyError"));
-    }""")(js_env)
+    await import_from_javascript("from.mjs").run(js_env)
 
 
 async def queue():

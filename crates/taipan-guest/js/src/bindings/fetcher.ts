@@ -7,14 +7,18 @@ import type { Access } from "./access";
 export class Fetcher {
   #access: Access;
   #web: WebInternals;
+  #opensSockets: boolean;
 
-  constructor(access: Access, web: WebInternals) {
+  constructor(access: Access, web: WebInternals, opensSockets = false) {
     this.#access = access;
     this.#web = web;
+    this.#opensSockets = opensSockets;
   }
 
   async fetch(input: Request | string, init?: object | null): Promise<Response> {
-    return this.#web.fetchFrom(input, init, (...fields: FieldIn[]) => this.#access.askNow("fetcher.open", ...fields));
+    const open = (...fields: FieldIn[]) => this.#access.askNow("fetcher.open", ...fields);
+    const connect = (...fields: FieldIn[]) => this.#access.ask("service.socket", ...fields);
+    return this.#web.fetchFrom(input, init, open, this.#opensSockets ? connect : undefined);
   }
 }
 describe(Fetcher, "Fetcher");

@@ -1,7 +1,10 @@
 /**
- * Values that go to another Worker and come from there, with what cannot be copied in them: functions, streams, requests and
- * responses. Of a function only its token travels (`taipan-bindings/src/rpc.rs`), and a stream is a function that gives the next
- * piece.
+ * Values that go to another Worker and come from there, with what cannot be copied in them: functions, objects that are passed by
+ * reference, streams, requests and responses. Of a function only its token travels (`taipan-bindings/src/rpc.rs`). An object is a
+ * function that is told which member is meant, and a stream one that gives the next piece.
+ *
+ * What a call results in belongs to whoever called: it is good until it is disposed of, or nobody has it any more. What a call is
+ * given is good until it has returned; `dup` makes something of it that stays.
  */
 import type { FieldIn, FieldOut, Host } from "../host";
 import type { Request, Response } from "../web/index";
@@ -10,12 +13,14 @@ import { Request as RequestClass } from "../web/request";
 import { Response as ResponseClass } from "../web/response";
 import { deserialize, serialize } from "../web/serialize";
 import { ReadableStream } from "../web/streams";
+import { DISPOSE, type Inner, PythonTarget, RpcTarget, functionStub, innerOf, objectStub, use } from "./stub";
 
 type AnyFunction = (...args: unknown[]) => unknown;
 
 /** What stands for a value that is not data. */
 type Standing =
   | { kind: "function"; token: string }
+  | { kind: "target"; token: string }
   | { kind: "stream"; token: string }
   | { kind: "headers"; list: [string, string][] }
   | { kind: "request"; url: string; method: string; headers: [string, string][]; redirect: string; body: string | null }
@@ -29,7 +34,8 @@ export interface Written {
 
 export interface Rpc {
   write(value: unknown): Written;
-  read(bytes: ArrayBuffer | Uint8Array): unknown;
+  /** What a call is given. */
+  arguments(bytes: Uint8Array): unknown;
   /** Nobody elsewhere needs the functions any more. */
   release(tokens: string[]): void;
   /** Calls another Worker's method. */
@@ -79,7 +85,7 @@ export function makeRpc(H: Host): Rpc {
     try {
       const called = functions.get(token);
       if (!called) throw new Error("The function has been released");
-      outcome = { ok: await called(...(read(args) as unknown[])) };
+      outcome = { ok: await called(...(read(args, false) as unknown[])) };
     } catch (error) {
       outcome = { error };
     }
@@ -123,10 +129,65 @@ export function makeRpc(H: Host): Rpc {
   /** Lets go of what others have for us when nobody here does any more. */
   const dropped = new FinalizationRegistry<string>(token => now("rpc.release", token));
 
+  /** A token that is ours to let go of, or that of an argument. */
+  function reference(kind: "function" | "target", token: string, isOwned: boolean): object {
+    let isOver = false;
+    const live = (): string => {
+      if (isOver) throw new Error("The stub has been disposed of");
+      return token;
+    };
+    // Not the stub's own, which would lead back to it.
+    const registered = {};
+    const inner: Inner = {
+      call: async (path, args, named) => invoke(live(), kind === "function" ? args : [path, args, named]),
+      get: async path => {
+        if (kind === "function") throw new TypeError("A function has no properties elsewhere");
+        return invoke(live(), [path]);
+      },
+      dup: () => {
+        now("rpc.retain", live());
+        return reference(kind, token, true);
+      },
+      dispose: () => {
+        if (isOver) return;
+        isOver = true;
+        if (!isOwned) return;
+        dropped.unregister(registered);
+        now("rpc.release", token);
+      },
+    };
+    // The stub has it, and so have its members.
+    if (isOwned) dropped.register(inner, token, registered);
+    return kind === "function" ? functionStub(inner) : objectStub(inner);
+  }
+
+  /** A function or an object of ours or of a third Worker, as a function that others may call. */
+  function referenced(value: object): { kind: "function" | "target"; token: string } | undefined {
+    const inner = innerOf(value);
+    if (inner) {
+      // The one who gets it may have it for longer than we do.
+      const copy = inner.dup();
+      const kept = innerOf(copy) as Inner;
+      const destroy = () => kept.dispose();
+      if (typeof value === "function") return { kind: "function", token: share(Object.assign(async (...args: unknown[]) => kept.call([], args, {}), { destroy })) };
+      const pass = async (path: unknown, args: unknown, named: unknown) =>
+        args === undefined ? kept.get(path as string[]) : kept.call(path as string[], args as unknown[], (named ?? {}) as object);
+      return { kind: "target", token: share(Object.assign(pass, { destroy })) };
+    }
+    if (value instanceof PythonTarget) return { kind: "target", token: share(Object.assign((...args: unknown[]) => value.called(...args), { destroy: value.destroy })) };
+    if (value instanceof RpcTarget) {
+      const destroy = () => (value as { [DISPOSE]?(): void })[DISPOSE]?.();
+      const called = (path: unknown, args: unknown) => use(value, path as string[], args as unknown[] | undefined);
+      return { kind: "target", token: share(Object.assign(called, { destroy })) };
+    }
+    if (typeof value === "function") return { kind: "function", token: share(value as AnyFunction) };
+    return undefined;
+  }
+
   async function invoke(token: string, args: unknown[]): Promise<unknown> {
     const sent = write(args);
     try {
-      return unwrap(read((await later("rpc.invoke", token, sent.bytes))[0] as ArrayBuffer) as Outcome);
+      return unwrap(read((await later("rpc.invoke", token, sent.bytes))[0] as ArrayBuffer, true) as Outcome);
     } finally {
       release(sent.tokens);
     }
@@ -165,10 +226,10 @@ export function makeRpc(H: Host): Rpc {
   function write(value: unknown): Written {
     const tokens: string[] = [];
     const outside = (value: object): Standing | undefined => {
-      if (typeof value === "function") {
-        const token = share(value as AnyFunction);
-        tokens.push(token);
-        return { kind: "function", token };
+      const reference = referenced(value);
+      if (reference) {
+        tokens.push(reference.token);
+        return reference;
       }
       if (value instanceof ReadableStream) return { kind: "stream", token: shareStream(value as ReadableStream<unknown>) };
       if (value instanceof Headers) return { kind: "headers", list: [...value] };
@@ -190,14 +251,11 @@ export function makeRpc(H: Host): Rpc {
     }
   }
 
-  function inside(standing: Standing): unknown {
+  function inside(standing: Standing, isOwned: boolean): unknown {
     switch (standing.kind) {
-      case "function": {
-        const { token } = standing;
-        const stub = (...args: unknown[]) => invoke(token, args);
-        dropped.register(stub, token);
-        return stub;
-      }
+      case "function":
+      case "target":
+        return reference(standing.kind, standing.token, isOwned);
       case "stream":
         return streamOf(standing.token);
       case "headers":
@@ -213,8 +271,9 @@ export function makeRpc(H: Host): Rpc {
     }
   }
 
-  function read(bytes: ArrayBuffer | Uint8Array): unknown {
-    return deserialize(bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes), inside as (standing: unknown) => unknown);
+  function read(bytes: ArrayBuffer | Uint8Array, isOwned: boolean): unknown {
+    const all = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
+    return deserialize(all, standing => inside(standing as Standing, isOwned));
   }
 
   function release(tokens: string[]): void {
@@ -223,13 +282,13 @@ export function makeRpc(H: Host): Rpc {
 
   return {
     write,
-    read,
+    arguments: bytes => read(bytes, false),
     release,
     async call(binding, method, args, named) {
       const sent = write([args, named]);
       try {
         const [answer] = await later("service.call", binding, H.cause(), method, sent.bytes);
-        return unwrap(read(answer as ArrayBuffer) as Outcome);
+        return unwrap(read(answer as ArrayBuffer, true) as Outcome);
       } finally {
         release(sent.tokens);
       }

@@ -2,6 +2,7 @@
  * `fetch`. The host performs requests, redirects and decoding included; here are the standard's objects, and cancelling: by a
  * signal at every stage, by cancelling the body, and by letting go of a response that nobody has read.
  */
+import type { FieldOut } from "../host";
 import type { AbortSignal } from "./abort";
 import type { PullSource } from "./body";
 import { flattenHeaders } from "./headers";
@@ -11,7 +12,7 @@ import { Request, optionsOfRequest } from "./request";
 import { Response, makeFetchedResponse } from "./response";
 import type { ReadableStream } from "./streams";
 import { takeBody } from "./take-body";
-import { connectSocket, socketAccess } from "./web-socket";
+import { connectedSocket, socketAccess } from "./web-socket";
 import { bytesOf, need } from "./webidl";
 
 const open = syncOp("fetch.open");
@@ -132,20 +133,23 @@ const dropped = new FinalizationRegistry<Exchange>((exchange) => exchange.close(
 
 export async function fetch(input: Request | string, init: RequestInit | null = {}): Promise<Response> {
   need(arguments.length, 1, "fetch");
-  return send(new Request(input, init), open);
+  return send(new Request(input, init), open, (_cause, url, ...headers) => host.opAsync(host.opNumber("ws.connect"), url, ...headers));
 }
 
 type Open = typeof open;
 
-/** A request to what a binding stands for; `open` takes the place of the network. */
-export async function fetchFrom(input: Request | string, init: RequestInit | null | undefined, open: Open): Promise<Response> {
-  return send(new Request(input, init ?? {}), open, false);
+/** Opens a WebSocket: for which request, where, and headers. Gives its number and the answer's headers. */
+type Connect = (cause: number, url: string, ...headers: string[]) => Promise<FieldOut[]>;
+
+/** A request to what a binding stands for; `open` and `connect` take the place of the network. */
+export async function fetchFrom(input: Request | string, init: RequestInit | null | undefined, open: Open, connect?: Connect): Promise<Response> {
+  return send(new Request(input, init ?? {}), open, connect);
 }
 
-async function send(request: Request, open: Open, opensSockets = true): Promise<Response> {
+async function send(request: Request, open: Open, connect?: Connect): Promise<Response> {
   const { signal, isRaw } = optionsOfRequest(request);
   signal?.throwIfAborted();
-  if (opensSockets && request.headers.get("upgrade")?.toLowerCase() === "websocket") return openSocket(request);
+  if (connect && request.headers.get("upgrade")?.toLowerCase() === "websocket") return openSocket(request, connect);
 
   const body = takeBody(request);
   const isWhole = body === null || typeof body === "string" || body instanceof Uint8Array;
@@ -174,8 +178,8 @@ async function send(request: Request, open: Open, opensSockets = true): Promise<
 }
 
 /** A request for a WebSocket: the response has one end of it. */
-async function openSocket(request: Request): Promise<Response> {
-  const { number, headers } = await connectSocket(request.url, flattenHeaders(request.headers));
+async function openSocket(request: Request, connect: Connect): Promise<Response> {
+  const { number, headers } = connectedSocket(await connect(host.cause(), request.url, ...flattenHeaders(request.headers)));
   const [protocol, extensions] = ["sec-websocket-protocol", "sec-websocket-extensions"].map((name) => headers.get(name) ?? "");
   return makeFetchedResponse({
     status: 101,

@@ -38,14 +38,13 @@ import * as timers from "./timers";
 import { URL } from "./url";
 import { URLPattern } from "./url-pattern";
 import { URLSearchParams } from "./url-search-params";
-import { CloseEvent, ErrorEvent, WebSocket, WebSocketPair, connectSocket, socketAccess } from "./web-socket";
+import { CloseEvent, ErrorEvent, WebSocket, WebSocketPair, socketAccess } from "./web-socket";
 
 export type { IncomingRequest } from "./request";
 export type { PullSource } from "./body";
 
 /** What the rest of the bundle uses of the modules here, and users cannot reach. */
 const internals = {
-  connectSocket,
   console,
   deserialize,
   dispatchRejection,

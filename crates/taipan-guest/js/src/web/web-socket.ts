@@ -5,6 +5,7 @@
  * response that carries one end of a pair binds that end to the client's connection: what comes from the client goes
  * through it to the end that the Worker keeps, one message at a time, so that a fast client waits for a slow Worker.
  */
+import type { FieldOut } from "../host";
 import { Blob, blobBytes, blobFromBytes } from "./blob";
 import { reportError } from "./console";
 import type { EventInit } from "./events";
@@ -358,7 +359,11 @@ function socketUrl(url: unknown): string {
 
 /** Opens a connection; the headers are names and values. */
 async function connect(href: string, headers: string[]): Promise<{ number: number; headers: Map<string, string> }> {
-  const [number, ...rest] = await host.opAsync(host.opNumber("ws.connect"), href, ...headers);
+  return connected(await host.opAsync(host.opNumber("ws.connect"), href, ...headers));
+}
+
+/** What a connection was answered with. */
+function connected([number, ...rest]: FieldOut[]): { number: number; headers: Map<string, string> } {
   const found = new Map<string, string>();
   for (let i = 0; i < rest.length; i += 2) found.set(rest[i] as string, rest[i + 1] as string);
   return { number: number as number, headers: found };
@@ -376,4 +381,4 @@ Object.defineProperty(WebSocketPair.prototype, Symbol.iterator, {
   },
 });
 
-export { access as socketAccess, connect as connectSocket };
+export { access as socketAccess, connected as connectedSocket };

@@ -11,6 +11,7 @@ import type { PullSource } from "../web/body";
 import type { Request, Response, WebInternals } from "../web/index";
 import type { ReadableStream } from "../web/streams";
 import { type Declared, makeBindings, makeRpc, setImporting } from "../bindings/index";
+import { type Inner, PythonTarget, innerOf } from "../bindings/stub";
 import { cloudflareWorkers, installModules, liveEnvironment, type Modules } from "./modules";
 import { failureReport } from "./report";
 
@@ -285,8 +286,38 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       };
       return Object.assign(called, { destroy: () => proxy.destroy() });
     },
+    /** An object of Python's that is passed by reference; `called` is as for `callback`. */
+    target(called: { (...args: unknown[]): Promise<[boolean, unknown]>; destroy(): void }, destroyed: { (): void; destroy(): void }): object {
+      const use = async (...args: unknown[]) => {
+        const [succeeded, value] = await called(...args);
+        if (!succeeded) throw value;
+        return value;
+      };
+      return new PythonTarget(use, () => {
+        destroyed();
+        called.destroy();
+        destroyed.destroy();
+      });
+    },
+    /** Ways to what another Worker has. Calls give whether they succeeded, and the result or the error. */
+    stub(stub: object): object {
+      const inner = innerOf(stub) as Inner;
+      const tried = async (work: () => Promise<unknown>): Promise<[boolean, unknown]> => {
+        try {
+          return [true, await work()];
+        } catch (e) {
+          return [false, e];
+        }
+      };
+      return {
+        call: (path: string[], args: unknown[], named: object) => tried(() => inner.call(path, args, named)),
+        get: (path: string[]) => tried(() => inner.get(path)),
+        dup: () => inner.dup(),
+        dispose: () => inner.dispose(),
+      };
+    },
     /** What a method is called with: a list, and an object. */
-    arguments: (bytes: Uint8Array): unknown => rpc.read(bytes),
+    arguments: (bytes: Uint8Array): unknown => rpc.arguments(bytes),
     /** What it returns, or the error. */
     returns: (succeeded: boolean, value: unknown): Uint8Array => rpc.write(succeeded ? { ok: value } : { error: value }).bytes,
     /** The body of a message of the content type v8. */

@@ -2,6 +2,7 @@
  * JavaScript modules beside the runtime's own: files of the Worker and of its packages, and what the platform has under a name
  * (`cloudflare:workers`).
  */
+import { RpcStub, RpcTarget } from "../bindings/stub";
 import type { Host } from "../host";
 
 export interface Modules {
@@ -72,6 +73,7 @@ export function cloudflareWorkers(env: object, waitUntil: (promise: unknown) => 
     WorkerEntrypoint: class WorkerEntrypoint extends Entrypoint {},
     DurableObject: class DurableObject extends Entrypoint {},
     WorkflowEntrypoint: class WorkflowEntrypoint extends Entrypoint {},
-    RpcTarget: class RpcTarget {},
+    RpcTarget,
+    RpcStub,
   };
 }
