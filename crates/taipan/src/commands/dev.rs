@@ -20,8 +20,10 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet, block_in_place, spawn_blocking};
 
 use crate::commands::builder;
+use crate::dev::browser;
 use crate::dev::console::Terminal;
-use crate::dev::data::Data;
+use crate::dev::data::{Data, EXPLORER};
+use crate::dev::keys::{Key, Keys};
 use crate::dev::project::Project;
 use crate::dev::watch::Watcher;
 use crate::report::{self, hint, hinted};
@@ -64,7 +66,7 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
     let address = ingress.address();
     let state = settings.persist_to.clone().unwrap_or_else(|| first.config_folder.join(".wrangler/state"));
     let link = shown(address, settings.certificate.is_some());
-    let data = Arc::new(Mutex::new(Data::new(state, terminal.clone(), local, link)));
+    let data = Arc::new(Mutex::new(Data::new(state, terminal.clone(), local, link.clone())));
     let mut opened = Vec::new();
     for (_, project) in &mut projects {
         let assets = assets(project, None, &terminal);
@@ -100,13 +102,15 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
     let serving = tokio::spawn(ingress.serve(slot, terminal.clone(), stopped, GRACE));
 
     let mut developing = JoinSet::new();
-    let mut address = Some(address);
+    let (ready, is_ready) = oneshot::channel();
+    let mut first = Some((link.clone(), ready));
     for (settings, project, ground, stage) in members {
-        // It is the first Worker's.
-        developing.spawn(develop(settings, project, ground, stage, address.take()));
+        // The address is the first Worker's.
+        developing.spawn(develop(settings, project, ground, stage, first.take()));
     }
     tokio::select! {
         () = interrupts.next() => {}
+        () = obey_keys(is_ready, &link, &terminal) => {}
         Some(error) = developing.join_next() => return Err(error?),
     }
 
@@ -131,6 +135,26 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         () = interrupts.next() => Ok(ExitCode::from(INTERRUPTED)),
+    }
+}
+
+/// Does what keys say from when the Worker is ready; returns when one says to end.
+async fn obey_keys(is_ready: oneshot::Receiver<()>, link: &str, terminal: &Terminal) {
+    let keys = if is_ready.await.is_ok() { Keys::listen() } else { None };
+    let Some(mut keys) = keys else { return std::future::pending().await };
+    terminal.note(Key::HELP);
+    loop {
+        let page = match keys.next().await {
+            Key::Browser => link.to_owned(),
+            Key::Explorer => format!("{link}{EXPLORER}"),
+            Key::Clear => {
+                terminal.clear();
+                continue;
+            }
+            Key::Exit => return,
+        };
+        terminal.note(&page);
+        browser::open(&page);
     }
 }
 
@@ -170,7 +194,7 @@ async fn develop(
     mut project: Project,
     mut ground: Ground,
     stage: Stage,
-    address: Option<SocketAddr>,
+    first: Option<(String, oneshot::Sender<()>)>,
 ) -> anyhow::Error {
     let (slot, terminal) = (stage.slot.clone(), stage.terminal.clone());
     let mut watcher = match Watcher::new() {
@@ -183,9 +207,10 @@ async fn develop(
     if let Started::Failed(fault) = slot.current().started().await {
         terminal.problem(&Problem::from(&fault));
     }
-    match address {
-        Some(address) => {
-            terminal.note(&format!("Ready on {}", shown(address, settings.certificate.is_some())));
+    match first {
+        Some((link, ready)) => {
+            terminal.note(&format!("Ready on {link}"));
+            ready.send(()).ok();
         }
         None => terminal.note(&format!("Ready for the others: {}", project.name)),
     }

@@ -24,6 +24,11 @@ impl Terminal {
         drop(writeln!(anstream::stdout(), "{line}"));
     }
 
+    /// Empties the terminal, what was scrolled out of it too.
+    pub(crate) fn clear(&self) {
+        drop(write!(anstream::stdout(), "\x1b[2J\x1b[3J\x1b[H").and_then(|()| anstream::stdout().flush()));
+    }
+
     /// A Worker that does not start.
     pub(crate) fn problem(&self, problem: &Problem) {
         self.failure(&problem.text());

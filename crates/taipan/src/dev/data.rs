@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use taipan_bindings::{BindingTable, Functions, RateCounts, Stores};
-use taipan_config::Bindings;
 use taipan_server::{Assets, AssetsBinding, Local, S3Keys, ServiceBinding, Services};
 use taipan_storage::queues::Queues;
 use taipan_storage::{StateFolder, StorageError, SystemClock};
@@ -20,6 +19,9 @@ use crate::report::hinted;
 
 /// The access key of S3's clients when the environment says none.
 const S3_ID: &str = "taipan";
+
+/// The page that shows data, on the address of this process.
+pub(crate) const EXPLORER: &str = "/cdn-cgi/local/explorer";
 
 /// The stores of this process, and its Workers. The folder is taken when the first binding needs it: two Workers without any may run beside each
 /// other.
@@ -100,12 +102,8 @@ impl Data {
             None => {
                 let (stores, keys) = take(self.folder.clone(), &self.address, &self.local)
                     .map_err(|e| hinted(e, StorageError::hint))?;
-                let Bindings { kv_namespaces, d1_databases, r2_buckets, .. } = &project.bindings;
-                if !kv_namespaces.is_empty() || !d1_databases.is_empty() || !r2_buckets.is_empty() {
-                    let note = format!("Explorer of its data: {}/cdn-cgi/local/explorer", self.address);
-                    self.terminal.note(&note);
-                }
-                if !r2_buckets.is_empty() {
+                self.terminal.note(&format!("Explorer of its data: {}{EXPLORER}", self.address));
+                if !project.bindings.r2_buckets.is_empty() {
                     let S3Keys { id, secret } = keys;
                     self.terminal.note(&format!(
                         "Buckets for S3's clients: {}/cdn-cgi/local/r2/s3, AWS_ACCESS_KEY_ID={id}, \
