@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::StatusCode;
 use taipan_bindings::{
-    BodySource, Chunk, Dial, FetchAnswer, FetchBody, FetchRequest, FetchedBody, Fetcher, RequestBody, Response,
-    ResponseBody, ResponseStream, RpcCall,
+    BodySource, Chunk, Dial, FetchAnswer, FetchBody, FetchRequest, FetchedBody, Fetcher, RequestBody,
+    Response, ResponseBody, ResponseStream, RpcCall,
 };
 use taipan_guest::protocol::Field;
 use tokio::runtime::Handle;

@@ -293,7 +293,9 @@ fn data_points_are_asked_about_while_the_worker_runs_and_afterwards() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     let beside = says(dir, &["analytics", "query", sql]);
-    assert!(fails(dir, &["analytics", "query", "SELECT absent FROM clicks"]).contains("no such column: absent"));
+    assert!(
+        fails(dir, &["analytics", "query", "SELECT absent FROM clicks"]).contains("no such column: absent")
+    );
     server.interrupt().unwrap();
     server.expect_clean_end().unwrap();
     assert_eq!(says(dir, &["analytics", "query", sql]), beside);

@@ -1,11 +1,6 @@
 //! Keys at the terminal of `taipan dev`, pressed in one that `script` makes.
 #![cfg(target_os = "linux")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "clippy does not see that helpers of tests are tests"
-)]
+#![expect(clippy::unwrap_used, reason = "clippy does not see that helpers of tests are tests")]
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -43,8 +38,11 @@ impl Session {
     fn start(script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path();
-        fs::write(dir.join("wrangler.jsonc"), r#"{ "main": "entry.py", "compatibility_date": "2026-11-01" }"#)
-            .unwrap();
+        fs::write(
+            dir.join("wrangler.jsonc"),
+            r#"{ "main": "entry.py", "compatibility_date": "2026-11-01" }"#,
+        )
+        .unwrap();
         let worker = "from workers import Response, WorkerEntrypoint\n\n\nclass Default(WorkerEntrypoint):\n    \
                       def fetch(self, request):\n        return Response('hi')\n";
         fs::write(dir.join("entry.py"), worker).unwrap();

@@ -261,7 +261,8 @@ async fn bucket(store: Arc<R2Bucket>, asked: Ask) -> Answer {
             let key = query.key()?;
             let metadata = objects::metadata(&asked.headers);
             let received = objects::receive(&store, asked.body, Expected::default()).await?;
-            let put = ask(|reply| store.put(key, received.stored, metadata, Conditions::default(), reply)).await?;
+            let put =
+                ask(|reply| store.put(key, received.stored, metadata, Conditions::default(), reply)).await?;
             Ok(shown(&put.map(object).unwrap_or_default()))
         }
         ("DELETE", "object") => {
@@ -377,7 +378,8 @@ pub const MOST_PEEKED: usize = 100;
 pub fn message(kind: String, body: Bytes, delay: u32) -> Result<Outgoing, String> {
     match kind.as_str() {
         "json" => {
-            serde_json::from_slice::<Value>(&body).map_err(|error| format!("the body is not JSON: {error}"))?;
+            serde_json::from_slice::<Value>(&body)
+                .map_err(|error| format!("the body is not JSON: {error}"))?;
         }
         "text" => drop(str::from_utf8(&body).map_err(|_| "the body is not UTF-8")?),
         "bytes" => {}

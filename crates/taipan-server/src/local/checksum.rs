@@ -59,9 +59,11 @@ impl Algorithm {
     }
 }
 
-/// The checksums that headers say a body has: with their values, or without if they come after the body. An error is the name of one
-/// that cannot be.
-pub(super) fn announced(headers: &HeaderMap) -> Result<Vec<(Algorithm, Option<Vec<u8>>)>, &'static str> {
+/// Checksums with their values, or without those that come after the body.
+pub(super) type Announced = Vec<(Algorithm, Option<Vec<u8>>)>;
+
+/// The checksums that headers say a body has. An error is the name of one that cannot be.
+pub(super) fn announced(headers: &HeaderMap) -> Result<Announced, &'static str> {
     let mut found = Vec::new();
     for algorithm in Algorithm::ALL {
         let name = algorithm.header();
@@ -83,7 +85,7 @@ pub(super) enum Sum {
     Crc32(crc32fast::Hasher),
     Crc32c(crc::Digest<'static, u32, Table<16>>),
     Crc64Nvme(crc::Digest<'static, u64, Table<16>>),
-    Sha(digest::Context),
+    Sha(Box<digest::Context>),
 }
 
 impl Sum {
@@ -92,8 +94,8 @@ impl Sum {
             Algorithm::Crc32 => Self::Crc32(crc32fast::Hasher::new()),
             Algorithm::Crc32c => Self::Crc32c(CRC32C.digest()),
             Algorithm::Crc64Nvme => Self::Crc64Nvme(CRC64_NVME.digest()),
-            Algorithm::Sha1 => Self::Sha(digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY)),
-            Algorithm::Sha256 => Self::Sha(digest::Context::new(&digest::SHA256)),
+            Algorithm::Sha1 => Self::Sha(Box::new(digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY))),
+            Algorithm::Sha256 => Self::Sha(Box::new(digest::Context::new(&digest::SHA256))),
         }
     }
 

@@ -11,7 +11,7 @@ use taipan_storage::r2::{Conditions, Metadata, Object, R2Bucket, Range, Stored, 
 use taipan_storage::{StorageError, on_io_thread};
 use tokio::sync::oneshot;
 
-use super::checksum::{Algorithm, Sum};
+use super::checksum::{Algorithm, Announced, Sum};
 use super::chunked::{Chunked, Wrong};
 use super::sigv4::hex;
 use super::time::{epoch_of_iso, iso};
@@ -147,7 +147,7 @@ pub(super) struct Expected {
     /// MD5, as hexadecimal digits.
     pub(super) md5: Option<String>,
     /// Other checksums; without a value, that comes after the body.
-    pub(super) sums: Vec<(Algorithm, Option<Vec<u8>>)>,
+    pub(super) sums: Announced,
     /// The body comes in S3's own chunks.
     pub(super) chunked: Option<Chunked>,
     /// How long it is without what is said of chunks.
@@ -236,7 +236,8 @@ pub(super) async fn receive(
         for (algorithm, value) in expected.sums.iter_mut().filter(|(_, value)| value.is_none()) {
             let name = algorithm.header();
             let sent = chunked.trailer(name).and_then(|text| algorithm.value(text));
-            let missing = || BodyError::Bad("MalformedTrailerError", format!("there is no such trailer: {name}"));
+            let missing =
+                || BodyError::Bad("MalformedTrailerError", format!("there is no such trailer: {name}"));
             *value = Some(sent.ok_or_else(missing)?);
         }
     }
@@ -249,7 +250,8 @@ pub(super) async fn receive(
     for ((algorithm, sum), (_, sent)) in sums.into_iter().zip(expected.sums) {
         let sum = sum.finish();
         if sent.is_some_and(|sent| sent != sum) {
-            let message = format!("the body does not have the checksum that was sent: {}", algorithm.header());
+            let message =
+                format!("the body does not have the checksum that was sent: {}", algorithm.header());
             return Err(BodyError::Bad("BadDigest", message));
         }
         found.push((algorithm, sum));

@@ -9,7 +9,8 @@ use crate::order::end_of;
 use crate::sqlite::Layout;
 
 pub(super) const LAYOUT: Layout = Layout {
-    steps: &["CREATE TABLE objects (
+    steps: &[
+        "CREATE TABLE objects (
             id INTEGER PRIMARY KEY,
             key TEXT NOT NULL UNIQUE,
             version TEXT NOT NULL,
@@ -35,7 +36,9 @@ pub(super) const LAYOUT: Layout = Layout {
             size INTEGER NOT NULL,
             etag TEXT NOT NULL,
             PRIMARY KEY (upload, number)
-        ) STRICT", "ALTER TABLE parts ADD COLUMN stored_ms INTEGER NOT NULL DEFAULT 0"],
+        ) STRICT",
+        "ALTER TABLE parts ADD COLUMN stored_ms INTEGER NOT NULL DEFAULT 0",
+    ],
 };
 
 const COLUMNS: &str =

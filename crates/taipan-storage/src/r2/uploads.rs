@@ -89,7 +89,8 @@ impl R2Bucket {
             let Some(_) = index::upload(c, &upload, &key, oldest)? else { return Ok(None) };
             index::parts(c, &upload, after, most).map(Some)
         };
-        let reply = |parts: Answer<Option<Vec<Part>>>| reply(parts.and_then(|parts| parts.ok_or_else(no_upload)));
+        let reply =
+            |parts: Answer<Option<Vec<Part>>>| reply(parts.and_then(|parts| parts.ok_or_else(no_upload)));
         self.readers.query(work, reply);
     }
 
@@ -136,14 +137,15 @@ impl R2Bucket {
         let now = self.clock.now_ms();
         let work = move |c: &Connection| {
             let refused = |error| Ok((Err(error), Vec::new()));
-            let Some(metadata) = index::upload(c, &upload, &key, oldest(now))? else { return refused(no_upload()) };
+            let Some(metadata) = index::upload(c, &upload, &key, oldest(now))? else {
+                return refused(no_upload());
+            };
             if parts.is_empty() || !parts.is_sorted_by(|(one, _), (next, _)| one < next) {
                 let message = "the parts of an upload are a list in the order of their numbers";
                 return refused(StorageError::because(Refusal::PartOrder, message));
             }
             let known = index::parts(c, &upload, 0, MOST_PARTS)?;
-            let mut known: BTreeMap<u32, Part> =
-                known.into_iter().map(|part| (part.number, part)).collect();
+            let mut known: BTreeMap<u32, Part> = known.into_iter().map(|part| (part.number, part)).collect();
             let mut used = Vec::new();
             for (number, etag) in &parts {
                 match known.remove(number).filter(|part| part.etag == *etag) {

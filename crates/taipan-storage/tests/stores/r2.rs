@@ -129,7 +129,8 @@ fn only_the_last_part_may_be_small() {
     let last = part(2, b"last");
     let complete = |parts| wait(|reply| bucket.complete_upload("a".into(), id.clone(), parts, reply));
     assert_eq!(reason(&complete(vec![small.clone(), last.clone()]).unwrap_err()), Some(Refusal::SmallPart));
-    let listed = |after, most| wait(|reply| bucket.parts("a".into(), id.clone(), after, most, reply)).unwrap();
+    let listed =
+        |after, most| wait(|reply| bucket.parts("a".into(), id.clone(), after, most, reply)).unwrap();
     let numbers = |parts: Vec<Part>| parts.iter().map(|part| (part.number, part.size)).collect::<Vec<_>>();
     assert_eq!(numbers(listed(0, 9)), [(1, 5), (2, 4)]);
     assert_eq!((numbers(listed(0, 1)), numbers(listed(1, 9))), (vec![(1, 5)], vec![(2, 4)]));
@@ -144,7 +145,8 @@ fn uploads_that_nobody_completes_are_given_up() {
     let clock = SetClock::at(1_000_000);
     let taken = || StateFolder::take(dir.path(), "", clock.clone()).unwrap();
     let bucket = R2Bucket::open(&taken(), "b").unwrap();
-    let create = |key: &str| wait(|reply| bucket.create_upload(key.into(), Metadata::default(), reply)).unwrap();
+    let create =
+        |key: &str| wait(|reply| bucket.create_upload(key.into(), Metadata::default(), reply)).unwrap();
     let pending = |bucket: &R2Bucket| {
         let all = wait(|reply| bucket.uploads(String::new(), Default::default(), 9, reply)).unwrap();
         all.into_iter().map(|pending| pending.key).collect::<Vec<_>>()

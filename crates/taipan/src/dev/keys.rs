@@ -47,9 +47,7 @@ mod unix {
 
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use nix::sys::signal::Signal;
-    use nix::sys::termios::{
-        LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr,
-    };
+    use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
     use nix::unistd::{getpgrp, read, tcgetpgrp};
     use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
     use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -110,9 +108,7 @@ mod unix {
             }
             let mut wanted = self.before.clone();
             wanted.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO);
-            for (index, value) in
-                [(SpecialCharacterIndices::VMIN, 1), (SpecialCharacterIndices::VTIME, 0)]
-            {
+            for (index, value) in [(SpecialCharacterIndices::VMIN, 1), (SpecialCharacterIndices::VTIME, 0)] {
                 if let Some(place) = wanted.control_chars.get_mut(index as usize) {
                     *place = value;
                 }

@@ -14,10 +14,10 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use taipan_bindings::{Stores, object_body};
-use taipan_storage::{Refusal, StorageError};
 use taipan_storage::r2::{Conditions, Found, List, ListOptions, MOST_LISTED, Object, R2Bucket};
+use taipan_storage::{Refusal, StorageError};
 
-use super::checksum::{Algorithm, announced, base64};
+use super::checksum::{Algorithm, Announced, announced, base64};
 use super::chunked::Chunked;
 use super::objects::{self, BodyError, Expected, Received, ask, on_io};
 use super::sigv4::{self, S3Keys, Signed, hex};
@@ -210,7 +210,7 @@ async fn perform(stores: &Stores, keys: &S3Keys, parts: Parts, body: Incoming) -
 /// What the client says that a body is.
 fn expected(
     headers: &HeaderMap,
-    sums: Result<Vec<(Algorithm, Option<Vec<u8>>)>, &'static str>,
+    sums: Result<Announced, &'static str>,
     signed: &Signed,
 ) -> Result<Expected, Failure> {
     let invalid = |name: &str| failure(400, "InvalidRequest", format!("the checksum cannot be one: {name}"));

@@ -92,7 +92,9 @@ pub(super) async fn list(call: &Call) -> Answer {
         content += &element("Initiated", &iso(pending.begun_ms));
         content += "<StorageClass>STANDARD</StorageClass></Upload>";
     }
-    Ok(xml(format!("<ListMultipartUploadsResult xmlns=\"{NAMESPACE}\">{content}</ListMultipartUploadsResult>")))
+    Ok(xml(format!(
+        "<ListMultipartUploadsResult xmlns=\"{NAMESPACE}\">{content}</ListMultipartUploadsResult>"
+    )))
 }
 
 /// The parts of an upload that have come.

@@ -114,8 +114,7 @@ impl Broker {
         match self {
             Self::Here(queues) => Ok(wait(|reply| queues.purge(queue, reply))? as u64),
             Self::There(remote) => {
-                let done =
-                    remote.json(Method::DELETE, &path(queue, "messages"), &[], SendBody::none())?;
+                let done = remote.json(Method::DELETE, &path(queue, "messages"), &[], SendBody::none())?;
                 Ok(done.get("removed").and_then(Value::as_u64).unwrap_or_default())
             }
         }
