@@ -39,6 +39,8 @@ pub enum FetchBody {
     Full(Bytes),
     /// Chunks that the guest writes.
     Stream(ResponseStream),
+    /// A body from elsewhere that the guest has not touched.
+    Passed(FetchedBody),
 }
 
 /// A request to be made; nothing in it has been checked.

@@ -255,6 +255,11 @@ impl Requests {
         self.lock().get(&request).and_then(|entry| entry.body.clone())
     }
 
+    /// Gives the request's body away; there is nothing left of it for the guest.
+    pub(crate) fn take_body(&self, request: u32) -> Option<RequestBody> {
+        self.lock().get_mut(&request).and_then(|entry| entry.body.take())
+    }
+
     pub(crate) fn read(&self, request: u32, id: u32, events: EventSender) -> OpReply {
         // Without the lock: a pull from a source that is gone answers itself, and who is told may look at this table.
         match self.body(request) {

@@ -5,16 +5,17 @@
 //! overtake each other however carelessly the guest writes.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use taipan_engine::{Event, OpReply};
 use taipan_guest::protocol::Field;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::EventSender;
+use crate::{BodySource, EventSender};
 
 /// How many bytes of a response may wait for the client before the guest has to wait as well.
 pub const HIGH_WATER: usize = 256 << 10;
@@ -22,16 +23,28 @@ pub const HIGH_WATER: usize = 256 << 10;
 /// A guest that never awaits its writes is stopped at this many waiting bytes.
 const LIMIT: usize = 64 << 20;
 
+const BODY_GONE: &str = "the request body is no longer available";
+
 /// The guest's end of a request's body.
 #[derive(Clone, Debug)]
-pub struct RequestBody(mpsc::UnboundedSender<Pull>);
+pub struct RequestBody {
+    pulls: mpsc::UnboundedSender<Pull>,
+    length: Option<u64>,
+}
 
 impl RequestBody {
     /// A body, and the pulls that its source has to answer in order. The guest pulls one chunk at a time unless it is
     /// hostile; the queue is then bounded by the number of operations that the guest's own memory can hold.
     pub fn channel() -> (Self, mpsc::UnboundedReceiver<Pull>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), receiver)
+        (Self { pulls: sender, length: None }, receiver)
+    }
+
+    /// A body of which the size is known.
+    #[must_use]
+    pub fn with_length(mut self, length: Option<u64>) -> Self {
+        self.length = length;
+        self
     }
 
     pub(crate) fn pull(&self, id: u32, events: EventSender) {
@@ -49,7 +62,38 @@ impl RequestBody {
     /// As the guest does, for somebody of the host's.
     pub(crate) fn pull_for(&self, taker: impl FnOnce(Result<Option<Bytes>, String>) + Send + 'static) {
         // When the source is gone the pull comes back and answers itself.
-        drop(self.0.send(Pull(Some(Box::new(taker)))));
+        drop(self.pulls.send(Pull(Some(Box::new(taker)))));
+    }
+}
+
+/// A request's body on its way to somebody else than the guest.
+pub(crate) struct Passed {
+    body: RequestBody,
+    next: Option<oneshot::Receiver<Result<Option<Bytes>, String>>>,
+}
+
+impl Passed {
+    pub(crate) fn new(body: RequestBody) -> Self {
+        Self { body, next: None }
+    }
+}
+
+impl BodySource for Passed {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
+        let body = &self.body;
+        let next = self.next.get_or_insert_with(|| {
+            let (taker, next) = oneshot::channel();
+            // Nobody listens any more when the other end has given up.
+            body.pull_for(move |chunk| drop(taker.send(chunk)));
+            next
+        });
+        let chunk = ready!(Pin::new(next).poll(cx));
+        self.next = None;
+        Poll::Ready(chunk.unwrap_or_else(|_| Err(BODY_GONE.into())).transpose())
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.body.length
     }
 }
 
@@ -78,7 +122,7 @@ impl Pull {
 
 impl Drop for Pull {
     fn drop(&mut self) {
-        self.answer(Err("the request body is no longer available".into()));
+        self.answer(Err(BODY_GONE.into()));
     }
 }
 

@@ -28,7 +28,8 @@ pub const OPS: &[OpDecl] = &[
     sync("url.set"),
     // label → the encoding's canonical lower-case name; fails with RangeError for an unknown label
     sync("text.label"),
-    // canonical name, bytes, fatal (0 | 1), keep byte order mark (0 | 1) → string; fails with TypeError when fatal
+    // canonical name, bytes, fatal (0 | 1), keep byte order mark (0 | 1) → string; fails with TypeError when fatal. With a further field, how many
+    // bytes at the end are no whole character yet, too
     sync("text.decode"),
     // request, status, status text, body (null | bytes | number: -1 = stream follows, else the fetch whose body it is), then
     // name, value, … → nothing
@@ -228,6 +229,8 @@ pub const OPS: &[OpDecl] = &[
     sync("rpc.retain"),
     // binding, request it is made for, URL, then headers → as for `ws.connect`; what the binding stands for answers
     later("service.socket"),
+    // request → fetch, whose body its own is; as long as nobody has read from it
+    sync("http.pass"),
 ];
 
 /// The number of the operation called `name`.

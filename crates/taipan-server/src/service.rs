@@ -112,7 +112,8 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
     {
         return asset(answer);
     }
-    let length = match incoming.size_hint().exact() {
+    let exact = incoming.size_hint().exact();
+    let length = match exact {
         _ if incoming.is_end_stream() => None,
         Some(n) => Some(n as f64),
         None => Some(-1.0),
@@ -130,7 +131,7 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
             .get(header::EXPECT)
             .is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"100-continue"));
         tokio::spawn(pump(incoming, pulls, limits, waits, fault.clone()));
-        body
+        body.with_length(exact)
     });
     let head = head(&parts, &url, length, peer);
     let target = Target { method: parts.method, url };

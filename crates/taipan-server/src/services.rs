@@ -98,9 +98,14 @@ impl ServiceBinding {
             FetchBody::Empty => (Field::Null, None),
             FetchBody::Full(bytes) => (Field::Num(bytes.len() as f64), Some(Box::new(Whole::new(bytes)))),
             FetchBody::Stream(stream) => (Field::Num(-1.0), Some(Box::new(Passing::written(stream, None)))),
+            FetchBody::Passed(body) => {
+                (Field::Num(body.length().map_or(-1.0, |length| length as f64)), Some(Box::new(Passing::fetched(body, None))))
+            }
         };
         let body = source.map(|source| {
+            let length = source.length();
             let (body, pulls) = RequestBody::channel();
+            let body = body.with_length(length);
             self.executor.spawn(taipan_bindings::pump(source, pulls));
             body
         });
@@ -135,7 +140,7 @@ fn reply(response: Response, presence: Presence) -> Result<Reply, String> {
         }
         ResponseBody::Stream(stream) => Some(Box::new(Passing::written(stream, Some(presence)))),
         ResponseBody::Fetched(body) => {
-            Some(Box::new(Passing { chunks: Chunks::Fetched(body), presence: Some(presence) }))
+            Some(Box::new(Passing::fetched(body, Some(presence))))
         }
         ResponseBody::WebSocket(_) => {
             return Err("it answered with a WebSocket, but the request does not ask for one".to_owned());
@@ -158,6 +163,10 @@ struct Passing {
 impl Passing {
     fn written(stream: ResponseStream, presence: Option<Presence>) -> Self {
         Self { chunks: Chunks::Written(stream), presence }
+    }
+
+    fn fetched(body: FetchedBody, presence: Option<Presence>) -> Self {
+        Self { chunks: Chunks::Fetched(body), presence }
     }
 }
 

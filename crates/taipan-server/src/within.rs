@@ -101,7 +101,7 @@ where
     let mut repeatable = match &request.body {
         FetchBody::Empty => Some(Bytes::new()),
         FetchBody::Full(bytes) => Some(bytes.clone()),
-        FetchBody::Stream(_) => None,
+        FetchBody::Stream(_) | FetchBody::Passed(_) => None,
     };
     let mut body = request.body;
     for redirects in 0..=MOST_REDIRECTS {

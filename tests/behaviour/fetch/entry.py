@@ -40,6 +40,32 @@ class Default(WorkerEntrypoint):
             if name == "cloned":
                 response.clone()
             return response
+        if kind == "upload":
+            # Likewise, in the other direction.
+            there, incoming = f"{env.UPSTREAM}/{url.query or 'echo'}", request.js_object
+            if name == "cloned":
+                incoming.clone()
+            options = {"method": "POST", "body": incoming.body} if name != "whole" else {}
+            if name == "read":
+                await incoming.body.getReader().read()
+            elif name == "wrapped":
+                options["body"] = js.Request.new("http://x/", incoming).body
+            elif name == "aborted":
+                options["signal"] = js.AbortSignal.abort()
+            elif name == "back":
+                return js.Response.new(incoming.body)
+            elif name == "python":
+                return await fetch(there, method="POST", body=request.body)
+            target = incoming if name == "whole" else there
+            if name == "whole":
+                target = js.Request.new(there, incoming)
+            try:
+                response = await js.fetch(target, to_js(options, dict_converter=js.Object.fromEntries))
+            except Exception as error:
+                return Response(f"{error}; {incoming.bodyUsed}")
+            if not incoming.bodyUsed:
+                return Response("the body passes for unused")
+            return response
         if kind == "many":
             for i in range(1200):
                 try:

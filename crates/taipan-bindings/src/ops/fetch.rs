@@ -88,6 +88,10 @@ fn begin(
     };
     let (body, upload) = match args.get(at + 5) {
         FieldRef::Null => (FetchBody::Empty, None),
+        FieldRef::Num(fetch) if fetch >= 0.0 => match parts.fetches.take(args.u32(at + 5)?) {
+            Some(body) => (FetchBody::Passed(body), None),
+            None => return Err(OpError::type_error("the request's body is not there any more")),
+        },
         FieldRef::Num(_) => {
             let gone = "the request's body is not read any more";
             let (writer, stream) = StreamWriter::to(parts.events.clone(), gone);

@@ -6,7 +6,7 @@ use taipan_guest::protocol::{FieldRef, Message};
 
 use super::{OpError, pairs};
 use crate::fetches::Fetches;
-use crate::streams::Aborted;
+use crate::streams::{Aborted, Passed};
 use crate::{EventSender, Failure, Requests, Response, ResponseBody};
 
 pub(super) fn call(
@@ -21,6 +21,11 @@ pub(super) fn call(
     match verb {
         "read" => return Ok(requests.read(request, id, events.clone())),
         "write" => return Ok(requests.write(request, id, Bytes::copy_from_slice(args.bytes(1)?))),
+        "pass" => {
+            let body = requests.take_body(request);
+            let body = body.ok_or_else(|| OpError::type_error("the request body is no longer available"))?;
+            return Ok(OpReply::Ready(vec![fetches.hold(Box::new(Passed::new(body))).into()]));
+        }
         "respond" => respond(request, args, requests, fetches, events)?,
         "gone" => return Ok(requests.gone(request, id, events.clone())),
         "close" => requests.end_stream(request, Ok(pairs(args, 1)?)),

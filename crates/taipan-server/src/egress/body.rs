@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use taipan_bindings::{Aborted, BodySource, Chunk, ResponseStream};
+use taipan_bindings::{Aborted, BodySource, Chunk, FetchedBody, ResponseStream};
 use tokio::io::{AsyncBufRead, AsyncRead, BufReader, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -31,6 +31,7 @@ const MOST_EXPANSION: u64 = 1100;
 pub(super) enum Upload {
     Full(Option<Bytes>),
     Stream(ResponseStream),
+    Passed(FetchedBody),
 }
 
 impl Body for Upload {
@@ -48,6 +49,7 @@ impl Body for Upload {
                     Err(aborted) => Some(Err(aborted)),
                 })
             }
+            Self::Passed(body) => body.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data))),
         }
     }
 
@@ -59,6 +61,7 @@ impl Body for Upload {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Self::Stream(_) => SizeHint::default(),
+            Self::Passed(body) => body.length().map_or_else(SizeHint::default, SizeHint::with_exact),
         }
     }
 }

@@ -89,7 +89,11 @@ impl Fetcher {
 
     async fn perform(&self, request: FetchRequest) -> Result<(Response<Incoming>, Url, bool), String> {
         let FetchRequest { method, url, headers, body, redirect, decode, budget, depth: _ } = request;
-        let keeps_length = matches!(body, FetchBody::Stream(_));
+        let keeps_length = match &body {
+            FetchBody::Empty | FetchBody::Full(_) => false,
+            FetchBody::Stream(_) => true,
+            FetchBody::Passed(body) => body.length().is_none(),
+        };
         let mut hop = Hop {
             method: Method::from_bytes(method.as_bytes())
                 .map_err(|_| EgressError::Method(method).to_string())?,
@@ -107,6 +111,7 @@ impl Fetcher {
                 Upload::Full(Some(bytes))
             }
             FetchBody::Stream(stream) => Upload::Stream(stream),
+            FetchBody::Passed(body) => Upload::Passed(body),
         };
         let limit = MOST_REDIRECTS.min(budget);
         let mut redirects = 0;

@@ -8,7 +8,7 @@ import { Blob, blobBytes, blobFromBytes, concat, streamOf } from "./blob";
 import { FormData, formDataFrom, parseMultipart, serializeMultipart } from "./formdata";
 import type { Headers } from "./headers";
 import { host } from "./host";
-import { ReadableStream, TransformStream, isDisturbed } from "./streams";
+import { ReadableStream, TransformStream, exhaust, isDisturbed } from "./streams";
 import { URLSearchParams, parseForm } from "./url-search-params";
 import type { Interface } from "./webidl";
 import { bytesOf, usv } from "./webidl";
@@ -84,8 +84,7 @@ export class Body {
     if (!pull?.release || this.isUnusable) return undefined;
     const number = pull.release();
     if (number === undefined) return undefined;
-    // Whoever holds the stream must find it locked.
-    this.stream?.getReader();
+    if (this.stream) exhaust(this.stream);
     this.#isUsed = true;
     this.pull = null;
     return number;
@@ -104,9 +103,13 @@ export class Body {
     if (this.isNull) return new Body();
     if (this.isUnusable)
       throw new TypeError("The body has been read already, or is being read: it cannot be passed on");
-    // Whoever holds the stream must find it locked, so the other message gets what comes out of a pipe.
-    const stream = this.stream?.pipeThrough(new TransformStream<unknown, unknown>()) ?? null;
-    const moved = Body.of({ source: this.source, pull: this.pull, stream, length: this.length });
+    const moved = Body.of({ source: this.source, pull: this.pull, length: this.length });
+    if (this.stream) {
+      moved.pull = untouchedPull(this.stream) ?? null;
+      // Whoever holds the stream must find it locked, so the other message gets the source, or what comes out of a pipe.
+      if (moved.pull) exhaust(this.stream);
+      else moved.stream = this.stream.pipeThrough(new TransformStream<unknown, unknown>());
+    }
     this.#isUsed = true;
     return moved;
   }
@@ -222,7 +225,8 @@ async function readFormData(body: Body, contentType: string): Promise<FormData> 
   const [essence = ""] = contentType.split(";");
   switch (essence.trim().toLowerCase()) {
     case "application/x-www-form-urlencoded":
-      return formDataFrom(parseForm(asText(data)));
+      // A byte order mark is a part of the first name.
+      return formDataFrom(parseForm(typeof data === "string" ? data : host.utf8Decode(data)));
     case "multipart/form-data": {
       const boundary = /;\s*boundary=(?:"([^"]*)"|([^;\s]*))/i.exec(contentType);
       const name = boundary?.[1] ?? boundary?.[2];

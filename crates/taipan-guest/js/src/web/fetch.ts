@@ -11,7 +11,7 @@ import type { RequestInit } from "./request";
 import { Request, optionsOfRequest } from "./request";
 import { Response, makeFetchedResponse } from "./response";
 import type { ReadableStream } from "./streams";
-import { takeBody } from "./take-body";
+import { releaseBody, takeBody } from "./take-body";
 import { connectedSocket, socketAccess } from "./web-socket";
 import { bytesOf, need } from "./webidl";
 
@@ -151,18 +151,27 @@ async function send(request: Request, open: Open, connect?: Connect): Promise<Re
   signal?.throwIfAborted();
   if (connect && request.headers.get("upgrade")?.toLowerCase() === "websocket") return openSocket(request, connect);
 
-  const body = takeBody(request);
+  // A body that came from elsewhere and that nobody has touched: the host passes it on, and nothing of it comes in here.
+  const passed = releaseBody(request);
+  const body = passed === undefined ? takeBody(request) : null;
   const isWhole = body === null || typeof body === "string" || body instanceof Uint8Array;
-  const [number] = open(
-    host.cause(),
-    request.method,
-    request.url,
-    request.redirect,
-    isRaw ? 0 : 1,
-    typeof body === "string" ? host.utf8Encode(body) : isWhole ? body : -1,
-    ...flattenHeaders(request.headers),
-  );
-  const exchange = new Exchange(number as number, signal);
+  let number: number;
+  try {
+    [number] = open(
+      host.cause(),
+      request.method,
+      request.url,
+      request.redirect,
+      isRaw ? 0 : 1,
+      passed ?? (typeof body === "string" ? host.utf8Encode(body) : isWhole ? body : -1),
+      ...flattenHeaders(request.headers),
+    ) as [number];
+  } catch (e) {
+    // Nobody will take it now.
+    if (passed !== undefined) cancel(passed);
+    throw e;
+  }
+  const exchange = new Exchange(number, signal);
   if (!isWhole) void exchange.upload(body as ReadableStream<unknown>);
   const [status, statusText, url, redirected, length, ...headers] = await exchange.response();
   if (length === null) exchange.close();

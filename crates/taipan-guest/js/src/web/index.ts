@@ -24,7 +24,7 @@ import { HTMLRewriter } from "./html-rewriter";
 import { errorText, inspect } from "./inspect";
 import { MessageChannel, MessagePort } from "./message-channel";
 import { installNavigator } from "./navigator";
-import { Performance, PerformanceEntry, PerformanceMark, PerformanceMeasure } from "./performance";
+import { Performance, PerformanceEntry, PerformanceMark, PerformanceMeasure, performance } from "./performance";
 import { PerformanceObserver, PerformanceObserverEntryList } from "./performance-observer";
 import { FixedLengthStream, IdentityTransformStream } from "./pipes";
 import { Request, makeIncomingRequest } from "./request";
@@ -81,7 +81,7 @@ export { nextDue, runDue } from "./timers";
 /** Defines the globals. To be called once, before anything that uses them. */
 export function installWeb(host: Host, global: object = globalThis): WebInternals {
   setHost(host);
-  const { isDisturbed: _, ...streamClasses } = streams;
+  const { exhaust: _exhaust, isDisturbed: _isDisturbed, ...streamClasses } = streams;
   define(global, {
     AbortController,
     AbortSignal,
@@ -134,7 +134,7 @@ export function installWeb(host: Host, global: object = globalThis): WebInternal
     console,
     crypto: new Crypto(),
     fetch,
-    performance: new Performance(),
+    performance,
     queueMicrotask: timers.queueMicrotask,
     reportError,
     self: global,

@@ -27,9 +27,11 @@ export class PerformanceObserverEntryList {
     return [...this.#entries];
   }
   getEntriesByType(type: string): PerformanceEntry[] {
+    need(arguments.length, 1, "getEntriesByType");
     return this.#entries.filter((entry) => entry.entryType === type);
   }
   getEntriesByName(name: string, type: string | undefined = undefined): PerformanceEntry[] {
+    need(arguments.length, 1, "getEntriesByName");
     return this.#entries.filter((entry) => entry.name === name && (type === undefined || entry.entryType === type));
   }
 }
@@ -77,6 +79,7 @@ export class PerformanceObserver {
       throw new TypeError("An observer takes either entryTypes or a type");
     }
     if (entryTypes !== undefined && wantsOld !== undefined) throw new TypeError("buffered goes with a type only");
+    if (entryTypes !== undefined && typeof entryTypes !== "object") throw new TypeError("entryTypes is not a sequence");
     const isSingle = type !== undefined;
     if (this.#isSingle !== undefined && this.#isSingle !== isSingle) {
       throw new DOMException("The observer began with the other of entryTypes and type", "InvalidModificationError");

@@ -3,7 +3,7 @@ import { EventTarget } from "./events";
 import { host } from "./host";
 import { structuredClone } from "./structured-clone";
 import { observed } from "./performance-observer";
-import { describe, need } from "./webidl";
+import { describe, dictionary, need } from "./webidl";
 
 const MOST_ENTRIES = 10_000;
 
@@ -19,12 +19,16 @@ export interface MeasureOptions {
   end?: string | number;
 }
 
+/** What only this module can construct with. */
+const KEY = Symbol("performance");
+
 export class PerformanceEntry {
   #name: string;
   #type: string;
   #start: number;
   #duration: number;
-  constructor(name = "", type = "", start = 0, duration = 0) {
+  constructor(name = "", type = "", start = 0, duration = 0, key: symbol | undefined = undefined) {
+    if (key !== KEY) throw new TypeError("Illegal constructor");
     this.#name = name;
     this.#type = type;
     this.#start = start;
@@ -43,8 +47,7 @@ export class PerformanceEntry {
     return this.#duration;
   }
   toJSON(): object {
-    const { name, entryType, startTime, duration } = this;
-    return { name, entryType, startTime, duration };
+    return { name: this.#name, entryType: this.#type, startTime: this.#start, duration: this.#duration };
   }
 }
 describe(PerformanceEntry, "PerformanceEntry");
@@ -57,10 +60,11 @@ export class PerformanceMark extends PerformanceEntry {
   #detail: unknown;
   constructor(name: string, options: MarkOptions | null = {}) {
     need(arguments.length, 1, "PerformanceMark");
-    const start = options?.startTime === undefined ? host.now(1) : Number(options.startTime);
+    const { startTime, detail } = dictionary(options, "The mark's options");
+    const start = startTime === undefined ? host.now(1) : Number(startTime);
     if (!(start >= 0)) throw new TypeError(`A mark's time is not negative: ${start}`);
-    super(`${name}`, "mark", start, 0);
-    this.#detail = detailOf(options?.detail);
+    super(`${name}`, "mark", start, 0, KEY);
+    this.#detail = detailOf(detail);
   }
   get detail(): unknown {
     return this.#detail;
@@ -74,7 +78,7 @@ export class PerformanceMeasure extends PerformanceEntry {
   #detail: unknown = null;
   static {
     makeMeasure = (name, start, duration, detail) => {
-      const measure = new PerformanceMeasure(name, "measure", start, duration);
+      const measure = new PerformanceMeasure(name, "measure", start, duration, KEY);
       measure.#detail = detail;
       return measure;
     };
@@ -88,6 +92,10 @@ describe(PerformanceMeasure, "PerformanceMeasure");
 export class Performance extends EventTarget {
   #entries: PerformanceEntry[] = [];
 
+  constructor(key: symbol | undefined = undefined) {
+    super();
+    if (key !== KEY) throw new TypeError("Illegal constructor");
+  }
   /** Unix time in milliseconds at which `now()` was 0: the monotonic clock's start, so it survives a snapshot. */
   get timeOrigin(): number {
     return host.now(0) - host.now(1);
@@ -101,9 +109,14 @@ export class Performance extends EventTarget {
   }
   measure(name: string, startOrOptions: string | MeasureOptions | undefined = undefined, endMark: string | undefined = undefined): PerformanceMeasure {
     need(arguments.length, 1, "measure");
-    const options: MeasureOptions = typeof startOrOptions === "object" && startOrOptions !== null ? startOrOptions : startOrOptions === undefined ? {} : { start: startOrOptions };
-    const last = endMark ?? options.end;
+    const isMark = typeof startOrOptions !== "object" && startOrOptions !== undefined;
+    const options: MeasureOptions = isMark ? { start: startOrOptions } : dictionary(startOrOptions, "The measure's options");
     const { start, duration } = options;
+    const says = !isMark && [start, duration, options.end, options.detail].some((value) => value !== undefined);
+    if (says && endMark !== undefined) throw new TypeError("A measure's end is either in its options or a mark's name");
+    if (says && start === undefined && options.end === undefined) throw new TypeError("A measure's options have a start or an end");
+    if (start !== undefined && duration !== undefined && options.end !== undefined) throw new TypeError("A measure has start, duration or end, but not all of them");
+    const last = endMark ?? options.end;
     const end = last !== undefined ? this.#time(last) : start !== undefined && duration !== undefined ? this.#time(start) + duration : host.now(1);
     const begin = start !== undefined ? this.#time(start) : duration !== undefined ? end - duration : 0;
     return this.#add(makeMeasure(`${name}`, begin, end - begin, detailOf(options.detail)));
@@ -118,9 +131,11 @@ export class Performance extends EventTarget {
     return this.#entries.toSorted((a, b) => a.startTime - b.startTime);
   }
   getEntriesByType(type: string): PerformanceEntry[] {
+    need(arguments.length, 1, "getEntriesByType");
     return this.getEntries().filter((entry) => entry.entryType === type);
   }
   getEntriesByName(name: string, type: string | undefined = undefined): PerformanceEntry[] {
+    need(arguments.length, 1, "getEntriesByName");
     return this.getEntries().filter((entry) => entry.name === name && (type === undefined || entry.entryType === type));
   }
   toJSON(): object {
@@ -137,10 +152,15 @@ export class Performance extends EventTarget {
     this.#entries = this.#entries.filter((entry) => entry.entryType !== type || (name !== undefined && entry.name !== `${name}`));
   }
   #time(mark: string | number): number {
-    if (typeof mark === "number") return mark;
+    if (typeof mark === "number") {
+      if (!(mark >= 0)) throw new TypeError(`A measure's time is not negative: ${mark}`);
+      return mark;
+    }
     const found = this.#entries.findLast((entry) => entry.entryType === "mark" && entry.name === `${mark}`);
     if (!found) throw new DOMException(`There is no such mark: ${mark}`, "SyntaxError");
     return found.startTime;
   }
 }
 describe(Performance, "Performance");
+
+export const performance = new Performance(KEY);

@@ -24,9 +24,21 @@ export {
   WritableStreamDefaultWriter,
 } from "web-streams-polyfill";
 
+// The ponyfill's iterators are objects of its own; the language's know `Symbol.asyncDispose` and iterator helpers.
+Object.setPrototypeOf(
+  Object.getPrototypeOf(new ReadableStream().values()) as object,
+  Object.getPrototypeOf(Object.getPrototypeOf(async function* () {}.prototype)) as object,
+);
+
 /** Whether the stream was ever read or cancelled. The standard's internal slot; the ponyfill keeps it by this name. */
 export function isDisturbed(stream: ReadableStream): boolean {
   return Boolean((stream as unknown as { _disturbed: boolean })._disturbed);
+}
+
+/** Makes a stream that nobody has touched look as if it had been read: what it would have given goes another way. */
+export function exhaust(stream: ReadableStream): void {
+  stream.getReader();
+  (stream as unknown as { _disturbed: boolean })._disturbed = true;
 }
 
 /** Between a transferred stream and its heir, chunks are cloned as a message's value is. */
@@ -110,6 +122,7 @@ export class TextDecoderStream {
     const decoder = (this.#decoder = new TextDecoder(label, options));
     this.#transform = new TransformStream<unknown, string>({
       transform(chunk, controller) {
+        if (chunk === undefined) throw new TypeError("The chunk is neither an ArrayBuffer nor a view of one");
         const text = decoder.decode(chunk as Uint8Array, { stream: true });
         if (text) controller.enqueue(text);
       },

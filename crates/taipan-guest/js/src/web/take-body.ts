@@ -16,6 +16,6 @@ export function takeBody(message: Request | Response): null | Uint8Array | strin
 }
 
 /** The host's number of a body that came from elsewhere and was not touched here; the message has been read then. */
-export function releaseBody(message: Response): number | undefined {
-  return bodyOfResponse(message).release();
+export function releaseBody(message: Request | Response): number | undefined {
+  return (message instanceof Request ? bodyOfRequest(message) : bodyOfResponse(message)).release();
 }

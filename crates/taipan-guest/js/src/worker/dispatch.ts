@@ -102,6 +102,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
   const UPGRADE = H.opNumber("ws.upgrade");
   const GONE = H.opNumber("http.gone");
   const SAVE = H.opNumber("http.save");
+  const PASS = H.opNumber("http.pass");
 
   const rpc = makeRpc(H);
   // Taken before any code of the Worker can change the globals.
@@ -233,6 +234,11 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       if (!isUntouched) return undefined;
       isUntouched = false;
       return H.opAsync(SAVE, id, blob);
+    };
+    pull.release = () => {
+      if (!isUntouched) return undefined;
+      isUntouched = false;
+      return H.opSync(PASS, id)[0] as number;
     };
     return pull;
   }
