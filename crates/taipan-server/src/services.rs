@@ -98,9 +98,10 @@ impl ServiceBinding {
             FetchBody::Empty => (Field::Null, None),
             FetchBody::Full(bytes) => (Field::Num(bytes.len() as f64), Some(Box::new(Whole::new(bytes)))),
             FetchBody::Stream(stream) => (Field::Num(-1.0), Some(Box::new(Passing::written(stream, None)))),
-            FetchBody::Passed(body) => {
-                (Field::Num(body.length().map_or(-1.0, |length| length as f64)), Some(Box::new(Passing::fetched(body, None))))
-            }
+            FetchBody::Passed(body) => (
+                Field::Num(body.length().map_or(-1.0, |length| length as f64)),
+                Some(Box::new(Passing::fetched(body, None))),
+            ),
         };
         let body = source.map(|source| {
             let length = source.length();
@@ -139,9 +140,7 @@ fn reply(response: Response, presence: Presence) -> Result<Reply, String> {
             Some(Box::new(Whole::new(bytes)))
         }
         ResponseBody::Stream(stream) => Some(Box::new(Passing::written(stream, Some(presence)))),
-        ResponseBody::Fetched(body) => {
-            Some(Box::new(Passing::fetched(body, Some(presence))))
-        }
+        ResponseBody::Fetched(body) => Some(Box::new(Passing::fetched(body, Some(presence)))),
         ResponseBody::WebSocket(_) => {
             return Err("it answered with a WebSocket, but the request does not ask for one".to_owned());
         }

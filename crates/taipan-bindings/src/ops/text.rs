@@ -1,7 +1,7 @@
 //! `text.*`: the legacy encodings of the Encoding standard, by Firefox's implementation of it.
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
-use taipan_guest::protocol::Message;
+use taipan_guest::protocol::{Field, Message};
 
 use super::{Fields, OpError};
 
@@ -31,7 +31,26 @@ fn decode(args: &Message<'_>) -> Fields {
     } else {
         encoding.decode_without_bom_handling(bytes).0
     };
-    Ok(vec![text.into_owned().into()])
+    let mut answer: Vec<Field> = vec![text.into_owned().into()];
+    if args.len() > 4 {
+        answer.push(unfinished(encoding, bytes).into());
+    }
+    Ok(answer)
+}
+
+/// How many bytes at the end may begin a character that others complete: what is left without them decodes as if they were to come.
+fn unfinished(encoding: &'static Encoding, bytes: &[u8]) -> u32 {
+    let mut decoder = encoding.new_decoder_without_bom_handling();
+    let room = decoder.max_utf8_buffer_length(bytes.len()).unwrap_or_default();
+    let mut begun = String::with_capacity(room);
+    let (_, _, _) = decoder.decode_to_string(bytes, &mut begun, false);
+    (0..4_u32)
+        .zip((0..=bytes.len()).rev())
+        .find(|(_, end)| {
+            let before = bytes.get(..*end).unwrap_or_default();
+            encoding.decode_without_bom_handling(before).0 == begun
+        })
+        .map_or(0, |(left, _)| left)
 }
 
 fn byte_order_mark(encoding: &'static Encoding) -> &'static [u8] {
@@ -45,7 +64,7 @@ fn byte_order_mark(encoding: &'static Encoding) -> &'static [u8] {
 
 #[cfg(test)]
 mod tests {
-    use taipan_guest::protocol::{Field, encode};
+    use taipan_guest::protocol::encode;
 
     use super::*;
 
@@ -56,6 +75,21 @@ mod tests {
 
     fn decode(label: &str, bytes: &[u8], fatal: u32, keep: u32) -> Result<Field, String> {
         run("decode", &[label.into(), Field::Bytes(bytes.into()), fatal.into(), keep.into()])
+    }
+
+    #[test]
+    fn characters_that_are_not_whole_yet() {
+        let pending = |label: &str, bytes: &[u8]| {
+            let fields = [label.into(), Field::Bytes(bytes.into()), 0_u32.into(), 1_u32.into(), 1_u32.into()];
+            call("decode", &Message::decode(&encode(&fields)).unwrap()).unwrap().pop()
+        };
+        assert_eq!(pending("shift_jis", &[144, 133]), Some(0_u32.into()));
+        assert_eq!(pending("shift_jis", &[65, 144]), Some(1_u32.into()));
+        assert_eq!(pending("gb18030", &[0x81, 0x30, 0x81]), Some(3_u32.into()));
+        assert_eq!(pending("gb18030", &[0x81, 0x30, 0x81, 0x30]), Some(0_u32.into()));
+        assert_eq!(pending("euc-jp", &[0x8f, 0xb0]), Some(2_u32.into()));
+        assert_eq!(pending("big5", &[0xff]), Some(0_u32.into()), "wrong already");
+        assert_eq!(pending("big5", &[]), Some(0_u32.into()));
     }
 
     #[test]

@@ -63,8 +63,16 @@ fn components(url: &Url) -> Vec<Field> {
         quirks::pathname(url).into(),
         quirks::search(url).into(),
         quirks::hash(url).into(),
-        quirks::origin(url).into(),
+        origin(url).into(),
     ]
+}
+
+fn origin(url: &Url) -> String {
+    // The crate gives the origin of whatever is behind `blob:`; the standard that of web pages only.
+    match url.scheme() {
+        "blob" if !["http:", "https:"].iter().any(|scheme| url.path().starts_with(scheme)) => "null".into(),
+        _ => quirks::origin(url),
+    }
 }
 
 #[cfg(test)]

@@ -17,18 +17,17 @@ function normalizeType(type: unknown): string {
   return /^[\x20-\x7e]*$/.test(text) ? text.toLowerCase() : "";
 }
 
-function join(parts: unknown, isNative: boolean): Uint8Array {
+/** The parts, converted one after the other. */
+function convert(parts: unknown): (string | Uint8Array)[] {
   if (typeof parts !== "object" || parts === null || !(Symbol.iterator in parts)) {
     throw new TypeError("The blob's parts are not a sequence");
   }
-  const chunks = Array.from(parts as Iterable<unknown>, (part) => {
-    if (part instanceof Blob) return blobBytes(part);
-    const bytes = bytesOf(part);
-    if (bytes) return bytes;
-    const text = usv(part);
-    return new Uint8Array(host.utf8Encode(isNative ? text.replace(/\r\n?/g, "\n") : text));
-  });
-  return concat(chunks);
+  return Array.from(parts as Iterable<unknown>, (part) => (part instanceof Blob ? blobBytes(part) : bytesOf(part) ?? usv(part)));
+}
+
+function join(parts: readonly (string | Uint8Array)[], isNative: boolean): Uint8Array {
+  const encode = (text: string) => new Uint8Array(host.utf8Encode(isNative ? text.replace(/\r\n?/g, "\n") : text));
+  return concat(parts.map((part) => (typeof part === "string" ? encode(part) : part)));
 }
 
 /** One fresh array with the bytes of all. */
@@ -68,11 +67,13 @@ export class Blob {
   }
 
   constructor(parts: Iterable<unknown> = [], options: BlobOptions | null = {}) {
-    const { type, endings } = dictionary(options, "The blob's options");
-    if (endings !== undefined && endings !== "transparent" && endings !== "native") {
-      throw new TypeError(`Not a kind of line endings: ${String(endings)}`);
-    }
-    this.#bytes = join(parts, endings === "native");
+    const converted = convert(parts);
+    const given = dictionary(options, "The blob's options");
+    const { endings: wanted } = given;
+    const endings = wanted === undefined ? "transparent" : `${wanted}`;
+    if (endings !== "transparent" && endings !== "native") throw new TypeError(`Not a kind of line endings: ${endings}`);
+    const { type } = given;
+    this.#bytes = join(converted, endings === "native");
     this.#type = type === undefined ? "" : normalizeType(type);
   }
   get size(): number {

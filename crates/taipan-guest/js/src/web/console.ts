@@ -181,4 +181,6 @@ export const console = {
   },
 };
 for (const [name, method] of Object.entries(console)) Object.defineProperty(method, "name", { value: name });
+// As the console standard has it: a namespace object whose prototype is an object of its own.
+Object.setPrototypeOf(console, {});
 Object.defineProperty(console, Symbol.toStringTag, { value: "console", configurable: true });

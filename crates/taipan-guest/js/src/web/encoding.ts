@@ -24,6 +24,7 @@ export class TextEncoder {
     // Every character takes a byte at least, so no more of the text can fit; and a pair is not to be split.
     let end = Math.min(text.length, destination.length);
     if (end > 0 && end < text.length && isHighSurrogate(text.charCodeAt(end - 1))) end--;
+    if (end === 0) return { read: 0, written: 0 };
     const bytes = new Uint8Array(host.utf8Encode(end === text.length ? text : text.slice(0, end)));
     if (bytes.length <= destination.length) {
       destination.set(bytes);
@@ -198,10 +199,12 @@ function unfinished(encoding: string, bytes: Uint8Array): number {
     case "gb18030":
     case "big5":
     case "euc-jp":
-    case "iso-2022-jp":
     case "shift_jis":
     case "euc-kr":
-      // The operation keeps no state between calls and only it knows these; the text comes whole at the end.
+      // Only the operation knows these.
+      return decodeOp(encoding, bytes, 0, 1, 1)[1] as number;
+    case "iso-2022-jp":
+      // What bytes mean depends on those before them, and the operation keeps no state between calls: the text comes whole at the end.
       return length;
     default:
       return 0;

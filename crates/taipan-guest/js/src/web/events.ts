@@ -17,7 +17,7 @@ export interface ListenerOptions {
   capture?: boolean;
   once?: boolean;
   passive?: boolean;
-  signal?: { readonly aborted: boolean } & EventTarget;
+  signal?: ({ readonly aborted: boolean } & EventTarget) | null;
 }
 
 interface Registration {
@@ -36,6 +36,7 @@ interface EventAccess {
   end(event: Event): void;
 }
 let access!: EventAccess;
+let trusted!: PropertyDescriptor;
 
 export class Event {
   #type: string;
@@ -53,6 +54,15 @@ export class Event {
   #trusted = false;
 
   static {
+    const { get } = Object.getOwnPropertyDescriptor(
+      {
+        get isTrusted(): boolean {
+          return (this as unknown as Event).#trusted;
+        },
+      },
+      "isTrusted",
+    ) as PropertyDescriptor;
+    trusted = { get: get as () => boolean, enumerable: true };
     access = {
       begin(event, target, trusted) {
         if (event.#dispatching) throw new DOMException("The event is being dispatched already", "InvalidStateError");
@@ -78,6 +88,7 @@ export class Event {
     this.#bubbles = Boolean(bubbles);
     this.#cancelable = Boolean(cancelable);
     this.#composed = Boolean(composed);
+    Object.defineProperty(this, "isTrusted", trusted);
   }
   get type(): string {
     return this.#type;
@@ -130,9 +141,8 @@ export class Event {
   get composed(): boolean {
     return this.#composed;
   }
-  get isTrusted(): boolean {
-    return this.#trusted;
-  }
+  /** Each event's own, so that no class derived from it can say otherwise. */
+  declare readonly isTrusted: boolean;
   get timeStamp(): number {
     return this.#timeStamp;
   }
@@ -209,7 +219,9 @@ export class EventTarget {
     need(arguments.length, 2, "addEventListener");
     const name = String(type);
     const given = typeof options === "object" && options !== null ? options : { capture: Boolean(options) };
+    const passive = Boolean(given.passive);
     const { signal } = given;
+    if (signal === null) throw new TypeError("The signal is not an AbortSignal: null");
     if (listener === null || listener === undefined || signal?.aborted) return;
     if (typeof listener !== "function" && typeof listener !== "object") {
       throw new TypeError("The listener is neither a function nor an object");
@@ -222,7 +234,7 @@ export class EventTarget {
       listener,
       capture,
       once: Boolean(given.once),
-      passive: Boolean(given.passive),
+      passive,
       removed: false,
     };
     // Lists are replaced, not changed: a dispatch under way goes on with the one it began with.

@@ -107,8 +107,11 @@ function cloneValue(value: unknown, seen: Seen, layouts: Layouts): unknown {
   }
   if (value instanceof DOMException) return remember(new DOMException(value.message, value.name));
   if (value instanceof Error) return cloneError(value, seen, layouts);
-  // Blobs never change.
-  if (value instanceof File || value instanceof Blob) return remember(value);
+  if (value instanceof File) {
+    const { name, type, lastModified } = value;
+    return remember(new File([value], name, { type, lastModified }));
+  }
+  if (value instanceof Blob) return remember(value.slice(0, value.size, value.type));
   if (Array.isArray(value)) return cloneProperties(value, remember(new Array<unknown>(value.length)), seen, layouts);
   if (!isPlain(value)) throw notCloneable(value);
   return cloneProperties(value, remember({}), seen, layouts);

@@ -23,8 +23,11 @@ export function need(given: number, least: number, what: string): void {
     throw new TypeError(`${what} needs ${least} argument${least > 1 ? "s" : ""}, but only ${given} given`);
 }
 
-/** A view of the bytes of a buffer source; undefined for anything else. */
+const NO_BYTES = new Uint8Array();
+
+/** A view of the bytes of a buffer source, of which a detached one has none; undefined for anything else. */
 export function bytesOf(value: unknown): Uint8Array<ArrayBuffer> | undefined {
+  if (ArrayBuffer.isView(value) ? (value.buffer as ArrayBuffer).detached : value instanceof ArrayBuffer && value.detached) return NO_BYTES;
   if (value instanceof Uint8Array) return value as Uint8Array<ArrayBuffer>;
   if (ArrayBuffer.isView(value)) {
     return new Uint8Array(value.buffer as ArrayBuffer, value.byteOffset, value.byteLength);

@@ -104,8 +104,12 @@ function convert(name: string, key: string, conversion: Conversion, value: unkno
       if (!(number >= 0 && number <= 0xffffffff)) throw new TypeError(`This parameter of ${name} is no whole number: ${key}`);
       return number;
     }
-    case "hash":
-      return { name: normalize("digest", value).name };
+    case "hash": {
+      const hash = normalize("digest", value).name;
+      // It is there to check what others have published, and for nothing else.
+      if (hash === "MD5") throw unsupported(`There is no such hash for ${name}: MD5`);
+      return { name: hash };
+    }
     case "string":
       return `${value as string}`;
     case "key":
