@@ -12,15 +12,15 @@ use crate::guest::{Failed, Guest, Limits, on_guest_stack, release, runtime, shar
 /// The side module of the sources in `native/`.
 pub(crate) fn module() -> Arc<[u8]> {
     static MODULE: OnceLock<Arc<[u8]>> = OnceLock::new();
-    MODULE.get_or_init(build).clone()
+    MODULE.get_or_init(|| build(&[("exceptions.cpp", "c++"), ("jumps.c", "c")])).clone()
 }
 
-fn build() -> Arc<[u8]> {
+fn build(list: &[(&str, &str)]) -> Arc<[u8]> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/isolates/native");
     let folder = TempDir::new().unwrap();
     let clang = tool("CLANG", "clang");
     let mut objects = vec![];
-    for (source, language) in [("exceptions.cpp", "c++"), ("jumps.c", "c")] {
+    for &(source, language) in list {
         let object = folder.path().join(source).with_extension("o");
         run(Command::new(&clang)
             .args([
@@ -138,6 +138,37 @@ fn a_snapshot_keeps_side_modules() {
             for function in ["cpp", "callbacks", "jumps", "over_python", "jumps_over_python"] {
                 assert_eq!(guest.call(function), Ok("None".into()), "{function}");
             }
+        }
+    });
+}
+
+const INCOMPLETE: &str = r#"
+import ctypes
+
+def fails():
+    try:
+        ctypes.CDLL("/session/metadata/incomplete.so")
+    except OSError as error:
+        return "is_nowhere" in str(error)
+
+def works():
+    return ctypes.CDLL("/session/metadata/native.so").returns(5)
+"#;
+
+#[test]
+fn a_module_that_cannot_be_linked_harms_no_other() {
+    on_guest_stack(|| {
+        let files = [("incomplete.so", build(&[("incomplete.c", "c")])), ("native.so", module())];
+        let mut guest = Guest::load_with(runtime(), INCOMPLETE, &files, Limits::default()).unwrap();
+        for (function, expected) in [("fails", "True"), ("fails", "True"), ("works", "5"), ("fails", "True")]
+        {
+            assert_eq!(guest.call(function), Ok(expected.into()), "{function}");
+        }
+        let folder = TempDir::new().unwrap();
+        let snapshot = guest.freeze(&folder.path().join("incomplete.snapshot")).unwrap();
+        let mut guest = Guest::restore(runtime(), &snapshot, Limits::default()).unwrap();
+        for (function, expected) in [("fails", "True"), ("works", "5")] {
+            assert_eq!(guest.call(function), Ok(expected.into()), "{function}");
         }
     });
 }

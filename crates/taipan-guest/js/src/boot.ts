@@ -6,7 +6,7 @@
  */
 import type { Declared } from "./bindings/index";
 import type { Host } from "./host";
-import { findLibraries } from "./libraries";
+import { findLibraries, repaired } from "./libraries";
 import { installNetwork } from "./network";
 import { enableNatives } from "./wasm/natives";
 import { installSuspending } from "./wasm/suspend";
@@ -135,6 +135,11 @@ export async function bootPython(H: Host, options: BootOptions): Promise<any> {
     glue = settings;
     // Otherwise the glue ends in a trap, which says nothing.
     settings.onAbort = (what: unknown) => H.exit(1, `aborted ${what ?? ""}`.trim());
+    const instantiate = settings.instantiateWasm;
+    settings.instantiateWasm = (imports: any, receive: unknown) => {
+      imports.env._dlopen_js = repaired(imports.env._dlopen_js, () => glue);
+      return instantiate(imports, receive);
+    };
     // What does not have its memory itself takes it from here.
     if (isScript) settings.wasmMemory = new (globalThis as any).WebAssembly.Memory();
     return create(settings);
