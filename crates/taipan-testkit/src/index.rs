@@ -1,7 +1,7 @@
 //! An index of Python packages on loopback, for what a real one does on a bad day only.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -47,6 +47,8 @@ pub enum Fault {
     OtherContent,
     /// The connection ends in the middle.
     CutOff,
+    /// Nothing comes any more from the middle on.
+    Silence,
 }
 
 /// The index; it answers until the process ends.
@@ -207,8 +209,13 @@ fn answer(stream: TcpStream, published: &Mutex<BTreeMap<String, Published>>) -> 
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes())?;
-    let sent = if fault == Some(Fault::CutOff) { body.get(..length / 2).unwrap_or_default() } else { &body };
-    stream.write_all(sent)
+    let is_whole = !matches!(fault, Some(Fault::CutOff | Fault::Silence));
+    stream.write_all(if is_whole { &body } else { body.get(..length / 2).unwrap_or_default() })?;
+    if fault == Some(Fault::Silence) {
+        // Until the client has gone.
+        drop(stream.read_to_end(&mut vec![]));
+    }
+    Ok(())
 }
 
 /// What the index says of a package.

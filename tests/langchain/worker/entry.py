@@ -1,4 +1,5 @@
 import httpx
+import yaml
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage
@@ -74,6 +75,8 @@ class Default(WorkerEntrypoint):
                     return Response((prompt | Remote(url=self.env.MODEL + "/none")).invoke({"topic": "x"}).content)
                 except httpx.HTTPStatusError as error:
                     return Response(f"refused: {error.response.status_code}")
+            case "yaml":
+                return Response(f"{yaml.safe_load('a: [1, b]')} {yaml.__with_libyaml__}")
             case "sync":
                 return Response(chain.invoke({"topic": "bears"}))
             case "json":

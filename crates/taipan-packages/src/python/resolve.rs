@@ -252,7 +252,12 @@ impl Resolver<'_> {
 
     fn explain(&self, question: &Question<'_>, failure: Failure, built: &Built) -> PackageError {
         let Failure { complaint, missing, mut notes } = failure;
-        let missing: Vec<Misfit> = missing.into_iter().filter(|misfit| !built.has(&misfit.name)).collect();
+        let mut missing: Vec<Misfit> =
+            missing.into_iter().filter(|misfit| !built.has(&misfit.name)).collect();
+        // Of builds for older versions of Python alone uv takes none into account.
+        if missing.is_empty() && complaint.contains("No solution found") {
+            missing = self.others.iter().find_map(|other| self.bound_to(question, other)).unwrap_or_default();
+        }
         if missing.is_empty() {
             let reason = if complaint.is_empty() { notes.join("; ") } else { complaint };
             return PackageError::Unsatisfiable { reason };
@@ -264,6 +269,15 @@ impl Resolver<'_> {
             }
         }
         self.target.no_build(Unusable(missing).list(), notes)
+    }
+
+    /// What has no build for the target, when all that is required has one for another Python.
+    fn bound_to(&self, question: &Question<'_>, other: &Target) -> Option<Vec<Misfit>> {
+        let more = ["--universal", "--python-version", other.python_minor()];
+        let Answer { text, .. } = self.compile(question, &more, &self.usual()).ok()?.ok()?;
+        let (_, Unusable(there)) = Lock::parse(text.clone(), other).ok()?;
+        let (_, Unusable(here)) = Lock::parse(text, self.target).ok()?;
+        (there.is_empty() && !here.is_empty()).then_some(here)
     }
 
     /// Which other Python has a build of a package.

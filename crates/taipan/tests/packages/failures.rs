@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use taipan_testkit::index::{Entry, Fault, Wheel};
 
@@ -99,6 +100,26 @@ fn a_package_without_a_build_is_never_replaced_by_an_ancient_one() {
 }
 
 #[test]
+fn a_package_without_a_build_is_said_to_have_one_for_another_python() {
+    let scene = Scene::new("alpha\n");
+    for tags in ["cp313-cp313-pyodide_2025_0_wasm32", "cp312-cp312-pyodide_2024_0_wasm32"] {
+        scene.index.publish(Wheel { tags, ..Wheel::pure("alpha", "2.0") });
+    }
+    // A newer version has none, and one of the same series does.
+    scene.index.publish(Wheel { tags: "cp314-cp314-win_amd64", ..Wheel::pure("beta", "2.1") });
+    scene
+        .index
+        .publish(Wheel { tags: "cp314-cp314-pyemscripten_2026_0_wasm32", ..Wheel::pure("beta", "2.0") });
+    let said = scene.fail(&["lock"]);
+    assert!(said.contains("no build for Python 3.14.2") && said.contains("alpha 2.0"), "{said}");
+    assert!(said.contains("alpha 2.0 has one for Python 3.13 and 3.12"), "{said}");
+    fs_err::write(scene.project.path("requirements.txt"), "beta\n").unwrap();
+    let locked = scene.succeed(&["lock"]);
+    let note = "note: beta 2.0 is used, because 2.1 has no build for this Python";
+    assert!(locked.stderr.contains(note), "{}", locked.stderr);
+}
+
+#[test]
 fn a_download_that_breaks_goes_on_next_time() {
     for fault in [Fault::CutOff, Fault::OtherContent] {
         let scene = Scene::new("alpha\nbeta\n");
@@ -114,6 +135,30 @@ fn a_download_that_breaks_goes_on_next_time() {
         scene.succeed(&["sync"]);
         assert_eq!(scene.stored().len(), 2);
     }
+}
+
+#[test]
+fn a_process_that_was_killed_in_the_middle_leaves_nothing_in_the_way() {
+    let scene = Scene::new("alpha\nbeta\n");
+    scene.index.publish(Wheel::pure("alpha", "1.0"));
+    scene.index.publish(Wheel::pure("beta", "1.0"));
+    scene.succeed(&["lock"]);
+    scene.index.publish(Wheel { fault: Some(Fault::Silence), ..Wheel::pure("beta", "1.0") });
+    let mut command = scene.command(Path::new(env!("CARGO_BIN_EXE_taipan")));
+    // What it has started goes on for a moment.
+    let mut killed = command.env("UV_HTTP_TIMEOUT", "2").arg("sync").spawn().unwrap();
+    let partial = scene.cache.path().join("packages/.partial");
+    while !partial.exists() {
+        assert_eq!(killed.try_wait().unwrap(), None);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(partial.exists());
+    scene.index.publish(Wheel::pure("beta", "1.0"));
+    let lock = scene.project.read("pylock.toml");
+    scene.succeed(&["sync"]);
+    assert_eq!((scene.stored().len(), scene.project.read("pylock.toml")), (2, lock));
 }
 
 #[test]

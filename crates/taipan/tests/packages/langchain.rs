@@ -95,12 +95,15 @@ fn a_chain_of_prompt_model_and_parser_answers() {
     .unwrap();
     let lock = fs_err::read_to_string(worker.join("pylock.toml")).unwrap();
     assert!(lock.contains("name = \"orjson\"") && lock.contains("langchain_core-1.8.3"), "{lock}");
+    // No index has a wheel of it for the sandbox: it is built of its source, without libyaml.
+    assert!(lock.contains("name = \"pyyaml\"") && lock.contains(".tar.gz"), "{lock}");
     let mut client = Client::new(server.port(), Duration::from_secs(60));
     for (path, expected) in [
         ("/", "heard: Tell me of cats"),
         ("/sync", "heard: Tell me of bears"),
         ("/remote", "You tell jokes. Tell me of owls; You tell jokes. Tell me of elks"),
         ("/refused", "refused: 404"),
+        ("/yaml", "{'a': [1, 'b']} False"),
         ("/json", "{\"a\":[1]}"),
         ("/typed", "why 6"),
         ("/stream", "a|b|c"),

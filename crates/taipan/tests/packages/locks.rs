@@ -99,6 +99,30 @@ fn a_lock_that_was_written_by_hand_is_honoured() {
     assert!(scene.project.read("pylock.toml").contains("name = \"beta\""));
 }
 
+#[test]
+fn versions_stay_until_they_are_to_be_upgraded() {
+    let scene = Scene::new("# What the shop needs\nalpha>=1\nbeta==1.0  # pinned\n");
+    scene.index.publish(Wheel { requires: &["beta"], ..Wheel::pure("alpha", "1.0") });
+    scene.index.publish(Wheel::pure("beta", "1.0"));
+    scene.succeed(&["sync"]);
+    scene.index.publish(Wheel { requires: &["beta"], ..Wheel::pure("alpha", "1.1") });
+    scene.index.publish(Wheel::pure("beta", "1.1"));
+    assert_eq!(scene.succeed(&["lock"]).stdout, "pylock.toml is up to date\n");
+    // Another requirement is no reason to change what is locked.
+    fs_err::write(scene.project.path("requirements.txt"), "alpha>=1\nbeta==1.0\ngamma\n").unwrap();
+    scene.index.publish(Wheel::pure("gamma", "3.0"));
+    assert_eq!(scene.succeed(&["lock"]).stdout, "+ gamma 3.0\n");
+    assert_eq!(scene.succeed(&["lock", "--upgrade"]).stdout, "~ alpha 1.0 → 1.1\n");
+    assert_eq!(scene.succeed(&["tree"]).stdout, "alpha 1.1\n  beta 1.0\nbeta 1.0\ngamma 3.0\n");
+    assert_eq!(scene.succeed(&["why", "beta"]).stdout, "beta\nalpha → beta\n");
+    let unknown = scene.run(&["why", "delta"]);
+    assert!(
+        unknown.code == Some(1) && unknown.stderr.contains("not a locked package: delta"),
+        "{}",
+        unknown.stderr
+    );
+}
+
 /// Where it comes from on this machine does not matter to what it is called.
 #[test]
 fn uv_is_found_or_named_with_the_line_that_installs_it() {

@@ -12,3 +12,4 @@ mod libraries;
 mod locks;
 mod project;
 mod scene;
+mod worker;
