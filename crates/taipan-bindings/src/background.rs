@@ -11,7 +11,7 @@ use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use taipan_engine::{Event, thread_cpu};
+use taipan_engine::{Event, Meter, thread_cpu};
 
 use crate::{EventSender, Requests};
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use taipan_engine::{Event, IsolateError, OpReply};
+use taipan_engine::{Event, IsolateError, Meter, OpReply};
 use tokio::sync::oneshot;
 
 use crate::streams::{Aborted, RequestBody, ResponseStream, StreamWriter, Trailers, client_is_gone};
@@ -105,6 +105,18 @@ impl Entry {
 #[derive(Clone, Default)]
 pub struct Requests(Arc<Mutex<HashMap<u32, Entry>>>);
 
+impl Meter for Requests {
+    fn spent(&self, request: u32, cpu: Duration) -> Duration {
+        match self.lock().get_mut(&request) {
+            Some(entry) => {
+                entry.cpu += cpu;
+                entry.cpu
+            }
+            None => cpu,
+        }
+    }
+}
+
 impl Requests {
     fn lock(&self) -> MutexGuard<'_, HashMap<u32, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -151,17 +163,6 @@ impl Requests {
             told = std::mem::take(&mut entry.watchers.0);
         });
         told.into_iter().map(|(id, _)| Event::Complete { id, fields: Vec::new() }).collect()
-    }
-
-    /// Adds up CPU time that was spent for the request.
-    pub(crate) fn spent(&self, request: u32, cpu: Duration) -> Duration {
-        match self.lock().get_mut(&request) {
-            Some(entry) => {
-                entry.cpu += cpu;
-                entry.cpu
-            }
-            None => cpu,
-        }
     }
 
     /// Counts a request that is made for this one; how many there have been so far, this one included.

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use taipan_guest::protocol::{Field, Message};
 
-use crate::host::{CompileStep, Event, IsolateOptions, OpReply, Ops, Source, Volumes, WorkerCode};
+use crate::host::{
+    CompileStep, Event, IsolateOptions, Meter, NoMeter, OpReply, Ops, Source, Volumes, WorkerCode,
+};
 use crate::{BootError, Isolate, Runtime, STACK_SIZE, Snapshot, SnapshotError};
 
 /// Far more than Python's own start takes.
@@ -25,8 +27,8 @@ const REHEARSALS: u32 = 20;
 pub(crate) struct NoHost;
 
 impl Ops for NoHost {
-    fn spent(&mut self, _request: u32, cpu: Duration) -> Duration {
-        cpu
+    fn meter(&self) -> Arc<dyn Meter> {
+        Arc::new(NoMeter)
     }
 
     fn call(&mut self, number: u32, _id: u32, args: &Message<'_>) -> OpReply {

@@ -18,8 +18,8 @@ use wasmtime::{Engine, Module};
 
 use crate::RuntimeError;
 use crate::code::{Code, CodeName, First};
-use crate::stamp;
 use crate::view::View;
+use crate::{interrupt, stamp};
 
 const KEY_LENGTH: usize = 32;
 
@@ -95,7 +95,9 @@ impl CodeCache {
         // output for this engine configuration (part of the name). Files are replaced by renaming, never changed in
         // place, so the mapping stays what was checked; the same open file is mapped that was read.
         let module = unsafe { Module::deserialize_open_file(engine, file) }.ok()?;
-        Some(Arc::new(Code { name, module, first: OnceLock::new() }))
+        let code = Arc::new(Code { name, module, first: OnceLock::new() });
+        interrupt::know(&code);
+        Some(code)
     }
 
     /// What the first instantiation of the code does; an error when the cache has lost it.

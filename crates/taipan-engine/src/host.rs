@@ -39,12 +39,28 @@ pub trait Ops: Send {
     /// everything else for later turns.
     fn wait(&mut self, deadline: Option<Instant>) -> Option<Event>;
 
-    /// CPU time was spent for a request. Gives what has been spent for it in all; more than [`IsolateOptions::request_cpu`]
-    /// stops the isolate.
-    fn spent(&mut self, request: u32, cpu: Duration) -> Duration;
+    /// Who adds up what requests cost.
+    fn meter(&self) -> Arc<dyn Meter>;
 
     /// A line that the guest printed. `level`: 0 debug, 1 log (stdout), 2 info, 3 warning, 4 error (stderr).
     fn log(&mut self, level: u8, line: &str);
+}
+
+/// What an isolate's requests cost. Asked in the middle of a turn, and by another thread than the isolate's: it must not block.
+pub trait Meter: Send + Sync {
+    /// CPU time was spent for a request. Gives what has been spent for it in all; more than [`IsolateOptions::request_cpu`]
+    /// stops the isolate.
+    fn spent(&self, request: u32, cpu: Duration) -> Duration;
+}
+
+/// Remembers nothing: each request has as much as a turn.
+#[derive(Clone, Copy, Debug)]
+pub struct NoMeter;
+
+impl Meter for NoMeter {
+    fn spent(&self, _request: u32, cpu: Duration) -> Duration {
+        cpu
+    }
 }
 
 /// Something that happened outside and that a turn delivers to the guest.

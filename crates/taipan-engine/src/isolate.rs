@@ -2,22 +2,23 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use taipan_guest::glue::Glue;
 use taipan_guest::protocol::{Field, encode};
-use wasmtime::{AsContextMut, Store, ThrownException, UpdateDeadline};
+use wasmtime::{AsContextMut, Store, ThrownException};
 
 use crate::base::NoHost;
-use crate::cpu::{self, CpuBudget};
+use crate::cpu::{Budget, Cause, TurnGuard};
 use crate::imports::{encode_event, event, instant};
 use crate::link::{self, Linked};
 use crate::pressure;
 use crate::snapshot::{self, Image, Snapshot};
 use crate::state::{Guest, State, count};
-use crate::stop::explain;
+use crate::stop::{Stop, explain};
 use crate::{
     Binding, BootError, Event, IsolateError, IsolateOptions, Ops, Program, Runtime, SnapshotError, Source,
     Turn, Volumes, WorkerCode,
@@ -85,8 +86,9 @@ impl Isolate {
     pub fn boot(runtime: &Arc<Runtime>, options: IsolateOptions) -> Result<Self, IsolateError> {
         let IsolateOptions { memory_limit, request_cpu, boot_cpu, ops } = options;
         let mut store = new_store(runtime, ops, memory_limit, boot_cpu);
-        let _turn = runtime.ticker().turn();
+        let turn = begin(&mut store, boot_cpu);
         let linked = start(&mut store).map_err(|e| explain(store.data(), &e))?;
+        drop(turn);
         let mut isolate = Self::new(store, linked, None, request_cpu, boot_cpu)?;
         let python = taipan_guest::PYTHON.iter().map(|(name, _)| *name).collect();
         let &Glue { file: glue, has_sockets, finds_libraries, .. } = runtime.glue();
@@ -140,8 +142,6 @@ impl Isolate {
 
     /// Runs a program to its end, within the CPU time of a start; how it ended, the operation `program.exit` is told.
     pub fn run_program(&mut self, program: &Program) -> Result<(), IsolateError> {
-        let runtime = self.store.data().runtime.clone();
-        let _turn = runtime.ticker().turn();
         self.ask_to_start(event::PROGRAM, program)?.map_err(|report| IsolateError::Aborted { reason: report })
     }
 
@@ -155,8 +155,6 @@ impl Isolate {
         question: &impl Serialize,
         sources: Vec<Source>,
     ) -> Result<(), BootError> {
-        let runtime = self.store.data().runtime.clone();
-        let _turn = runtime.ticker().turn();
         self.store.data_mut().sources = sources;
         let loaded = self.ask_to_start(event, question);
         // Python has copies of them now.
@@ -187,9 +185,7 @@ impl Isolate {
     }
 
     fn tell(&mut self, event: i32) -> Result<(), IsolateError> {
-        let runtime = self.store.data().runtime.clone();
-        let _turn = runtime.ticker().turn();
-        self.begin(self.request_cpu);
+        let _turn = begin(&mut self.store, self.request_cpu);
         let told = deliver(&mut self.store, &self.guest, event, 0, &encode(&[]));
         told.map_err(|e| explain(self.store.data(), &e))
     }
@@ -203,19 +199,11 @@ impl Isolate {
     ) -> Result<Result<(), String>, IsolateError> {
         let question =
             serde_json::to_string(question).map_err(|e| IsolateError::Internal { reason: e.to_string() })?;
-        self.begin(self.boot_cpu);
+        let _turn = begin(&mut self.store, self.boot_cpu);
         let (store, guest) = (&mut self.store, &self.guest);
         let verdict = deliver(store, guest, event, 0, &encode(&[question.into()]))
             .and_then(|()| run_until_booted(store, guest));
         verdict.map_err(|e| self.end(e))
-    }
-
-    /// A new turn with its budget.
-    fn begin(&mut self, cpu: Duration) {
-        let state = self.store.data_mut();
-        state.cpu = CpuBudget::new(cpu);
-        state.limits.refused = false;
-        self.store.set_epoch_deadline(1);
     }
 
     /// Writes the isolate to a file from which others can be made; this one is used up. It must have nothing under way:
@@ -242,9 +230,7 @@ impl Isolate {
 
     /// Makes the guest ready to be frozen. Unless the `whole` of it is looked at, what the layer below holds is left alone.
     fn settle(&mut self, whole: bool) -> Result<(), SnapshotError> {
-        let runtime = self.store.data().runtime.clone();
-        let _turn = runtime.ticker().turn();
-        self.begin(self.request_cpu);
+        let _turn = begin(&mut self.store, self.request_cpu);
         let timer = self.ask(event::FREEZE, &[u32::from(whole).into()])?;
         let verdict = self.store.data_mut().booted.take();
         if let Some(Err(report_json)) = &verdict
@@ -288,9 +274,7 @@ impl Isolate {
     }
 
     fn ask_about_modules(&mut self, event: i32) -> Result<String, SnapshotError> {
-        let runtime = self.store.data().runtime.clone();
-        let _turn = runtime.ticker().turn();
-        self.begin(self.request_cpu);
+        let _turn = begin(&mut self.store, self.request_cpu);
         self.ask(event, &[])?;
         match self.store.data_mut().booted.take() {
             Some(Err(json)) => Ok(json),
@@ -324,10 +308,9 @@ impl Isolate {
         if self.dead {
             return Err(IsolateError::Internal { reason: "the isolate has stopped".into() });
         }
-        let runtime = self.store.data().runtime.clone();
-        let _turn = runtime.ticker().turn();
-        self.begin(self.request_cpu);
+        let budget = begin(&mut self.store, self.request_cpu);
         let turn = run_turn(&mut self.store, &self.guest, events);
+        let turn = if turn.is_ok() && budget.settle() { Err(Stop::Cpu.into()) } else { turn };
         turn.map_err(|e| self.end(e))
     }
 
@@ -380,13 +363,12 @@ impl Prepared {
         env_json: &str,
     ) -> Result<Isolate, IsolateError> {
         let Self { mut store, linked } = self;
-        let runtime = store.data().runtime.clone();
-        let _turn = runtime.ticker().turn();
         let IsolateOptions { memory_limit, request_cpu, boot_cpu, ops } = options;
         let state = store.data_mut();
+        state.meter = ops.meter();
         state.ops = ops;
         state.limits.memory = memory_limit;
-        state.cpu = CpuBudget::new(boot_cpu);
+        let _turn = begin(&mut store, boot_cpu);
         let finished = snapshot::finish(&mut store, &linked, snapshot);
         finished.map_err(|e| explain(store.data(), &e))?;
         let mut isolate = Isolate::new(store, linked, Some(snapshot.clone()), request_cpu, boot_cpu)?;
@@ -405,15 +387,27 @@ fn new_store(
     memory_limit: usize,
     boot_cpu: Duration,
 ) -> Store<State> {
-    let state = State::new(runtime.clone(), ops, memory_limit, CpuBudget::new(boot_cpu));
+    let state = State::new(runtime.clone(), ops, memory_limit, boot_cpu);
     let mut store = Store::new(runtime.engine(), state);
     store.limiter(|state| &mut state.limits);
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|store| {
-        cpu::charge(store)?;
-        Ok(UpdateDeadline::Continue(1))
-    });
     store
+}
+
+/// A new turn on this thread, which may spend so much until the guard is dropped.
+fn begin(store: &mut Store<State>, limit: Duration) -> TurnGuard {
+    let cause = store.data().guest.as_ref().and_then(|guest| {
+        let word = guest.memory.data(&*store).get(guest.cause as usize..)?.first_chunk::<4>()?.as_ptr();
+        // SAFETY: the word is the guest's `uint32_t`. The linear memory stays where it is, being reserved in full, and is there until the
+        // store is dropped; who has called this function holds that until the guard is dropped.
+        word.cast::<u32>().is_aligned().then(|| unsafe { Cause::new(word.cast()) })
+    });
+    let state = store.data_mut();
+    state.cpu_limit = limit;
+    state.limits.refused = false;
+    state.spent_too_much.store(false, Ordering::Relaxed);
+    let (meter, spent_too_much) = (state.meter.clone(), state.spent_too_much.clone());
+    let runtime = state.runtime.clone();
+    runtime.ticker().turn(Budget { limit, cause, meter, spent_too_much })
 }
 
 /// Links, and runs our JavaScript.
@@ -476,6 +470,5 @@ fn run_turn(store: &mut Store<State>, guest: &Guest, events: Vec<Event>) -> wasm
         timer = guest.run.call(&mut *store, ())?;
     }
     let pending_ops = guest.outstanding.call(&mut *store, ())?;
-    cpu::charge(&mut *store)?;
     Ok(Turn { next_timer: instant(store.data(), timer), pending_ops })
 }

@@ -15,6 +15,7 @@ mod error;
 mod functions;
 mod host;
 mod imports;
+mod interrupt;
 mod isolate;
 mod layered;
 mod link;
@@ -36,8 +37,8 @@ pub use ahead::NativeModule;
 pub use cpu::thread_cpu;
 pub use error::{BootError, IsolateError, RuntimeError};
 pub use host::{
-    Binding, CompileStep, Event, FolderOf, IsolateOptions, OpReply, Ops, Program, ProgramKind, RuntimeFiles,
-    RuntimeOptions, Source, Turn, Volumes, WorkerCode,
+    Binding, CompileStep, Event, FolderOf, IsolateOptions, Meter, NoMeter, OpReply, Ops, Program,
+    ProgramKind, RuntimeFiles, RuntimeOptions, Source, Turn, Volumes, WorkerCode,
 };
 pub use isolate::{Isolate, STACK_SIZE};
 pub use runtime::Runtime;

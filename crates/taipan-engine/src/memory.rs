@@ -56,11 +56,6 @@ impl Guest {
         bytes.try_into().map(u64::from_le_bytes).map_err(|_| out_of_bounds())
     }
 
-    pub(crate) fn read_u32(&self, store: &impl AsContext<Data = State>, at: u32) -> Result<u32> {
-        let bytes = self.bytes(store, at, 4)?;
-        bytes.try_into().map(u32::from_le_bytes).map_err(|_| out_of_bounds())
-    }
-
     /// Text from the guest; what is not UTF-8 is replaced.
     pub(crate) fn text(&self, store: &impl AsContext<Data = State>, at: u32, length: u32) -> Result<String> {
         Ok(String::from_utf8_lossy(self.bytes(store, at, length)?).into_owned())

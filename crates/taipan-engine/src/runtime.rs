@@ -87,7 +87,7 @@ impl Runtime {
             .map_err(|e| module_error("engine.wasm", e))?
             .ok_or_else(|| module_error("engine.wasm", "it is not a side module"))?;
         let links = Links::new(&engine, &main.module).map_err(|e| module_error(MAIN_FILE, e))?;
-        let ticker = Ticker::start(&engine).map_err(|e| module_error("epoch ticker", e))?;
+        let ticker = Ticker::start().map_err(|e| module_error("watch of CPU time", e))?;
         let runtime = Self {
             engine,
             cache,
@@ -329,7 +329,8 @@ fn new_engine() -> Result<Engine, RuntimeError> {
         .wasm_tail_call(true)
         .wasm_simd(true)
         .wasm_relaxed_simd(false)
-        .epoch_interruption(true)
+        // `interrupt` depends on it: frames must not be looked at where one may be half made.
+        .wasm_backtrace_max_frames(None)
         .async_stack_size(STACK_SIZE)
         .max_wasm_stack(WASM_STACK)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)

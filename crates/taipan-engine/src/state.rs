@@ -3,15 +3,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use wasmtime::{ExnRef, Global, Instance, Memory, OwnedRooted, ResourceLimiter, Table, Tag, TypedFunc};
 
 use crate::code::Code;
-use crate::cpu::CpuBudget;
 use crate::functions::Functions;
-use crate::host::{Ops, Source};
+use crate::host::{Meter, Ops, Source};
 use crate::layered::Layered;
 use crate::pressure::Pressure;
 use crate::runtime::Runtime;
@@ -191,7 +191,11 @@ pub(crate) struct State {
     pub(crate) arguments_used: u32,
     pub(crate) slots: u32,
     pub(crate) limits: Limits,
-    pub(crate) cpu: CpuBudget,
+    /// What the turn at hand may spend.
+    pub(crate) cpu_limit: Duration,
+    /// The turn or a request has spent more.
+    pub(crate) spent_too_much: Arc<AtomicBool>,
+    pub(crate) meter: Arc<dyn Meter>,
     pub(crate) ops: Box<dyn Ops>,
     pub(crate) sources: Vec<Source>,
     pub(crate) started: Instant,
@@ -217,7 +221,13 @@ pub(crate) enum ImportItem {
 }
 
 impl State {
-    pub(crate) fn new(runtime: Arc<Runtime>, ops: Box<dyn Ops>, memory_limit: usize, cpu: CpuBudget) -> Self {
+    pub(crate) fn new(
+        runtime: Arc<Runtime>,
+        ops: Box<dyn Ops>,
+        memory_limit: usize,
+        cpu_limit: Duration,
+    ) -> Self {
+        let meter = ops.meter();
         Self {
             runtime,
             memory: None,
@@ -239,7 +249,9 @@ impl State {
             arguments_used: 0,
             slots: 0,
             limits: Limits { memory: memory_limit, refused: false },
-            cpu,
+            cpu_limit,
+            spent_too_much: Arc::default(),
+            meter,
             ops,
             sources: vec![],
             started: Instant::now(),

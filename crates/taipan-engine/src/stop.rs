@@ -1,6 +1,7 @@
 //! Why guest code is unwound all the way to the host, and what that means to the embedder.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use wasmtime::{ThrownException, Trap};
 
@@ -36,9 +37,12 @@ pub(crate) fn explain(state: &State, error: &wasmtime::Error) -> IsolateError {
     let by_memory = |other: IsolateError| {
         if state.limits.refused { IsolateError::OutOfMemory { limit } } else { other }
     };
+    if state.spent_too_much.load(Ordering::Relaxed) {
+        return IsolateError::CpuLimit { limit: state.cpu_limit };
+    }
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return match stop {
-            Stop::Cpu => IsolateError::CpuLimit { limit: state.cpu.limit },
+            Stop::Cpu => IsolateError::CpuLimit { limit: state.cpu_limit },
             Stop::OutOfMemory => IsolateError::OutOfMemory { limit },
             Stop::StackOverflow => IsolateError::StackOverflow,
             Stop::Exit(reason) => by_memory(IsolateError::Aborted { reason: reason.clone() }),
@@ -46,7 +50,6 @@ pub(crate) fn explain(state: &State, error: &wasmtime::Error) -> IsolateError {
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => IsolateError::StackOverflow,
-        Some(Trap::Interrupt) => IsolateError::CpuLimit { limit: state.cpu.limit },
         Some(trap) => by_memory(IsolateError::Trap { reason: trap.to_string() }),
         None if error.is::<ThrownException>() => {
             by_memory(IsolateError::Aborted { reason: "an exception left the interpreter".into() })

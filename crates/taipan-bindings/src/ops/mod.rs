@@ -22,9 +22,9 @@ mod url;
 mod web_socket;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use taipan_engine::{Event, OpReply, Ops};
+use taipan_engine::{Event, Meter, OpReply, Ops};
 use taipan_guest::ops::OPS;
 use taipan_guest::protocol::{Field, MalformedMessage, Message};
 
@@ -219,8 +219,8 @@ impl Ops for HostOps {
         self.embedder.wait(deadline)
     }
 
-    fn spent(&mut self, request: u32, cpu: Duration) -> Duration {
-        self.requests.spent(request, cpu)
+    fn meter(&self) -> Arc<dyn Meter> {
+        Arc::new(self.requests.clone())
     }
 
     fn log(&mut self, level: u8, line: &str) {

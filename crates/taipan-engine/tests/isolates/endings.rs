@@ -138,11 +138,53 @@ fn an_endless_loop() {
         "run = run_js('() => { for (;;) ; }')",
         "run = run_js('async () => { for (;;) await null }')",
         "def run():\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass",
+        // A module of its own that calls nothing and has no memory: `(func (export "f") (loop (br 0)))`.
+        "run = run_js('() => { const code = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 7, 5, 1, 1, \
+         102, 0, 0, 10, 9, 1, 7, 0, 3, 64, 12, 0, 11, 11); new WebAssembly.Instance(new WebAssembly.Module(code)).exports.f() }')",
     ] {
         let limits = Limits { request_cpu: limit, ..Limits::default() };
         let result = run(&format!("{PROBE}\n{body}"), limits);
         assert_eq!(result, Err(Failed::Stopped(IsolateError::CpuLimit { limit })), "{body}");
     }
+}
+
+/// Wherever it is: in Python, JavaScript, a library of C, an exception's unwinding, the host, or on the way between them.
+#[test]
+fn the_end_of_cpu_time_at_any_moment() {
+    const BODY: &str = r#"
+import json, re
+
+def run():
+    text = json.dumps([{"number": i, "texts": [str(i)] * 3} for i in range(20)])
+    total = run_js("(f) => { let n = 0; for (const x of [1, 2, 3]) n += f(x); return n }")
+    thrown = run_js("() => { throw new Error('on purpose') }")
+    while True:
+        for item in json.loads(text):
+            re.findall("[0-9]+", str(item))
+        try:
+            raise ValueError(text)
+        except ValueError:
+            pass
+        total(lambda n: sum(sorted(x * 7919 % 1009 for x in range(n * 20))))
+        try:
+            thrown()
+        except Exception:
+            pass
+        bytes(100_000).find(b"x")
+"#;
+    on_guest_stack(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let worker = Guest::load(&format!("{PROBE}\n{BODY}"));
+        let snapshot = worker.freeze(&folder.path().join("worker")).unwrap();
+        for microseconds in (0..100).map(|n| 5_000 + n * 137) {
+            let limit = Duration::from_micros(microseconds);
+            let limits = Limits { request_cpu: limit, ..Limits::default() };
+            let mut guest = Guest::restore(runtime(), &snapshot, limits).unwrap();
+            assert_eq!(guest.call("run"), Err(Failed::Stopped(IsolateError::CpuLimit { limit })));
+        }
+        let mut guest = Guest::restore(runtime(), &snapshot, Limits::default()).unwrap();
+        assert_eq!(guest.call("probe"), Ok("42".into()), "the next isolate works");
+    });
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use taipan_engine::{
-    BootError, Event, Isolate, IsolateError, IsolateOptions, OpReply, Ops, Runtime, RuntimeFiles,
-    RuntimeOptions, STACK_SIZE, Snapshot, SnapshotError, Source, Turn, Volumes, WorkerCode,
+    BootError, Event, Isolate, IsolateError, IsolateOptions, Meter, NoMeter, OpReply, Ops, Runtime,
+    RuntimeFiles, RuntimeOptions, STACK_SIZE, Snapshot, SnapshotError, Source, Turn, Volumes, WorkerCode,
 };
 use taipan_guest::ops;
 use taipan_guest::protocol::{Field, FieldRef, Message};
@@ -159,8 +159,8 @@ impl Ops for Host {
         None
     }
 
-    fn spent(&mut self, _request: u32, cpu: Duration) -> Duration {
-        cpu
+    fn meter(&self) -> Arc<dyn Meter> {
+        Arc::new(NoMeter)
     }
 
     fn log(&mut self, _level: u8, line: &str) {
