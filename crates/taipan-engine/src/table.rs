@@ -1,11 +1,11 @@
 //! The function table, which is larger than anybody inside is told.
 //!
 //! Wasmtime fills the table when its entries are first asked for, so that an isolate has private copies of few of its pages;
-//! but to enlarge it is to copy it. Each isolate puts the JavaScript engine and the packages' modules behind the main
-//! module's functions. The main module therefore defines its table with room for them, and the length that counts is kept
-//! here.
+//! but to enlarge it is to copy it, and each indirect call must look up where it is and how long. Each isolate puts the JavaScript
+//! engine and the packages' modules behind the main module's functions. The main module therefore defines its table with room for them
+//! and of a fixed size, and the length that counts is kept here.
 
-use wasmtime::{AsContextMut, Ref, Result, Table};
+use wasmtime::{AsContextMut, Result, Table};
 
 use crate::state::State;
 
@@ -19,8 +19,8 @@ pub(crate) fn grow(mut store: impl AsContextMut<Data = State>, table: Table, by:
     let mut store = store.as_context_mut();
     let old = store.data().table_length;
     let new = old.saturating_add(by);
-    if let more @ 1.. = new.saturating_sub(table.size(&store)) {
-        table.grow(&mut store, more, Ref::Func(None))?;
+    if new > table.size(&store) {
+        return Err(wasmtime::Error::msg(format!("the function table has no room for so many more: {by}")));
     }
     store.data_mut().table_length = new;
     Ok(old)

@@ -117,7 +117,10 @@ fn place_table(
         return Err(RewriteError::TableSize { wanted, maximum });
     }
     let mut tables = Items::default();
-    for (table, minimum) in std::iter::once((first, wanted)).chain(rest.iter().map(|t| (t, t.initial))) {
+    let fixed = options.table_reserve > 0;
+    for (table, minimum, is_first) in
+        std::iter::once((first, wanted, true)).chain(rest.iter().map(|t| (t, t.initial, false)))
+    {
         let wasm_encoder::ValType::Ref(element_type) = ValueType::of(table.element_type.into())?.encoded()
         else {
             return Err(RewriteError::Bug("a table of values that are not references"));
@@ -126,7 +129,7 @@ fn place_table(
             element_type,
             table64: table.table64,
             minimum,
-            maximum: table.maximum,
+            maximum: if fixed && is_first { Some(minimum) } else { table.maximum },
             shared: table.shared,
         };
         tables.push(|bytes| ty.encode(bytes));

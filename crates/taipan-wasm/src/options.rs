@@ -32,8 +32,8 @@ pub enum TablePlacement {
 }
 
 /// [`Options::table_reserve`] of a main module. An entry that nobody uses costs nothing but addresses; there is room for a
-/// JavaScript engine and some large packages.
-pub const MAIN_TABLE_RESERVE: u32 = 16 << 10;
+/// JavaScript engine and all large packages together.
+pub const MAIN_TABLE_RESERVE: u32 = 256 << 10;
 
 /// What [`rewrite`](crate::rewrite) changes. The default is nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,8 +49,9 @@ pub struct Options {
     /// Turn imported tags into tags that the module defines, at the same indices, and exports under their imports' second
     /// names.
     pub define_tags: bool,
-    /// Entries to add at the end of the function table if the module defines it, for functions of other modules: a table
-    /// that is enlarged while it is in use moves. Who instantiates the module counts them as not there yet.
+    /// Entries to add at the end of the function table if the module defines it, for functions of other modules, unless
+    /// it is 0. The table does not grow beyond them: where it is and how long, compiled code need not look up before each indirect
+    /// call. Who instantiates the module counts these entries as not there yet.
     pub table_reserve: u32,
     /// Give every exported function a slot of the function table, as Emscripten's dynamic linker would at start-up.
     pub seat_exports: bool,

@@ -132,6 +132,7 @@ fn an_imported_table_becomes_defined_at_its_index() -> Result<()> {
     let table = instance.get_table(&mut store, "__indirect_function_table").context("no table")?;
     // Three, the null pointer's, and one for each of the two functions that only the exports mention.
     assert_eq!(table.size(&store), 6 + u64::from(MAIN_TABLE_RESERVE));
+    assert_eq!(table.ty(&store).maximum(), Some(table.size(&store)), "compiled code knows its size");
     let call = instance.get_typed_func::<i32, i32>(&mut store, "call").map_err(failed)?;
     assert_eq!(call.call(&mut store, 1).map_err(failed)?, 7);
     let size = instance.get_typed_func::<(), i32>(&mut store, "private_size").map_err(failed)?;
