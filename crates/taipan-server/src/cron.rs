@@ -32,8 +32,13 @@ pub async fn run_crons(slot: Arc<Slot>, crons: Vec<Cron>, console: Arc<dyn Conso
                 }
             });
         }
-        looked_at = if now + JUMP < looked_at { now } else { now.max(looked_at) };
+        looked_at = seen(looked_at, now);
     }
+}
+
+/// Up to when times have been looked at: by a clock that is corrected by a little, none comes twice.
+fn seen(looked_at: i64, now: i64) -> i64 {
+    if now + JUMP < looked_at { now } else { now.max(looked_at) }
 }
 
 /// The times that have come. One that was missed more than once, because the machine slept, is made up for once.
@@ -75,5 +80,21 @@ mod tests {
         assert_eq!(times(3600, 2_600_030), [2_599_980, 2_599_200]);
         // The clock was set back.
         assert_eq!(times(40_000, 3600), [0; 0]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_neither_repeats_a_minute_nor_stops_them() {
+        let crons = [Cron::parse("* * * * *").unwrap()];
+        let mut looked_at = 3590;
+        let mut called = |now| {
+            let times: Vec<i64> = due(&crons, looked_at, now).into_iter().map(|(_, time)| time).collect();
+            looked_at = seen(looked_at, now);
+            times
+        };
+        assert_eq!(called(3601), [3600]);
+        // Corrected by some seconds, it comes by the same minute again.
+        assert_eq!((called(3595), called(3602), called(3661)), (vec![], vec![], vec![3660]));
+        // Set to another year and back.
+        assert_eq!((called(31_536_001), called(3700), called(3721)), (vec![31_536_000], vec![], vec![3720]));
     }
 }

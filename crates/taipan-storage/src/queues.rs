@@ -6,15 +6,18 @@
 //! Times are milliseconds since the epoch. All queues are in one file, so that a message moves from one to another in one
 //! transaction. Who has a message is known to this process only, and for as long as it lives: what was not settled before it ended is
 //! delivered again. `attempts` counts the deliveries that were settled without an acknowledgement.
+//!
+//! A clock may be set. A message that would be due later than any delay allows was sent by a clock that has been set back since, and is due.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::clock::Clock;
 use crate::sqlite::{self, Layout, Readers, Writer};
@@ -42,6 +45,12 @@ pub const LARGEST_BATCH: usize = 256 << 10;
 /// Longest delay, in seconds.
 pub const LONGEST_DELAY: u32 = 43_200;
 
+/// A message that nobody has worked on is given up after so many days, as Cloudflare does.
+pub const RETENTION_DAYS: i64 = 4;
+
+/// So often those are looked for, in milliseconds.
+const PURGE_EVERY: i64 = 3600 * 1000;
+
 /// The queues of a folder.
 pub struct Queues {
     writer: Writer,
@@ -50,6 +59,8 @@ pub struct Queues {
     clock: Arc<dyn Clock>,
     /// Messages that somebody has.
     taken: Arc<Mutex<HashSet<i64>>>,
+    /// When those were last looked for that are too old.
+    purged_at: AtomicI64,
     watchers: Arc<Mutex<Vec<Watcher>>>,
 }
 
@@ -142,6 +153,8 @@ impl Queues {
         let file = folder.file("queues", "queues")?;
         let clock = folder.clock();
         let connection = sqlite::open(&file, LAYOUT, &*clock)?;
+        let now = clock.now_ms();
+        forget_older(&connection, now).map_err(|error| StorageError::sqlite(&file, error))?;
         let readers = Readers::new(file.clone(), |_| Ok(()));
         let writer = Writer::start(connection, file.clone())?;
         Ok(Self {
@@ -150,6 +163,7 @@ impl Queues {
             file: file.into(),
             clock,
             taken: Arc::default(),
+            purged_at: AtomicI64::new(now),
             watchers: Arc::default(),
         })
     }
@@ -172,7 +186,14 @@ impl Queues {
         let now = self.clock.now_ms();
         let (file, queue, watchers) = (self.file.clone(), queue.to_owned(), self.watchers.clone());
         let name = queue.clone();
+        let is_time = !(0..PURGE_EVERY).contains(&(now - self.purged_at.load(Ordering::Relaxed)));
+        if is_time {
+            self.purged_at.store(now, Ordering::Relaxed);
+        }
         let work = move |connection: &Connection| -> rusqlite::Result<()> {
+            if is_time {
+                forget_older(connection, now)?;
+            }
             let sql = "INSERT INTO messages (queue, kind, sent_at, due_at, attempts, body) VALUES (?1, ?2, ?3, ?4, 0, ?5)";
             let mut statement = connection.prepare_cached(sql)?;
             for message in &messages {
@@ -301,6 +322,11 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn forget_older(connection: &Connection, now: i64) -> rusqlite::Result<()> {
+    let oldest = now.saturating_sub(RETENTION_DAYS * 24 * 3600 * 1000);
+    connection.execute("DELETE FROM messages WHERE sent_at < ?1", [oldest]).map(|_| ())
+}
+
 fn find(
     connection: &Connection,
     queue: &str,
@@ -309,36 +335,46 @@ fn find(
     most: usize,
     others: &HashSet<i64>,
 ) -> rusqlite::Result<Taken> {
-    let sql =
-        "SELECT id, due_at, kind, sent_at, attempts, body FROM messages WHERE queue = ?1 ORDER BY due_at, id";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([queue])?;
     let mut found = Taken::default();
-    while let Some(row) = rows.next()? {
-        let (id, due): (i64, i64) = (row.get(0)?, row.get(1)?);
-        if others.contains(&id) {
-            continue;
+    // No delay leads beyond it.
+    let horizon = now.saturating_add(i64::from(LONGEST_DELAY) * 1000);
+    for is_beyond in [false, true] {
+        let sql = format!(
+            "SELECT id, due_at, kind, sent_at, attempts, body FROM messages WHERE queue = ?1 AND due_at {} ?2 ORDER BY due_at, id",
+            if is_beyond { ">" } else { "<=" }
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![queue, horizon])?;
+        while let Some(row) = rows.next()? {
+            let (id, due): (i64, i64) = (row.get(0)?, row.get(1)?);
+            if others.contains(&id) {
+                continue;
+            }
+            if due > now && !is_beyond {
+                found.next_due = Some(due);
+                break;
+            }
+            found.ready += 1;
+            if found.messages.len() == most {
+                break;
+            }
+            found.messages.push(message(row)?);
         }
-        if due > now {
-            found.next_due = Some(due);
-            break;
-        }
-        found.ready += 1;
-        if found.messages.len() == most {
-            break;
-        }
-        let body = match row.get_ref(5)? {
-            ValueRef::Blob(bytes) | ValueRef::Text(bytes) => bytes.to_vec(),
-            _ => Vec::new(),
-        };
-        let attempts: u32 = row.get(4)?;
-        let attempts = attempts.saturating_add(1);
-        found.messages.push(Message { id, kind: row.get(2)?, sent_at: row.get(3)?, attempts, body });
     }
     if found.messages.len() < least {
         found.messages.clear();
     }
     Ok(found)
+}
+
+fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
+    let body = match row.get_ref(5)? {
+        ValueRef::Blob(bytes) | ValueRef::Text(bytes) => bytes.to_vec(),
+        _ => Vec::new(),
+    };
+    let attempts: u32 = row.get(4)?;
+    let attempts = attempts.saturating_add(1);
+    Ok(Message { id: row.get(0)?, kind: row.get(2)?, sent_at: row.get(3)?, attempts, body })
 }
 
 fn check(messages: &[Outgoing]) -> Result<(), StorageError> {

@@ -60,3 +60,35 @@ fn points_nobody_waits_for_are_on_disk_once_they_have_settled() {
     let rows = analytics.query(&["d".to_owned()], "SELECT count(*) FROM d").unwrap().rows;
     assert_eq!(rows, [[3000.into()]]);
 }
+
+#[test]
+fn points_have_the_time_that_the_clock_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::at(1_767_225_600);
+    let folder = StateFolder::take(dir.path(), "tests", clock.clone() as Arc<_>).unwrap();
+    let analytics = Analytics::open(&folder).unwrap();
+    let note = |name: &str| {
+        let point = Point { index: Some(name.into()), ..Point::default() };
+        wait(|reply| analytics.note("d", point, reply)).unwrap();
+    };
+    note("first");
+    clock.set(1_767_225_600 - 86_400);
+    note("second");
+    clock.set(1_767_225_600 + 86_400);
+    note("third");
+    let rows =
+        analytics.query(&["d".into()], "SELECT index1, timestamp FROM d ORDER BY timestamp").unwrap().rows;
+    let row = |name: &str, day: &str| [name.to_owned().into(), format!("{day} 00:00:00").into()];
+    assert_eq!(rows, [row("second", "2025-12-31"), row("first", "2026-01-01"), row("third", "2026-01-02")]);
+}
+
+#[test]
+fn an_answer_that_is_too_large_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = StateFolder::take(dir.path(), "tests", SetClock::at(0) as Arc<_>).unwrap();
+    let analytics = Analytics::open(&folder).unwrap();
+    let many =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT zeroblob(1 << 20) FROM n";
+    let error = analytics.query(&[], many).unwrap_err().to_string();
+    assert!(error.contains("the answer is too large"), "{error}");
+}

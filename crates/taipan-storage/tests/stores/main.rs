@@ -9,6 +9,7 @@
 mod analytics;
 mod crash;
 mod d1;
+mod disks;
 mod kv;
 mod power;
 mod queues;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use taipan_storage::StateFolder;
-use taipan_storage::queues::{Outcome, Outgoing, Queues, Taken, Terms};
+use taipan_storage::queues::{Outcome, Outgoing, Queues, RETENTION_DAYS, Taken, Terms};
 
 use crate::{SetClock, folder, wait};
 
@@ -82,6 +82,52 @@ fn delays_and_the_end_of_retries() {
     }
     assert_eq!(take(&queues, "q", 1, 9), Taken::default());
     assert_eq!(wait(|reply| queues.count("q", reply)).unwrap().messages, 0);
+}
+
+#[test]
+fn a_clock_that_is_set_holds_no_message_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let year = 365 * 24 * 3600;
+    let clock = SetClock::at(2 * year);
+    let folder = StateFolder::take(dir.path(), "tests", clock.clone() as Arc<_>).unwrap();
+    let queues = Queues::open(&folder).unwrap();
+    let send = |message| wait(|reply| queues.send("q", vec![message], reply)).unwrap();
+    send(message("sent in the future"));
+    send(Outgoing { delay: 43_200, ..message("delayed in the future") });
+    // Back by a year: nothing waits for that to pass again.
+    clock.set(year);
+    send(Outgoing { delay: 10, ..message("delayed") });
+    let taken = take(&queues, "q", 1, 9);
+    assert_eq!(bodies(&taken), ["sent in the future", "delayed in the future"]);
+    assert_eq!((taken.ready, taken.next_due), (2, Some((year + 10) * 1000)));
+    let retried = taken.messages.iter().map(|message| (message.id, Outcome::Retry(5))).collect();
+    wait(|reply| queues.settle("q", retried, terms(9, None), reply)).unwrap();
+    assert_eq!(take(&queues, "q", 1, 9).messages, []);
+    // Forward by a day: what waits is due, and back again nothing of it is lost.
+    clock.set(year + 24 * 3600);
+    assert_eq!(take(&queues, "q", 3, 9).messages.len(), 3);
+    clock.set(year);
+    assert_eq!(wait(|reply| queues.count("q", reply)).unwrap().messages, 3);
+}
+
+#[test]
+fn messages_that_nobody_works_on_are_given_up_after_days() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::at(1_000_000);
+    let folder = || StateFolder::take(dir.path(), "tests", clock.clone() as Arc<_>).unwrap();
+    let left = |queues: &Queues| wait(|reply| queues.count("q", reply)).unwrap().messages;
+    let queues = Queues::open(&folder()).unwrap();
+    wait(|reply| queues.send("q", vec![message("old")], reply)).unwrap();
+    let days = RETENTION_DAYS * 24 * 3600;
+    clock.set(1_000_000 + days);
+    wait(|reply| queues.send("q", vec![message("young")], reply)).unwrap();
+    assert_eq!(left(&queues), 2);
+    clock.set(1_003_601 + days);
+    wait(|reply| queues.send("q", vec![message("new")], reply)).unwrap();
+    assert_eq!((left(&queues), bodies(&take(&queues, "q", 1, 9))), (2, vec!["young", "new"]));
+    drop(queues);
+    clock.set(1_000_001 + 2 * days);
+    assert_eq!(left(&Queues::open(&folder()).unwrap()), 1);
 }
 
 #[test]

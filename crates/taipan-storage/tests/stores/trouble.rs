@@ -1,12 +1,12 @@
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use fs_err as fs;
+use taipan_storage::StorageError;
+use taipan_storage::analytics::{Analytics, Cell, Point};
 use taipan_storage::d1::D1Database;
 use taipan_storage::kv::{KvNamespace, Put};
+use taipan_storage::queues::{Outgoing, Queues};
 use taipan_storage::r2::R2Bucket;
-use taipan_storage::{StateFolder, StorageError, SystemClock};
 
 use crate::{folder, r2, wait};
 
@@ -92,6 +92,38 @@ fn the_bytes_of_a_damaged_bucket_are_set_aside_with_its_index() {
 }
 
 #[test]
+fn damaged_messages_and_data_points_are_named_and_set_aside_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (held, path) = (|| folder(dir.path()), |name: &str| dir.path().join("taipan-v1").join(name));
+    let queues = Queues::open(&held()).unwrap();
+    let message = Outgoing { kind: "text".into(), body: vec![b'x'; 50_000].into(), delay: 0 };
+    wait(|reply| queues.send("q", vec![message], reply)).unwrap();
+    drop(queues);
+    let analytics = Analytics::open(&held()).unwrap();
+    let point = Point { index: Some("i".into()), ..Point::default() };
+    wait(|reply| analytics.note("d", point, reply)).unwrap();
+    drop(analytics);
+    let [messages, points] = ["queues/queues.sqlite", "analytics/analytics.sqlite"].map(path);
+    let damaged = [&messages, &points].map(|file| {
+        closed(file);
+        let mut bytes = fs::read(file).unwrap();
+        bytes[100..3000].fill(0xff);
+        fs::write(file, &bytes).unwrap();
+        bytes
+    });
+    let of_messages = Queues::open(&held()).unwrap_err();
+    let errors = [of_messages, Analytics::open(&held()).unwrap_err()];
+    for ((error, file), bytes) in errors.iter().zip([&messages, &points]).zip(&damaged) {
+        let StorageError::SetAside { file: named, kept, .. } = error else { panic!("{error}") };
+        assert!(named == file && fs::read(kept).unwrap() == *bytes && !file.exists(), "{error}");
+    }
+    // The next start begins with empty ones.
+    assert_eq!(wait(|reply| Queues::open(&held()).unwrap().count("q", reply)).unwrap().messages, 0);
+    let counted = Analytics::open(&held()).unwrap().query(&["d".into()], "SELECT count(*) FROM d").unwrap();
+    assert_eq!(counted.rows, [[Cell::Integer(0)]]);
+}
+
+#[test]
 fn a_newer_layout_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let file = filled(dir.path());
@@ -101,19 +133,6 @@ fn a_newer_layout_is_left_alone() {
     let error = KvNamespace::open(&folder(dir.path()), "n").unwrap_err();
     assert!(matches!(error, StorageError::Newer { found: 99, .. }), "{error}");
     assert!(file.exists());
-}
-
-#[test]
-fn what_may_not_be_written_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o500)).unwrap();
-    let taken = StateFolder::take(dir.path(), "", Arc::new(SystemClock));
-    fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
-    // The superuser may write everywhere.
-    if let Err(error) = taken {
-        assert!(matches!(error, StorageError::ReadOnly { .. }), "{error}");
-        assert!(error.hint().unwrap().contains("--persist-to"));
-    }
 }
 
 /// Runs the test `child` in a process whose files may not be larger than 400 KiB: the kernel's limit stands for a disk that is full.
