@@ -57,6 +57,8 @@ pub enum RunWorkerFirst {
     Never,
     /// All.
     Always,
+    /// There is none: what is no asset is not found.
+    NoWorker,
     /// Those whose path matches one of the first and none of the second, which never go to the Worker. `*` is any text.
     Matching(Vec<String>, Vec<String>),
 }
@@ -79,8 +81,16 @@ impl Assets {
         section: &Section<'_>,
         root: &Path,
         navigation_prefers_assets: bool,
+        has_code: bool,
     ) -> Result<Self, ConfigError> {
         section.only(ASSETS_KEYS)?;
+        for key in ["binding", "run_worker_first"] {
+            let Some(entry) = section.get(key).filter(|_| !has_code) else { continue };
+            let path = section.path_of(key);
+            let message = format!("there is no `main` that could use this key: `{path}`");
+            let hint = "remove it, or name the Python file with the handlers in `main`";
+            return Err(section.source.error(entry.at, message).with_hint(hint));
+        }
         let (text, at) = required(section, section.string("directory")?, "directory")?;
         let below: PathBuf =
             Path::new(text).components().filter(|part| !matches!(part, Component::CurDir)).collect();
@@ -96,7 +106,10 @@ impl Assets {
             html_handling: choice(section, "html_handling", &HTML_HANDLING)?.unwrap_or_default(),
             not_found_handling: choice(section, "not_found_handling", &NOT_FOUND_HANDLING)?
                 .unwrap_or_default(),
-            run_worker_first: run_worker_first(section)?,
+            run_worker_first: match has_code {
+                true => run_worker_first(section)?,
+                false => RunWorkerFirst::NoWorker,
+            },
             navigation_prefers_assets,
         })
     }

@@ -2,12 +2,14 @@
 //!
 //! The dialect is dotenv's, as wrangler reads it: `#` begins a comment, `export ` before a key is allowed, values may be quoted with `"`,
 //! `'` or `` ` `` and then span lines, and only `"` knows the escapes `\n` and `\r`. Unlike dotenv, which skips what it does not
-//! understand, a line that is none of this is an error: a secret that silently is not there costs an hour.
+//! understand, a line that is none of this is an error: a secret that silently is not there costs an hour. Only in `.env` and its variants
+//! names of others stand for their values (`expand.rs`).
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
 use crate::error::ConfigError;
+use crate::expand::expand;
 use crate::secret::Secret;
 use crate::source::Source;
 
@@ -30,7 +32,9 @@ pub(crate) fn load(folder: &Path, env: Option<&str>) -> Result<DevVars, ConfigEr
     let mut names = vec![".env".to_owned(), ".env.local".to_owned()];
     names.extend(env.iter().flat_map(|env| [format!(".env.{env}"), format!(".env.{env}.local")]));
     if let Some(source) = source {
-        let mut found = parse(&source)?;
+        let (pairs, warnings) = parse(&source)?;
+        let secrets = pairs.into_iter().map(|(key, value)| (key, Secret::new(value))).collect();
+        let mut found = DevVars { secrets, warnings };
         if let Some(name) = names.iter().find(|name| folder.join(name).is_file()) {
             let used = source.file.display();
             found
@@ -39,18 +43,43 @@ pub(crate) fn load(folder: &Path, env: Option<&str>) -> Result<DevVars, ConfigEr
         }
         return Ok(found);
     }
-    let mut all = DevVars::default();
+    // In the order in which keys come first, each with its last value and the file that has it.
+    let mut all: Vec<(String, String, PathBuf)> = Vec::new();
+    let mut found = DevVars::default();
     for name in names {
         let Some(source) = Source::read(&folder.join(name))? else { continue };
-        let found = parse(&source)?;
-        all.secrets.extend(found.secrets);
-        all.warnings.extend(found.warnings);
+        let (pairs, warnings) = parse(&source)?;
+        found.warnings.extend(warnings);
+        for (key, value) in pairs {
+            match all.iter_mut().find(|(known, ..)| *known == key) {
+                Some((_, before, file)) => (*before, *file) = (value, source.file.clone()),
+                None => all.push((key, value, source.file.clone())),
+            }
+        }
     }
-    Ok(all)
+    let mut known = HashMap::new();
+    for (key, value, file) in all {
+        let Some((value, missing)) = expand(&value, &known) else {
+            let message = format!("the value of `{key}` becomes too long, or stands for itself");
+            return Err(ConfigError::new(&file, message).with_hint("write \\$ where a dollar sign is meant"));
+        };
+        for name in missing {
+            found.warnings.push(format!(
+                "{}: `${name}` in the value of `{key}` stands for nothing, because no line before sets it; write `\\$` for a dollar sign",
+                file.display()
+            ));
+        }
+        known.insert(key.clone(), value.clone());
+        found.secrets.insert(key, Secret::new(value));
+    }
+    Ok(found)
 }
 
-fn parse(source: &Source) -> Result<DevVars, ConfigError> {
-    let mut found = DevVars::default();
+/// Keys with their values, in order, and warnings.
+type Parsed = (Vec<(String, String)>, Vec<String>);
+
+fn parse(source: &Source) -> Result<Parsed, ConfigError> {
+    let (mut found, mut warnings) = (Vec::new(), Vec::new());
     let text = source.text.as_str();
     let mut at = 0;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
@@ -90,7 +119,7 @@ fn parse(source: &Source) -> Result<DevVars, ConfigError> {
                 let (value, comment) =
                     line.split_once('#').map_or((line, None), |(value, c)| (value, Some(c)));
                 if comment.is_some() && value.ends_with(|last: char| !last.is_whitespace()) {
-                    found.warnings.push(format!(
+                    warnings.push(format!(
                         "{}: the value of `{key}` ends before `#`; quote the value if `#` belongs to it",
                         source.link(value_at + value.len())
                     ));
@@ -98,9 +127,9 @@ fn parse(source: &Source) -> Result<DevVars, ConfigError> {
                 value.trim().to_owned()
             }
         };
-        found.secrets.insert(key.to_owned(), Secret::new(value));
+        found.push((key.to_owned(), value));
     }
-    Ok(found)
+    Ok((found, warnings))
 }
 
 /// The key at the beginning of `assignment`, which begins at `at`, and where its value begins.
@@ -147,8 +176,8 @@ mod tests {
     }
 
     fn values(text: &str) -> Vec<(String, String)> {
-        let found = parse(&source(text)).unwrap();
-        found.secrets.iter().map(|(key, value)| (key.clone(), value.expose().to_owned())).collect()
+        let (pairs, _) = parse(&source(text)).unwrap();
+        pairs.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect()
     }
 
     fn value(text: &str) -> String {
@@ -189,9 +218,9 @@ mod tests {
 
     #[test]
     fn a_value_cut_by_a_comment_is_pointed_out() {
-        let found = parse(&source("A=1\nPASSWORD=abc#def")).unwrap();
-        assert_eq!(found.secrets["PASSWORD"].expose(), "abc");
-        insta::assert_snapshot!(found.warnings.join("\n"), @".dev.vars:2:13: the value of `PASSWORD` ends before `#`; quote the value if `#` belongs to it");
+        let (pairs, warnings) = parse(&source("A=1\nPASSWORD=abc#def")).unwrap();
+        assert_eq!(pairs[1].1, "abc");
+        insta::assert_snapshot!(warnings.join("\n"), @".dev.vars:2:13: the value of `PASSWORD` ends before `#`; quote the value if `#` belongs to it");
     }
 
     #[test]

@@ -32,8 +32,10 @@ pub struct WorkerConfig {
     pub root: PathBuf,
     /// The Worker's name; `worker` when it has none.
     pub name: String,
-    /// The main module, relative to `root`, ending in `.py`. The file was there.
+    /// The main module, relative to `root`, ending in `.py`. The file was there, unless there is none.
     pub main: PathBuf,
+    /// Whether there is a main module; without one there are assets.
+    pub has_code: bool,
     /// The folder of the main module, from which the Worker's other modules are imported.
     pub main_dir: PathBuf,
     /// The date whose behaviour the Worker was written for.
@@ -90,12 +92,16 @@ impl WorkerConfig {
         };
 
         let main = main_module(&layers, &root)?;
+        let has_code = main.is_some();
+        // No file has to be there.
+        let main = main.unwrap_or_else(|| PathBuf::from(ASSETS_ONLY));
         let (compatibility_date, flags, compatibility) = compatibility(&layers, &mut warnings)?;
         let vars = vars(&layers, &mut warnings)?;
         let assets_section = layers.get("assets").child("assets")?;
         let bindings = bindings(&layers, &vars, assets_section.as_ref(), &mut warnings)?;
         let prefers = compatibility.navigation_prefers_assets;
-        let assets = assets_section.map(|section| Assets::read(&section, &root, prefers)).transpose()?;
+        let assets =
+            assets_section.map(|section| Assets::read(&section, &root, prefers, has_code)).transpose()?;
         let limits = layers.get("limits").child("limits")?.map(|section| Limits::read(&section));
         let dev = top.child("dev")?.map(|section| Dev::read(&section));
         let rules =
@@ -111,6 +117,7 @@ impl WorkerConfig {
             name: layers.name()?,
             main_dir: root.join(&main).parent().unwrap_or(&root).to_owned(),
             main,
+            has_code,
             compatibility_date,
             flags,
             release: compatibility.release,
@@ -133,6 +140,9 @@ impl WorkerConfig {
         })
     }
 }
+
+/// The main module of a Worker that has none. Whoever runs it has the text.
+pub const ASSETS_ONLY: &str = "assets_only.py";
 
 /// Finds and reads the configuration file.
 fn find(dir_or_file: &Path, warnings: &mut Vec<String>) -> Result<Source, ConfigError> {
@@ -298,11 +308,16 @@ fn no_top_level_key(environment: &Section<'_>) -> Result<(), ConfigError> {
         .with_hint(format!("move `{key}` to the top level")))
 }
 
-fn main_module(layers: &Layers<'_>, root: &Path) -> Result<PathBuf, ConfigError> {
+/// None: a Worker that consists of assets.
+fn main_module(layers: &Layers<'_>, root: &Path) -> Result<Option<PathBuf>, ConfigError> {
     let section = layers.get("main");
     let Some((text, at)) = section.string("main")? else {
-        return Err(ConfigError::new(&section.source.file, "missing key: `main`")
-            .with_hint("name the Python file with the handlers in `main`, for example src/entry.py"));
+        if layers.get("assets").get("assets").is_some() {
+            return Ok(None);
+        }
+        return Err(ConfigError::new(&section.source.file, "missing key: `main`").with_hint(
+            "name the Python file with the handlers in `main`, for example src/entry.py, or a folder of files in `assets.directory`",
+        ));
     };
     let path = section.path_of("main");
     let wrong = |message: String, hint: &str| Err(section.source.error(at, message).with_hint(hint));
@@ -327,7 +342,7 @@ fn main_module(layers: &Layers<'_>, root: &Path) -> Result<PathBuf, ConfigError>
             "create the file or correct the key",
         );
     }
-    Ok(main)
+    Ok(Some(main))
 }
 
 fn compatibility(

@@ -280,7 +280,7 @@ fn unknown_keys_are_named_with_the_nearest_known_one() {
 fn a_main_module_that_cannot_be_used() {
     insta::assert_snapshot!(refused(&worker(r#"{ "name": "x" }"#), None), @r#"
     wrangler.jsonc: missing key: `main`
-    name the Python file with the handlers in `main`, for example src/entry.py
+    name the Python file with the handlers in `main`, for example src/entry.py, or a folder of files in `assets.directory`
     "#);
     insta::assert_snapshot!(refused(&worker(r#"{ "main": "src/entry.py" }"#), None), @r"
     wrangler.jsonc:1:11: the file that `main` names is not there: src/entry.py
@@ -626,8 +626,28 @@ fn env_files_count_together_where_there_are_no_dev_vars() {
     let there = folder(&files);
     assert_eq!(env_of(&load(&there, None)), json!({ "A": "1", "B": "2", "C": "1" }));
     assert_eq!(env_of(&load(&there, Some("live"))), json!({ "A": "1", "B": "3", "C": "4" }));
-    let config = load(&folder(&[&files[..], &[(".dev.vars", "D=1")]].concat()), None);
-    assert_eq!(env_of(&config), json!({ "D": "1" }));
+    // Names stand for values that came before, in any of the files; not in `.dev.vars`.
+    let named = [
+        (".env", "USER=me\nHOST=here\nURL=http://$USER@${HOST}/'${NO}'\nPRICE=\\$5"),
+        (".env.local", "HOST=there"),
+    ];
+    let config = load(&folder(&[&files[..2], &named[..]].concat()), None);
+    let expected = json!({ "USER": "me", "HOST": "there", "URL": "http://me@there/''", "PRICE": "$5" });
+    assert_eq!(env_of(&config), expected);
+    assert!(
+        config.warnings[0].contains(".env: `$NO` in the value of `URL` stands for nothing"),
+        "{:?}",
+        config.warnings
+    );
+    insta::assert_snapshot!(
+        refused(&folder(&[&files[..2], &[(".env", &format!("A={}\nB=$A$A", "x".repeat(40_000)))]].concat()), None),
+        @r"
+    .env: the value of `B` becomes too long, or stands for itself
+    write \$ where a dollar sign is meant
+    "
+    );
+    let config = load(&folder(&[&files[..], &[(".dev.vars", "D=1\nE=$D")]].concat()), None);
+    assert_eq!(env_of(&config), json!({ "D": "1", "E": "$D" }));
     assert!(config.warnings[0].contains(".env: not read, because there is "), "{:?}", config.warnings);
     insta::assert_snapshot!(
         refused(&folder(&[&files[..2], &[(".env", "A")]].concat()), None),
@@ -636,6 +656,115 @@ fn env_files_count_together_where_there_are_no_dev_vars() {
     write `KEY=VALUE`, or begin the line with `#` for a comment
     "
     );
+}
+
+/// Each key that is read: what an environment without it has, and one that has it. The lists of what is taken over are wrangler's.
+#[test]
+fn each_key_is_taken_over_or_not() {
+    // The key, values for the top level and for the environment, and what shows which of them holds.
+    type Shown = fn(&WorkerConfig) -> String;
+    let inherited: &[(&str, &str, &str, Shown)] = &[
+        ("main", r#""entry.py""#, r#""other.py""#, |c| c.main.display().to_string()),
+        ("compatibility_date", r#""2026-09-08""#, r#""2025-01-01""#, |c| c.compatibility_date.to_string()),
+        ("compatibility_flags", r#"["python_workers"]"#, r#"["python_workers_314"]"#, |c| {
+            format!("{:?}", c.flags)
+        }),
+        ("limits", r#"{ "cpu_ms": 1 }"#, r#"{ "cpu_ms": 2 }"#, |c| format!("{:?}", c.limits)),
+        (
+            "rules",
+            r#"[{ "type": "Data", "globs": ["*.a"] }]"#,
+            r#"[{ "type": "Data", "globs": ["*.b"] }]"#,
+            |c| format!("{:?}", c.rules),
+        ),
+        ("triggers", r#"{ "crons": ["1 * * * *"] }"#, r#"{ "crons": ["2 * * * *"] }"#, |c| {
+            format!("{:?}", c.crons)
+        }),
+        ("base_dir", r#"".""#, r#""./""#, |_| String::new()),
+        ("find_additional_modules", "true", "false", |c| c.files.finds_more().to_string()),
+        ("python_modules", r#"{ "exclude": ["a"] }"#, r#"{ "exclude": ["b"] }"#, |c| {
+            format!("{:?}", c.files.excluded())
+        }),
+        ("taipan", r#"{ "memory_mib": 64 }"#, r#"{ "memory_mib": 65 }"#, |c| format!("{:?}", c.taipan)),
+        ("assets", r#"{ "directory": "one" }"#, r#"{ "directory": "two" }"#, |c| format!("{:?}", c.assets)),
+    ];
+    let own: &[(&str, &str, &str, Shown)] = &[
+        ("vars", r#"{ "A": 1 }"#, r#"{ "A": 2 }"#, |c| format!("{:?}", c.vars)),
+        ("kv_namespaces", r#"[{ "binding": "A" }]"#, r#"[{ "binding": "B" }]"#, |c| {
+            format!("{:?}", c.bindings)
+        }),
+        ("d1_databases", r#"[{ "binding": "A" }]"#, r#"[{ "binding": "B" }]"#, |c| {
+            format!("{:?}", c.bindings)
+        }),
+        ("r2_buckets", r#"[{ "binding": "A" }]"#, r#"[{ "binding": "B" }]"#, |c| format!("{:?}", c.bindings)),
+        (
+            "queues",
+            r#"{ "producers": [{ "binding": "A", "queue": "a" }] }"#,
+            r#"{ "producers": [{ "binding": "B", "queue": "b" }] }"#,
+            |c| format!("{:?}", c.bindings),
+        ),
+        (
+            "services",
+            r#"[{ "binding": "A", "service": "a" }]"#,
+            r#"[{ "binding": "B", "service": "b" }]"#,
+            |c| format!("{:?}", c.bindings),
+        ),
+        ("analytics_engine_datasets", r#"[{ "binding": "A" }]"#, r#"[{ "binding": "B" }]"#, |c| {
+            format!("{:?}", c.bindings)
+        }),
+        (
+            "ratelimits",
+            r#"[{ "name": "A", "namespace_id": "1", "simple": { "limit": 1, "period": 10 } }]"#,
+            r#"[{ "name": "B", "namespace_id": "1", "simple": { "limit": 1, "period": 10 } }]"#,
+            |c| format!("{:?}", c.bindings),
+        ),
+        ("version_metadata", r#"{ "binding": "A" }"#, r#"{ "binding": "B" }"#, |c| {
+            format!("{:?}", c.bindings)
+        }),
+    ];
+    for (is_inherited, (key, top, below, shown)) in
+        inherited.iter().map(|entry| (true, entry)).chain(own.iter().map(|entry| (false, entry)))
+    {
+        let mut common = vec![("main", r#""entry.py""#), ("compatibility_date", r#""2026-09-08""#)];
+        common.retain(|(name, _)| name != key);
+        let common: String = common.iter().map(|(name, value)| format!("\"{name}\": {value}, ")).collect();
+        let there = folder(&[
+            (
+                "wrangler.jsonc",
+                &format!(
+                    "{{ {common} \"{key}\": {top}, \"env\": {{ \"without\": {{}}, \"with\": {{ \"{key}\": {below} }} }} }}"
+                ),
+            ),
+            ("entry.py", ""),
+            ("other.py", ""),
+            ("one/a", ""),
+            ("two/a", ""),
+        ]);
+        let of = |env| shown(&load(&there, env));
+        let none =
+            shown(&load(&worker(r#"{ "main": "entry.py", "compatibility_date": "2026-09-08" }"#), None));
+        assert_eq!(of(Some("without")), if is_inherited { of(None) } else { none }, "{key}");
+        assert!(of(Some("with")) != of(None) || *key == "base_dir", "{key}");
+        let warned = load(&there, Some("without")).warnings.iter().any(|w| w.contains("is not taken over"));
+        assert_eq!(warned, !is_inherited, "{key}");
+    }
+    // What belongs to the whole configuration.
+    let top = r#"{ "main": "entry.py", "compatibility_date": "2026-09-08", "env": { "live": { "dev": { "port": 1 } } } }"#;
+    assert!(refused(&worker(top), None).contains("an environment cannot have this key: `env.live.dev`"));
+}
+
+#[test]
+fn a_worker_may_consist_of_assets() {
+    let with = |assets: &str| {
+        let config = format!(r#"{{ "compatibility_date": "2026-09-08", "assets": {assets} }}"#);
+        folder(&[("wrangler.jsonc", &config), ("public/index.html", "")])
+    };
+    let config = load(&with(r#"{ "directory": "public" }"#), None);
+    assert!(!config.has_code && config.warnings.is_empty(), "{:?}", config.warnings);
+    assert_eq!(config.assets.unwrap().run_worker_first, RunWorkerFirst::NoWorker);
+    insta::assert_snapshot!(refused(&with(r#"{ "directory": "public", "binding": "FILES" }"#), None), @r"
+    wrangler.jsonc:1:74: there is no `main` that could use this key: `assets.binding`
+    remove it, or name the Python file with the handlers in `main`
+    ");
 }
 
 #[test]

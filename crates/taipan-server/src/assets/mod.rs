@@ -94,6 +94,7 @@ impl Assets {
         let any = |patterns: &[String]| patterns.iter().any(|pattern| pattern::matches(pattern, url.path()));
         let asked = match &self.config.run_worker_first {
             RunWorkerFirst::Always => return None,
+            RunWorkerFirst::NoWorker => Asked::Only,
             RunWorkerFirst::Matching(_, never) if any(never) => Asked::Only,
             RunWorkerFirst::Matching(first, _) if any(first) => return None,
             _ => Asked::First,

@@ -75,7 +75,10 @@ impl Project {
             max: taipan.isolates.max.unwrap_or(defaults.max),
             idle: taipan.isolates.idle_seconds.map_or(defaults.idle, Duration::from_secs),
         };
-        let found = sources::collect(&config.root, &config.files)?;
+        let found = match config.has_code {
+            true => sources::collect(&config.root, &config.files)?,
+            false => sources::none(),
+        };
         let mut warnings = config.warnings;
         warnings.extend(
             config.unused_keys.iter().map(|key| format!("taipan does not use this key yet: `{key}`")),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use fs_err as fs;
-use taipan_config::{CONFIG_NAMES, Files};
+use taipan_config::{ASSETS_ONLY, CONFIG_NAMES, Files};
 use taipan_engine::Source;
 
 /// Larger files stay outside: this process holds them all.
@@ -26,6 +26,16 @@ pub(crate) const PACKAGES: &str = "python_modules";
 
 /// The folder in which `taipan types` writes what an editor needs.
 pub(crate) const TYPES: &str = "typings";
+
+/// The only file of a Worker that consists of assets: for what they do not answer, such as a request for a WebSocket.
+const NO_CODE: &str = "from workers import Response, WorkerEntrypoint\n\n\n\
+    class Default(WorkerEntrypoint):\n    def fetch(self, request):\n        return Response(None, status=404)\n";
+
+/// What stands for the files of a Worker that has none of its own.
+pub(crate) fn none() -> Sources {
+    let file = Source { path: ASSETS_ONLY.to_owned(), content: NO_CODE.as_bytes().to_vec().into() };
+    Sources { files: vec![file], ..Sources::default() }
+}
 
 /// Whether a folder of this name is none of the Worker's.
 pub(crate) fn is_ignored(name: &str) -> bool {
