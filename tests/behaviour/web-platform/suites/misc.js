@@ -142,3 +142,12 @@ test("observers of marks and measures", async () => {
   await fails("TypeError", () => navigator.sendBeacon("file:///x"));
   equal(self instanceof ServiceWorkerGlobalScope, true);
 });
+test("what Workers had before the standards", async () => {
+  const headers = new Headers([["set-cookie", "a=1"], ["set-cookie", "b=2"]]);
+  equal(headers.getAll("Set-Cookie"), ["a=1", "b=2"]);
+  await fails("TypeError", () => headers.getAll("accept"));
+  const bytes = new ReadableStream({ type: "bytes", start: c => [1, 2, 3].forEach(byte => c.enqueue(Uint8Array.of(byte))) });
+  const { value } = await bytes.getReader({ mode: "byob" }).readAtLeast(3, new Uint8Array(8));
+  equal(value, Uint8Array.of(1, 2, 3));
+  equal([console.profile(), console.profileEnd(), console.timeStamp("x")], [undefined, undefined, undefined]);
+});

@@ -156,6 +156,10 @@ export const console = {
   groupEnd() {
     indent = indent.slice(2);
   },
+  /** Marks for a profiler's sake; there is none. */
+  timeStamp() {},
+  profile() {},
+  profileEnd() {},
   count(label: unknown = "default") {
     const key = String(label);
     const n = (counts.get(key) ?? 0) + 1;

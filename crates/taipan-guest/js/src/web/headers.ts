@@ -133,6 +133,12 @@ export class Headers {
     const value = this.#map.get("set-cookie");
     return value === undefined ? [] : typeof value === "string" ? [value] : [...value];
   }
+  /** Workers' own, from before there was `getSetCookie`. */
+  getAll(name: string): string[] {
+    need(arguments.length, 1, "Headers.getAll");
+    if (headerName(name) !== "set-cookie") throw new TypeError(`Headers.getAll is for Set-Cookie only, not for: ${name}`);
+    return this.getSetCookie();
+  }
   has(name: string): boolean {
     need(arguments.length, 1, "Headers.has");
     return this.#map.has(headerName(name));

@@ -1,7 +1,7 @@
 /**
  * The streams standard, by the ponyfill `web-streams-polyfill`, and the two text transforms it leaves out.
  */
-import { ReadableStream, TransformStream, WritableStream } from "web-streams-polyfill";
+import { ReadableStream, ReadableStreamBYOBReader, TransformStream, WritableStream } from "web-streams-polyfill";
 import { TextDecoder } from "./encoding";
 import type { TextDecoderOptions } from "./encoding";
 import { host } from "./host";
@@ -29,6 +29,16 @@ Object.setPrototypeOf(
   Object.getPrototypeOf(new ReadableStream().values()) as object,
   Object.getPrototypeOf(Object.getPrototypeOf(async function* () {}.prototype)) as object,
 );
+
+/** Workers' own name for what `read` does with `min`, from before the standard had that. */
+Object.defineProperty(ReadableStreamBYOBReader.prototype, "readAtLeast", {
+  value: function readAtLeast(this: ReadableStreamBYOBReader, min: number, view: Uint8Array) {
+    return this.read(view, { min });
+  },
+  writable: true,
+  enumerable: true,
+  configurable: true,
+});
 
 /** Whether the stream was ever read or cancelled. The standard's internal slot; the ponyfill keeps it by this name. */
 export function isDisturbed(stream: ReadableStream): boolean {

@@ -1,0 +1,5 @@
+import { names } from "names";
+
+export default {
+  fetch: () => Response.json(names()),
+};
