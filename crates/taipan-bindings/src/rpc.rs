@@ -331,4 +331,34 @@ mod tests {
         assert_eq!(failed, [5, 6]);
         assert!(there.functions.lock().functions.is_empty());
     }
+
+    #[test]
+    fn functions_calls_and_values_have_bounds() {
+        let all = Functions::default();
+        let (here, there) = (all.seat(), all.seat());
+        let (to_there, heard_there) = events();
+        let token = here.export().unwrap();
+        for _ in 1..10_000 {
+            here.export().unwrap();
+        }
+        assert_eq!(here.export().unwrap_err(), "too many functions are with other Workers: 10000");
+        there.export().unwrap();
+        let large = Bytes::from(vec![0; (32 << 20) + 1]);
+        let refused = there.invoke(&token, large.clone(), 1, to_there.clone()).unwrap_err();
+        assert_eq!(refused, "the arguments are too large: 33554433 > 33554432 bytes");
+        for id in 0..10_000 {
+            there.invoke(&token, Bytes::new(), id, to_there.clone()).unwrap();
+        }
+        let refused = there.invoke(&token, Bytes::new(), 1, to_there.clone()).unwrap_err();
+        assert_eq!(refused, "too many calls wait for the Worker that has the function: 10000");
+        let OpReply::Ready(called) = here.next(1, to_there.clone()) else { panic!() };
+        let Field::Num(call) = called[1] else { panic!() };
+        here.reply(call, large.clone());
+        let Event::Failed { message, .. } = heard_there.recv().unwrap() else { panic!() };
+        assert_eq!(message, "the result is too large: 33554433 > 33554432 bytes");
+
+        RpcCall::new("method".into(), Bytes::new(), 1, 3, to_there).answer(large);
+        let Event::Failed { id: 3, message, .. } = heard_there.recv().unwrap() else { panic!() };
+        assert_eq!(message, "the result is too large: 33554433 > 33554432 bytes");
+    }
 }

@@ -518,4 +518,46 @@ mod tests {
         }
         panic!("a thread goes on");
     }
+
+    #[test]
+    fn so_many_rewriters_and_no_more() {
+        // Other tests have some of them, too.
+        let mut host = Host::new();
+        let open = |host: &mut Host| host.call("open", &["a".into(), HAS_ELEMENT.into()]);
+        let mut held = 0;
+        let refused = loop {
+            match open(&mut host) {
+                Ok(_) => held += 1,
+                Err(message) => break message,
+            }
+            assert!(held <= 512, "there is no bound");
+        };
+        assert_eq!(refused, "512 HTML rewriters are at work already");
+        assert!(held > 400, "{held} of them were let in");
+        // Those that are dropped make room, as soon as their threads have ended.
+        host.rewriters = Rewriters::default();
+        let begun = std::time::Instant::now();
+        while open(&mut host).is_err() {
+            assert!(begun.elapsed().as_secs() < 60, "nothing makes room");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_rewriter_keeps_so_much_and_no_more() {
+        let mut host = Host::new();
+        host.call("open", &["a".into(), HAS_ELEMENT.into()]).unwrap();
+        // A tag that does not end has to be kept until it does.
+        let mut kept = 0;
+        let refused = loop {
+            let piece = if kept == 0 { b"<a href='".to_vec() } else { vec![b'x'; 1 << 20] };
+            kept += piece.len();
+            match host.call("write", &[1.0.into(), Field::Bytes(piece)]) {
+                Ok(_) => assert!(kept < 64 << 20, "there is no bound"),
+                Err(message) => break message,
+            }
+        };
+        assert!(refused.to_lowercase().contains("memory"), "{refused}");
+        assert!(kept > 7 << 20, "after {kept} bytes");
+    }
 }

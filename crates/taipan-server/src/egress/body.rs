@@ -14,9 +14,6 @@ use taipan_bindings::{Aborted, BodySource, Chunk, FetchedBody, ResponseStream};
 use tokio::io::{AsyncBufRead, AsyncRead, BufReader, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A server may stand still for so long while its body is waited for.
-const SILENCE: Duration = Duration::from_secs(300);
-
 /// What a decoder gives at a time.
 const DECODED: usize = 32 << 10;
 
@@ -66,16 +63,17 @@ impl Body for Upload {
     }
 }
 
-/// Reads frames of a response; nothing for longer than `SILENCE` is an error.
+/// Reads frames of a response; nothing for longer than its patience is an error.
 pub(super) struct Download {
     incoming: Incoming,
     silence: Option<Pin<Box<Sleep>>>,
+    patience: Duration,
     host: String,
 }
 
 impl Download {
-    pub(super) fn new(incoming: Incoming, host: String) -> Self {
-        Self { incoming, silence: None, host }
+    pub(super) fn new(incoming: Incoming, host: String, patience: Duration) -> Self {
+        Self { incoming, silence: None, patience, host }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
@@ -100,9 +98,9 @@ impl Download {
                     }
                 }
                 Poll::Pending => {
-                    let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(SILENCE)));
+                    let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(self.patience)));
                     ready!(silence.as_mut().poll(cx));
-                    silence.as_mut().reset(Instant::now() + SILENCE);
+                    silence.as_mut().reset(Instant::now() + self.patience);
                     return Poll::Ready(Some(Err(format!("the response of {} does not arrive", self.host))));
                 }
             }

@@ -23,10 +23,7 @@ use tower_service::Service;
 
 use super::error::EgressError;
 use super::proxy::{self, Proxies};
-use super::{Policy, TlsClient};
-
-/// The time for everything up to an open connection.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::{Patience, Policy, TlsClient};
 
 /// One address of several may be dead; the others are tried before the time is up.
 const PATIENCE_FOR_ONE: Duration = Duration::from_secs(10);
@@ -44,16 +41,27 @@ pub(crate) async fn dial(
     policy: Policy,
     tls: Option<TlsConnector>,
 ) -> Result<Dialed, EgressError> {
+    dial_within(Patience::default().connect, host, port, policy, tls).await
+}
+
+async fn dial_within(
+    patience: Duration,
+    host: &str,
+    port: u16,
+    policy: Policy,
+    tls: Option<TlsConnector>,
+) -> Result<Dialed, EgressError> {
     let opened = async {
         let tcp = dial_tcp(host, port, policy).await?;
         let Some(tls) = tls else { return Ok(Dialed::Plain(tcp)) };
         secure(host, tcp, &tls).await
     };
-    in_time(host, opened).await
+    in_time(patience, host, opened).await
 }
 
 /// The same through a proxy, which reads what is not secure, and is sent it as for a proxy.
 async fn dial_by(
+    patience: Duration,
     proxy: &Intercept,
     host: &str,
     port: u16,
@@ -72,14 +80,15 @@ async fn dial_by(
         proxy::tunnel(proxy, &mut tcp, host, port).await?;
         secure(host, tcp, &tls).await
     };
-    in_time(host, opened).await
+    in_time(patience, host, opened).await
 }
 
 async fn in_time(
+    patience: Duration,
     host: &str,
     opened: impl Future<Output = Result<Dialed, EgressError>>,
 ) -> Result<Dialed, EgressError> {
-    timeout(PATIENCE, opened).await.unwrap_or_else(|_| Err(EgressError::ConnectTimeout(host.to_owned())))
+    timeout(patience, opened).await.unwrap_or_else(|_| Err(EgressError::ConnectTimeout(host.to_owned())))
 }
 
 async fn secure(host: &str, tcp: TcpStream, tls: &TlsConnector) -> Result<Dialed, EgressError> {
@@ -168,6 +177,7 @@ pub(super) struct Connector {
     pub(super) policy: Policy,
     pub(super) tls: Arc<TlsClient>,
     pub(super) proxies: Proxies,
+    pub(super) patience: Duration,
 }
 
 impl Service<Uri> for Connector {
@@ -180,7 +190,7 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Self { policy, tls, proxies } = self.clone();
+        let Self { policy, tls, proxies, patience } = self.clone();
         Box::pin(async move {
             let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
             let is_secure = uri.scheme_str() == Some("https");
@@ -189,8 +199,8 @@ impl Service<Uri> for Connector {
             let tls = if is_secure { Some(tls.http().map_err(tls_error)?) } else { None };
             let proxy = proxies.of(&uri);
             let dialed = match &proxy {
-                Some(proxy) => dial_by(proxy, host, port, policy, tls).await?,
-                None => dial(host, port, policy, tls).await?,
+                Some(proxy) => dial_by(patience, proxy, host, port, policy, tls).await?,
+                None => dial_within(patience, host, port, policy, tls).await?,
             };
             Ok(HttpConnection { io: TokioIo::new(dialed), has_proxy: proxy.is_some() })
         })
@@ -236,5 +246,22 @@ impl Write for HttpConnection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_accepts_and_says_nothing_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // The time is for TLS, too.
+        let tls = TlsClient::default().connector().unwrap();
+        let dialed = dial_within(Duration::from_millis(20), "127.0.0.1", port, Policy::Open, Some(tls)).await;
+        assert!(matches!(dialed, Err(EgressError::ConnectTimeout(host)) if host == "127.0.0.1"));
     }
 }

@@ -19,14 +19,11 @@ use super::body::{Decoded, Download, Upload, encodings};
 use super::connect::Connector;
 use super::error::EgressError;
 use super::proxy::Proxies;
-use super::{Policy, TlsClient, headers};
+use super::{Patience, Policy, TlsClient, headers};
 use crate::service::header_text;
 
 /// The standard's.
 const MOST_REDIRECTS: u32 = 20;
-
-/// The time for a response's head, which a streamed body may take most of.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Of a response's head.
 const MOST_HEADERS: usize = 256;
@@ -46,6 +43,7 @@ const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 pub(super) struct Fetcher {
     client: Client<Connector, Upload>,
     proxies: Proxies,
+    patience: Patience,
 }
 
 /// A request between two redirects.
@@ -58,7 +56,7 @@ struct Hop {
 }
 
 impl Fetcher {
-    pub(super) fn new(policy: Policy, tls: Arc<TlsClient>) -> Self {
+    pub(super) fn new(policy: Policy, tls: Arc<TlsClient>, patience: Patience) -> Self {
         let proxies = Proxies::from_env();
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -70,8 +68,8 @@ impl Fetcher {
             .http2_max_header_list_size(HEAD_LIMIT)
             .http2_adaptive_window(true)
             .http2_keep_alive_interval(IDLE)
-            .build(Connector { policy, tls, proxies: proxies.clone() });
-        Self { client, proxies }
+            .build(Connector { policy, tls, proxies: proxies.clone(), patience: patience.connect });
+        Self { client, proxies, patience }
     }
 
     pub(super) async fn fetch(&self, request: FetchRequest, answer: FetchAnswer) {
@@ -82,7 +80,9 @@ impl Fetcher {
             performed = self.perform(request) => performed,
         };
         match performed {
-            Ok((response, url, redirected)) => give(response, url, redirected, decode, answer),
+            Ok((response, url, redirected)) => {
+                give(response, url, redirected, decode, answer, self.patience.silence);
+            }
             Err(message) => answer.fail(message),
         }
     }
@@ -159,7 +159,7 @@ impl Fetcher {
             // Of these servers expect a body; the standard has us say that there is none.
             request.headers_mut().insert(header::CONTENT_LENGTH, 0.into());
         }
-        match timeout(PATIENCE, self.client.request(request)).await {
+        match timeout(self.patience.head, self.client.request(request)).await {
             Ok(response) => response.map_err(|error| EgressError::of_client(host, &error)),
             Err(_) => Err(EgressError::HeadTimeout(host.to_owned()).to_string()),
         }
@@ -197,7 +197,14 @@ impl Hop {
 }
 
 /// Gives the guest a response.
-fn give(response: Response<Incoming>, url: Url, redirected: bool, decode: bool, answer: FetchAnswer) {
+fn give(
+    response: Response<Incoming>,
+    url: Url,
+    redirected: bool,
+    decode: bool,
+    answer: FetchAnswer,
+    silence: Duration,
+) {
     let reason = response.extensions().get::<ReasonPhrase>();
     let status_text = match reason {
         Some(reason) => String::from_utf8_lossy(reason.as_bytes()).into_owned(),
@@ -207,7 +214,7 @@ fn give(response: Response<Incoming>, url: Url, redirected: bool, decode: bool, 
     let host = url.host_str().unwrap_or_default().to_owned();
     let (mut parts, incoming) = response.into_parts();
     let is_empty = incoming.is_end_stream();
-    let download = Download::new(incoming, host);
+    let download = Download::new(incoming, host, silence);
     let undone = parts.headers.get(header::CONTENT_ENCODING).filter(|_| decode && !is_empty);
     let undone = undone.and_then(|value| encodings(value.to_str().ok()?)).filter(|list| !list.is_empty());
     let body: Option<Box<dyn BodySource>> = match undone {
@@ -249,6 +256,9 @@ async fn drain(mut body: Incoming) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     fn hop(url: &str, body: Option<&'static str>) -> Hop {
@@ -288,5 +298,77 @@ mod tests {
             let followed = hop("http://a.test/", Some("")).follow(302, location);
             assert!(matches!(followed, Err(EgressError::BadRedirect { .. })), "{location}");
         }
+    }
+
+    /// A server that reads a request, says this and no more, and holds the connection open; and a fetcher with little patience.
+    async fn asked(answer: &[u8], millis: [u64; 3]) -> Result<Download, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let answer = answer.to_vec();
+        tokio::spawn(async move {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            let mut head = [0; 4096];
+            let _read = tcp.read(&mut head).await.unwrap();
+            tcp.write_all(&answer).await.unwrap_or_default();
+            std::future::pending::<()>().await;
+        });
+        let [connect, head, silence] = millis.map(Duration::from_millis);
+        let patience = Patience { connect, head, silence };
+        let fetcher = Fetcher::new(Policy::Open, Arc::default(), patience);
+        let request = FetchRequest {
+            method: "GET".into(),
+            url,
+            headers: vec![],
+            body: FetchBody::Empty,
+            redirect: Redirect::Follow,
+            decode: true,
+            budget: 1,
+            depth: 0,
+        };
+        let (response, ..) = fetcher.perform(request).await?;
+        Ok(Download::new(response.into_body(), "a.test".into(), silence))
+    }
+
+    async fn chunk(body: &mut impl BodySource) -> Option<Result<Bytes, String>> {
+        std::future::poll_fn(|cx| body.poll_chunk(cx)).await
+    }
+
+    const LONG: u64 = 600_000;
+
+    #[tokio::test]
+    async fn servers_that_do_not_go_on() {
+        let Patience { connect, head, silence } = Patience::default();
+        assert_eq!([connect, head, silence].map(|time| time.as_secs()), [30, 300, 300]);
+
+        let late = asked(b"HTTP/1.1 200 OK", [LONG, 20, LONG]).await.err().unwrap();
+        assert_eq!(late, EgressError::HeadTimeout("127.0.0.1".into()).to_string());
+
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nfirst";
+        let mut body = asked(head, [LONG, LONG, 20]).await.unwrap();
+        assert_eq!(chunk(&mut body).await, Some(Ok("first".into())));
+        let silent = chunk(&mut body).await.unwrap().unwrap_err();
+        assert_eq!(silent, "the response of a.test does not arrive");
+    }
+
+    #[tokio::test]
+    async fn what_expands_beyond_reason_is_broken_off() {
+        let zeros = tokio::io::repeat(0).take(300 << 20);
+        let zeros = tokio::io::BufReader::with_capacity(1 << 20, zeros);
+        let mut packed = vec![];
+        async_compression::tokio::bufread::ZstdEncoder::new(zeros).read_to_end(&mut packed).await.unwrap();
+        assert!(packed.len() < 64 << 10, "{} bytes", packed.len());
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", packed.len());
+        let answer = [head.as_bytes(), &packed].concat();
+        let body = asked(&answer, [LONG; 3]).await.unwrap();
+        let mut decoded = Decoded::new(body, &encodings("zstd").unwrap());
+        let mut size = 0;
+        let broken = loop {
+            match chunk(&mut decoded).await.unwrap() {
+                Ok(bytes) => size += bytes.len(),
+                Err(message) => break message,
+            }
+        };
+        assert!(broken.starts_with("the response of a.test expands too much: "), "{broken}");
+        assert!((256 << 20..=257 << 20).contains(&size), "after {size} bytes");
     }
 }

@@ -16,6 +16,7 @@ mod socket;
 mod tls;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use taipan_bindings::{
     BodySource, FetchAnswer, FetchRequest, Lookup, Pull, Target, TlsSession, TlsTerms, Wire,
@@ -30,6 +31,27 @@ pub(crate) use tls::TlsClient;
 
 use fetch::Fetcher;
 
+/// How long others may take. What it is by default is promised; tests have less time.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// For everything up to an open connection.
+    connect: Duration,
+    /// For a response's head, which a streamed body may take most of.
+    head: Duration,
+    /// While a response's body is waited for.
+    silence: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(30),
+            head: Duration::from_secs(300),
+            silence: Duration::from_secs(300),
+        }
+    }
+}
+
 /// Makes connections for isolates, on the executor that it was made on.
 pub(crate) struct Egress {
     executor: Handle,
@@ -42,7 +64,7 @@ impl Egress {
     /// Connections are served by the current executor. None outside of one.
     pub(crate) fn new(policy: Policy, tls: Arc<TlsClient>) -> Option<Arc<Self>> {
         let executor = Handle::try_current().ok()?;
-        let fetcher = Arc::new(Fetcher::new(policy, tls.clone()));
+        let fetcher = Arc::new(Fetcher::new(policy, tls.clone(), Patience::default()));
         Some(Arc::new(Self { executor, policy, tls, fetcher }))
     }
 }

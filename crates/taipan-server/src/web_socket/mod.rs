@@ -5,6 +5,7 @@
 mod connect;
 mod deflate;
 mod frame;
+mod pulse;
 mod relay;
 mod session;
 

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::frame::{Decoder, Encoder, Input, Role};
+use super::pulse::{Pulse, Verdict};
 
 /// Nothing more is taken from the guest while so much waits for the peer.
 const HIGH_WATER: usize = 64 << 10;
@@ -19,9 +20,6 @@ const HIGH_WATER: usize = 64 << 10;
 /// An idle connection has a buffer of so many bytes, a busy one up to this.
 const SMALLEST_READ: usize = 512;
 const LARGEST_READ: usize = 64 << 10;
-
-/// A peer that says nothing for so long is pinged, and given up after as long again. So is one that does not read.
-const SILENCE: Duration = Duration::from_secs(60);
 
 /// The time for the peer's half of the closing handshake.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -45,7 +43,6 @@ where
     let (reader, writer) = tokio::io::split(stream);
     let mut decoder = Decoder::new(terms.role, terms.has_deflate);
     decoder.buffer.extend_from_slice(&early);
-    let now = Instant::now();
     let session = Session {
         reader,
         writer,
@@ -53,9 +50,7 @@ where
         encoder: Encoder::new(terms.role, terms.has_deflate),
         connection,
         next_read: SMALLEST_READ,
-        heard: now,
-        progress: now,
-        is_pinged: false,
+        pulse: Pulse::new(Instant::now()),
         said_goodbye: None,
         heard_goodbye: None,
         is_over: false,
@@ -70,11 +65,7 @@ struct Session<S> {
     encoder: Encoder,
     connection: Connection,
     next_read: usize,
-    /// When the peer was last heard.
-    heard: Instant,
-    /// When the peer last read, or had nothing to read.
-    progress: Instant,
-    is_pinged: bool,
+    pulse: Pulse,
     /// When our close frame was queued.
     said_goodbye: Option<Instant>,
     heard_goodbye: Option<Closed>,
@@ -92,7 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut broke_off = false;
         while !(self.is_over && self.encoder.buffer.is_empty()) {
             if self.encoder.buffer.is_empty() {
-                self.progress = Instant::now();
+                self.pulse.progress(Instant::now());
             }
             let is_open = self.said_goodbye.is_none();
             let may_send = is_open && self.encoder.buffer.len() < HIGH_WATER;
@@ -121,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                         broke_off = true;
                         break;
                     }
-                    self.progress = Instant::now();
+                    self.pulse.progress(Instant::now());
                     if self.encoder.buffer.is_empty() {
                         // An idle connection needs none.
                         self.encoder.buffer = Default::default();
@@ -153,27 +144,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if let Some(since) = self.said_goodbye {
             return since + CLOSING;
         }
-        let silence = if self.is_pinged { SILENCE * 2 } else { SILENCE };
-        let deadline = self.heard + silence;
-        if self.encoder.buffer.is_empty() { deadline } else { deadline.min(self.progress + SILENCE) }
+        self.pulse.deadline(!self.encoder.buffer.is_empty())
     }
 
     /// The deadline has come. False: the peer is given up.
     fn is_alive(&mut self) -> bool {
-        let now = Instant::now();
-        if self.said_goodbye.is_some() || self.is_pinged {
+        if self.said_goodbye.is_some() {
             return false;
         }
-        if !self.encoder.buffer.is_empty() && now >= self.progress + SILENCE {
-            return false;
+        let (has_unread, listens) = (!self.encoder.buffer.is_empty(), self.connection.has_room());
+        match self.pulse.check(Instant::now(), has_unread, listens) {
+            Verdict::GiveUp => return false,
+            Verdict::Ping => self.encoder.ping(),
+            Verdict::Wait => {}
         }
-        if !self.connection.has_room() {
-            // We are the ones who do not listen.
-            self.heard = now;
-            return true;
-        }
-        self.is_pinged = true;
-        self.encoder.ping();
         true
     }
 
@@ -193,8 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// False: the connection has broken off.
     fn has_read(&mut self, read: io::Result<usize>) -> bool {
         let Ok(count @ 1..) = read else { return false };
-        self.heard = Instant::now();
-        self.is_pinged = false;
+        self.pulse.heard(Instant::now());
         self.next_read = if count >= self.next_read { (count * 2).min(LARGEST_READ) } else { SMALLEST_READ };
         self.digest();
         if self.decoder.buffer.is_empty() && self.next_read == SMALLEST_READ {

@@ -421,6 +421,36 @@ fn hostile_keys_are_errors() {
 }
 
 #[test]
+fn what_would_take_too_long_is_refused() {
+    let message = |verb: &str, task: &Task| match perform(verb, task) {
+        Ok(_) => panic!("it was done"),
+        Err(error) => error.message,
+    };
+    let generate =
+        |bits| Task { curve: "RSA".into(), size: bits, extra: Some(vec![1, 0, 1]), ..Task::default() };
+    for bits in [0, 512, 1016, 1028, 4104, 8192, u32::MAX] {
+        let expected = format!("an RSA key has from 1024 to 4096 bits, a multiple of 8: {bits}");
+        assert_eq!(message("generate", &generate(bits)), expected);
+    }
+    let derive = |rounds, bits| Task {
+        algorithm: "PBKDF2".into(),
+        hash: "SHA-256".into(),
+        rounds,
+        size: bits,
+        extra: Some(vec![1]),
+        ..Task::default()
+    };
+    for rounds in [0, 10_000_001, u32::MAX] {
+        let expected = format!("PBKDF2 has from 1 to 10000000 iterations: {rounds}");
+        assert_eq!(message("derive", &derive(rounds, 256)), expected);
+    }
+    // Each block of the result costs all of them.
+    let refused = message("derive", &derive(10_000_000, 4096 * 8));
+    assert_eq!(refused, "this many bits with this many iterations would take too long");
+    assert!(run("derive", &derive(1000, 4096 * 8)).is_some());
+}
+
+#[test]
 fn hashes_go_on_from_their_state() {
     for hash in ["MD5", "SHA-1", "SHA-256", "SHA-384", "SHA-512"] {
         let data: Vec<u8> = (0..1000_u32).map(|n| n as u8).collect();
