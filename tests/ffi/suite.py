@@ -18,7 +18,7 @@ from pyodide.code import run_js as js
 jsnull = getattr(ffi, "jsnull", None)
 JsBigInt = getattr(ffi, "JsBigInt", int)
 
-_FOLDER = Path(__file__).parent / "cases"
+FOLDER = Path(__file__).parent / "cases"
 #: Where the cases run: "taipan" or "node".
 where = ""
 _cases = {}
@@ -139,7 +139,7 @@ def load(place):
     global where, _tools
     where = place
     _tools = js(_TOOLS)(pyodide_js, where)
-    for path in sorted(_FOLDER.iterdir()):
+    for path in sorted(FOLDER.iterdir()):
         found = {".py": _python, ".js": _javascript}.get(path.suffix)
         for name, case in found(path) if found else ():
             place, _ = getattr(case, "only", (where, ""))

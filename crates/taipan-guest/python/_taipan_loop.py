@@ -212,9 +212,23 @@ def async_op(name: str) -> Callable[..., Any]:
     return ask
 
 
+def _make_others_quietly() -> None:
+    """Pyodide's loops make themselves the running one when they are made, as by `asyncio.new_event_loop()` in a request."""
+    make = WebLoop.__init__
+
+    def init(self: Any) -> None:
+        running = asyncio._get_running_loop()
+        make(self)
+        if running is not None:
+            asyncio._set_running_loop(running)
+
+    WebLoop.__init__ = init  # type: ignore[method-assign]
+
+
 def install(on_event: Callable[[int, int, tuple[Any, ...]], None] | None) -> Loop:
     """Puts the loop in the place of Pyodide's, once, at start."""
     loop = Loop()
+    _make_others_quietly()
     asyncio.get_event_loop_policy().set_event_loop(loop)
     _taipan.connect(loop.run, loop.create_future, _completed, _make_error, on_event)
     return loop

@@ -36,6 +36,7 @@ import _taipan_promises as promises
 import _taipan_report as reports
 import _taipan_sdk as sdk
 import _taipan_threads as threads
+import _taipan_xhr as xhr
 import workers._context
 import workers._env
 import workers._ops
@@ -157,6 +158,8 @@ class Runtime:
         """Handles a request."""
         context = Context(event, fields)
         workers._context.events[event] = context
+        # A loop that a Worker made may have run since.
+        asyncio._set_running_loop(self._loop)
         task = asyncio.Task(self._run(context), loop=self._loop, eager_start=True)
         if not task.done():
             context.task = task
@@ -577,6 +580,7 @@ def _kind(error: BaseException) -> str:
 
 threads.install()
 patches.install()
+xhr.install()
 
 
 def add_packages(folder: str) -> None:

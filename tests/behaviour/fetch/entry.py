@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import js
 from pyodide.code import run_js
 from pyodide.ffi import create_proxy, run_sync, to_js
-from pyodide.http import pyfetch
+from pyodide.http import HttpStatusError, open_url, pyfetch, pyxhr
 from workers import Request, Response, WorkerEntrypoint, fetch
 
 CASES = run_js((Path(__file__).parent / "cases.js").read_text())
@@ -94,6 +94,24 @@ async def case_pyfetch(up):
     text = await (await pyfetch(f"{up}/encoded/gzip")).string()
     missing = await pyfetch(f"{up}/status/500")
     return [response.status, list(await response.bytes()), len(text), missing.ok]
+
+
+async def case_pages(up):
+    """What Pyodide does by a page's XMLHttpRequest."""
+    text = open_url(f"{up}/encoded/gzip").read()
+    seen = pyxhr.post(f"{up}/echo", json={"a": 1}, params={"q": "x y"}, headers={"User-Agent": "pyxhr"}, auth=("user", "word")).json()
+    headers = dict(seen["headers"])
+    got = pyxhr.get(f"{up}/bytes/3")
+    try:
+        pyxhr.put(f"{up}/status/404").raise_for_status()
+    except HttpStatusError as error:
+        status = error.status
+    try:
+        pyxhr.get("http://127.0.0.1:1/")
+    except pyxhr.XHRNetworkError as error:
+        failed = str(error)
+    sent = [seen["method"], seen["body"], headers["content-type"], headers["user-agent"], headers["authorization"]]
+    return [len(text), sent, [got.status_code, got.ok, got.content.hex(), got.headers["content-length"], got.url == f"{up}/bytes/3"], status, failed, hasattr(js, "XMLHttpRequest")]
 
 
 async def case_upload(up):

@@ -53,6 +53,8 @@ def classes_describe_objects():
     p = js("({x: 3, scaled(by) { return this.x * by }})").bind_sig(Point)
     same(p.x, 3)
     same(p.scaled(4), 12)
+    made = js("(class { constructor(x) { this.x = x } scaled(by) { return this.x * by } })").bind_class(Point).new(2)
+    same(made.scaled(5), 10)
 
 
 def signatures_are_shown():

@@ -43,6 +43,10 @@ def views_of_a_part():
     assert js("new DataView(new Uint8Array([1, 2, 3, 4]).buffer, 1, 2)").to_bytes() == b"\x02\x03"
 
 
+async def array_buffers_of_responses():
+    same(bytes((await js("new Response('ab')").arrayBuffer()).to_py()), b"ab")
+
+
 def array_buffers():
     b = js("new Uint8Array([1, 2, 3]).buffer")
     assert isinstance(b, JsBuffer)

@@ -399,3 +399,11 @@ def exceptions_in_containers():
     r = to_js([error])
     assert r[0] is error or isinstance(r[0], JsProxy)
     js("(r) => r[0].destroy?.()")(r)
+
+
+def names_for_annotations():
+    """What says which converters and responses there are."""
+    from pyodide.ffi import JsFetchResponse, ToJsConverter
+
+    assert isinstance(JsFetchResponse, type)
+    assert ToJsConverter

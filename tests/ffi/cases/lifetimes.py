@@ -269,3 +269,29 @@ def proxies_in_timers():
     timer = g.setTimeout(p, 100000)
     g.clearTimeout(timer)
     p.destroy()
+
+
+def weak_references():
+    from pyodide.ffi import JsWeakRef
+
+    target = js("({a: 1})")
+    weak = target.to_weakref()
+    assert isinstance(weak, JsWeakRef)
+    same(weak.deref().a, 1)
+    assert weak.deref().js_id == target.js_id
+
+
+def kinds_of_created_proxies():
+    from pyodide.ffi import JsCallableDoubleProxy, JsDoubleProxy, JsOnceCallable
+
+    def function():
+        return 5
+
+    double, once, plain = create_proxy(function), create_once_callable(function), create_proxy({})
+    assert isinstance(double, JsCallableDoubleProxy)
+    assert isinstance(once, JsOnceCallable)
+    assert isinstance(plain, JsDoubleProxy)
+    assert double.unwrap() is function
+    for proxy in (double, plain):
+        proxy.destroy()
+    once.destroy()
