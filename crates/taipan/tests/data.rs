@@ -227,6 +227,29 @@ fn the_example_runs_and_its_data_outlives_a_killed_process() {
     assert_eq!(says(dir, &["kv", "key", "get", "count", "--binding", "VISITS"]), "2");
 }
 
+#[test]
+fn data_is_kept_where_persist_to_says() {
+    let (folder, elsewhere) = (example(), tempfile::tempdir().unwrap());
+    let (dir, state) = (folder.path(), elsewhere.path().join("state"));
+    let there = ["--persist-to", &state.to_string_lossy()];
+    says(dir, &[&["d1", "migrations", "apply", "notes"], &there[..]].concat());
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let mut options = ServerOptions::new(env!("CARGO_BIN_EXE_taipan"), dir, &cache);
+    options.args = there.map(str::to_owned).to_vec();
+    let count = ["kv", "key", "get", "count", "--binding", "VISITS"];
+    for visits in ["1", "2"] {
+        let mut server = Server::start(&options).unwrap();
+        assert_eq!(curl(&server, &[])["visits"], serde_json::Value::from(visits.parse::<u64>().unwrap()));
+        // Beside the process, which is found by that folder, and when it has ended.
+        assert_eq!(says(dir, &[&count[..], &there].concat()), visits);
+        server.interrupt().unwrap();
+        server.expect_clean_end().unwrap();
+        assert_eq!(says(dir, &[&count[..], &there].concat()), visits);
+    }
+    assert!(!dir.join(".wrangler").exists());
+    assert!(fails(dir, &count).contains("there is no such key: count"));
+}
+
 /// A Worker's folder with a copy of a behaviour test's files.
 fn behaviour(name: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();

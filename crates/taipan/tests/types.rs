@@ -111,6 +111,9 @@ fn type_checkers_find_the_mistakes_and_no_others() {
     assert_eq!(checked(folder.path()), announced(folder.path()));
     let announced = announced(folder.path()).into_iter().map(|(file, line, _)| (file, line));
     assert_eq!(found_by_mypy(folder.path()), announced.collect());
+    let twins = repository().join("tests/types/twins.py");
+    let output = Command::new("python3").arg(twins).arg(folder.path().join("typings")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     // The second time there is nothing to be written.
     let said = types(folder.path());
     assert!(said.contains(": 0 of "), "{said}");

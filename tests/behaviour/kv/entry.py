@@ -119,6 +119,7 @@ async def sync(kv):
     assert kv.sync.get("sync") == "1" and kv.sync.get("sync", "json") == 1
     assert kv.sync.getWithMetadata("sync").metadata == {"a": 1}
     assert [key.name for key in kv.sync.list(prefix="sync")["keys"]] == ["sync"]
+    assert [*kv.sync.keys("sync")] == ["sync"]
     assert b"".join(kv.sync.get("sync", "stream")) == b"1"
     kv.sync.delete("sync")
     assert kv.sync.get("sync") is None

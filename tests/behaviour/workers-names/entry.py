@@ -1,6 +1,7 @@
 """Touches every name of `workers` and its objects, as code for Cloudflare has them."""
 
 import asyncio
+import inspect
 import io
 import sys
 import tarfile
@@ -42,6 +43,8 @@ from workers import (
     waitUntil,
     wsgi,
 )
+from workers.gateway import BaseOptions
+from workers.workflows import NonRetryableError
 
 DOCUMENTED = """Blob BlobEnding BlobValue Body Context DurableObject FetchKwargs FetchResponse File FormData FormDataValue Headers
 JSBody Request RequestInitCfProperties Response WorkerEntrypoint WorkflowEntrypoint env fetch handler import_from_javascript patch_env
@@ -65,6 +68,36 @@ def names():
     assert Path(workers.__file__).with_name("py.typed").exists()
     assert FetchResponse is PyodideResponse and issubclass(Response, FetchResponse)
     assert waitUntil is wait_until
+    assert issubclass(NonRetryableError, Exception) and NonRetryableError("no", "Own").name == "Own"
+    for options in (asgi.Options, wsgi.Options):
+        assert issubclass(options, BaseOptions) and options(encode_body="manual").encode_body == "manual"
+    twins()
+
+
+def twins():
+    """Each method of a binding that has to be awaited has a twin that blocks, by all of its names."""
+    bindings = {"KVNamespace", "D1Database", "D1DatabaseSession", "D1PreparedStatement", "R2Bucket", "R2ObjectBody"}
+    bindings |= {"R2MultipartUpload", "Queue", "Fetcher", "Service", "RateLimit", "RpcStub"}
+    #: These are no bindings: bodies, and what is called itself.
+    others = {"Request", "Response", "FetchResponse", "Blob", "File", "ByteStream", "RemoteFunction"}
+    found = set()
+    for module in [module for name, module in sys.modules.items() if name.startswith("workers._")]:
+        for cls in [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]:
+            methods = {name: getattr(cls, name) for name in dir(cls) if not name.startswith("_")}
+            methods = {name: m for name, m in methods.items() if inspect.iscoroutinefunction(m) or inspect.isasyncgenfunction(m)}
+            if cls.__name__.startswith("_"):
+                continue
+            view = getattr(cls, "sync", None)
+            if not isinstance(view, property):
+                assert not methods or cls.__name__ in others or cls.__name__ not in workers.__all__, f"{cls.__name__} has no `sync`"
+                continue
+            found.add(cls.__name__)
+            blocking = getattr(module, view.fget.__annotations__["return"])
+            for name, method in methods.items():
+                twin = getattr(blocking, name, None)
+                assert twin is not None, f"{cls.__name__}.sync.{name} is missing"
+                assert not inspect.iscoroutinefunction(twin) and not inspect.isasyncgenfunction(twin) and twin.__name__ == method.__name__, (cls, name)
+    assert found == bindings, found ^ bindings
     for module, members in ((asgi, "Options entrypoint fetch websocket"), (wsgi, "Options entrypoint fetch")):
         assert all(hasattr(module, name) for name in members.split()), module
     for cls in (DurableObject, WorkerEntrypoint, WorkflowEntrypoint):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, overload
 
@@ -12,7 +12,7 @@ from pyodide.ffi import JsException, JsProxy, to_js
 from ._bindings import Sync, answered, blocking, exception, is_stream, upload
 from ._body import JS_BUFFERS, ByteStream, js_kind
 from ._env import JsDict
-from ._runtime import jsnull
+from ._runtime import jsnull, wait
 
 ValueType = Literal["text", "json", "bytes", "arrayBuffer", "stream"]
 
@@ -261,3 +261,12 @@ class KVNamespaceSync(Sync):
     put = blocking(KVNamespace.put)
     delete = blocking(KVNamespace.delete)
     list = blocking(KVNamespace.list)
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """All keys that begin with a prefix, however many there are."""
+        found = self._binding.keys(prefix)
+        while True:
+            try:
+                yield wait(anext(found))
+            except StopAsyncIteration:
+                return

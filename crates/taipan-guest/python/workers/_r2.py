@@ -227,6 +227,7 @@ class R2ObjectBodySync(Sync):
     arrayBuffer = blocking(R2ObjectBody.arrayBuffer)  # noqa: N815
     text = blocking(R2ObjectBody.text)
     json = blocking(R2ObjectBody.json)
+    blob = blocking(R2ObjectBody.blob)
 
 
 class R2Bucket:
@@ -393,12 +394,20 @@ class R2BucketSync(Sync):
     delete = blocking(R2Bucket.delete)
     list = blocking(R2Bucket.list)
     createMultipartUpload = blocking(R2Bucket.createMultipartUpload)  # noqa: N815
+    create_multipart_upload = createMultipartUpload
+
+    def resumeMultipartUpload(self, key: str, uploadId: str) -> R2MultipartUpload:  # noqa: N802, N803
+        """An upload that was begun before."""
+        return self._binding.resumeMultipartUpload(key, uploadId)
+
+    resume_multipart_upload = resumeMultipartUpload
 
 
 class R2MultipartUploadSync(Sync):
     """The blocking view of an `R2MultipartUpload`."""
 
     uploadPart = blocking(R2MultipartUpload.uploadPart)  # noqa: N815
+    upload_part = uploadPart
     complete = blocking(R2MultipartUpload.complete)
     abort = blocking(R2MultipartUpload.abort)
 

@@ -28,6 +28,7 @@ from ._headers import field_pairs
 from ._request import Request
 from ._response import NULL_BODY, Response
 from ._stream import Stream
+from .gateway import BaseOptions
 
 __all__ = ["Options", "entrypoint", "env", "fetch", "websocket"]
 
@@ -43,11 +44,9 @@ _HIGH_WATER = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(BaseOptions):
     """What an application is told, and how its responses are sent."""
 
-    #: Bodies go to the client as the application encoded them, with either.
-    encode_body: Literal["automatic", "manual"] = "automatic"
     #: The path at which the application is mounted.
     root_path: str = ""
     #: "auto": an application that does not know of a lifespan has none.

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from pyodide.ffi import run_sync
@@ -26,6 +26,7 @@ from ._headers import field_pairs
 from ._request import Request
 from ._response import NULL_BODY, Response
 from ._stream import Produced
+from .gateway import BaseOptions
 
 __all__ = ["Options", "entrypoint", "fetch"]
 
@@ -34,11 +35,9 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(BaseOptions):
     """What an application is told, and how its responses are sent."""
 
-    #: Bodies go to the client as the application encoded them, with either.
-    encode_body: Literal["automatic", "manual"] = "automatic"
     #: The path at which the application is mounted: SCRIPT_NAME.
     root_path: str = ""
 

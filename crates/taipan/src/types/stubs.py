@@ -5,6 +5,7 @@ They are made of the modules' own source, so that they are never of another vers
 """
 
 import ast
+import copy
 import importlib.util
 import json
 import sys
@@ -58,6 +59,19 @@ ANY = ast.Name("Any")
 class Stub(ast.NodeTransformer):
     """Leaves of a module what can be seen from outside."""
 
+    def __init__(self, tree):
+        #: What each class defines: functions by their names, several for one with overloads.
+        self.classes = {}
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                functions = self.classes.setdefault(node.name, {})
+                for one in node.body:
+                    if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                        functions.setdefault(one.name, []).append(one)
+                    elif isinstance(one, ast.Assign) and isinstance(one.value, ast.Name) and one.value.id in functions:
+                        # Another name for the same.
+                        functions.update((target.id, functions[one.value.id]) for target in one.targets)
+
     def body(self, statements, is_class=False):
         kept = []
         for at, statement in enumerate(statements):
@@ -69,6 +83,9 @@ class Stub(ast.NodeTransformer):
 
     def statement(self, node, is_class):
         match node:
+            case ast.AsyncFunctionDef() if _yields(node):
+                # Called, it gives what can be iterated over: nothing is awaited.
+                return [self.function(_not_async(node))]
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 return [self.function(node)]
             case ast.ClassDef():
@@ -80,6 +97,11 @@ class Stub(ast.NodeTransformer):
                 return [node]
             case ast.AnnAssign() | ast.TypeAlias():
                 return [node]
+            case ast.Assign(
+                targets=[ast.Name(id=name)],
+                value=ast.Call(func=ast.Name(id="blocking"), args=[ast.Attribute(value=ast.Name(id=owner), attr=method)]),
+            ):
+                return self.twins(name, self.classes[owner][method])
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 if name == "__slots__":
                     return []
@@ -104,6 +126,13 @@ class Stub(ast.NodeTransformer):
         node.body = [ast.Expr(ast.Constant(text)), ELLIPSIS] if text and not is_overload else [ELLIPSIS]
         return node
 
+    def twins(self, name, functions):
+        """What is called as these are, and does not have to be awaited."""
+        made = [self.function(_not_async(function)) for function in copy.deepcopy(functions)]
+        for function in made:
+            function.name = name
+        return made
+
     def class_(self, node):
         known = {s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)}
         known |= {s.name for s in node.body if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))}
@@ -116,6 +145,14 @@ class Stub(ast.NodeTransformer):
             node.body += ast.parse("def __getattr__(self, name: str) -> Any: ...\ndef __call__(self, *a: Any, **k: Any) -> Any: ...").body
         node.body = node.body or [ELLIPSIS]
         return node
+
+
+def _not_async(function):
+    return ast.FunctionDef(**{field: getattr(function, field) for field in function._fields})
+
+
+def _yields(function):
+    return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in ast.walk(function))
 
 
 def _attributes(node):
@@ -200,7 +237,7 @@ def _modules():
         if source is None:
             continue
         tree = ast.parse(source[0])
-        tree.body = Stub().body(tree.body)
+        tree.body = Stub(tree).body(tree.body)
         found[module] = (tree, source[1])
         waiting += _imported(tree, module, source[1])
         if "." in module:
