@@ -14,10 +14,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use taipan_wasm::MEMORY_EXPORT;
 use wasmtime::{
-    AsContextMut, Engine, Extern, ExternType, Func, Global, GlobalType, Instance, Linker, Memory, MemoryType,
-    Module, Mutability, Ref, Result, Store, StoreContextMut, Table, TableType, Tag, TagType, TypedFunc, Val,
-    ValType, WasmParams, WasmResults,
+    AsContextMut, Engine, Extern, ExternType, Func, Global, GlobalType, Instance, Linker, Memory, Module,
+    Mutability, Ref, Result, Store, StoreContextMut, Table, TableType, Tag, TagType, TypedFunc, Val, ValType,
+    WasmParams, WasmResults,
 };
 
 use crate::calls::define_trampoline;
@@ -221,7 +222,6 @@ enum LinkKind {
     /// A function that calls what JavaScript binds to the next slot; the type, where it can be said.
     Slot(Option<Arc<Signature>>),
     Global(GlobalType),
-    Memory(MemoryType),
     Tag(TagType),
     Table(TableType),
 }
@@ -255,7 +255,9 @@ impl Links {
                     LinkKind::Slot(signature)
                 }
                 ExternType::Global(ty) => LinkKind::Global(ty),
-                ExternType::Memory(ty) => LinkKind::Memory(ty),
+                ExternType::Memory(_) => {
+                    return Err(wasmtime::Error::msg("the main module imports its memory"));
+                }
                 ExternType::Tag(ty) => LinkKind::Tag(ty),
                 ExternType::Table(ty) => LinkKind::Table(ty),
             };
@@ -304,7 +306,7 @@ fn instantiate_main(
         None => runtime.first(runtime.main())?.memory_size.map(Places::new).unwrap_or_default(),
         Some(_) => Places::default(),
     };
-    let (mut memory, mut stack_pointer) = (None, None);
+    let mut stack_pointer = None;
     let mut globals = 0usize;
     let mut given = Vec::with_capacity(links.main.len());
     let mut described = Vec::new();
@@ -339,14 +341,6 @@ fn instantiate_main(
                 };
                 (ImportItem::Global(number), global.into())
             }
-            LinkKind::Memory(ty) => {
-                let minimum = frozen.map_or(ty.minimum(), |f| f.memory_pages.max(ty.minimum()));
-                let maximum = ty.maximum().and_then(|m| u32::try_from(m).ok());
-                let m = Memory::new(&mut *store, MemoryType::new(u32::try_from(minimum)?, maximum))?;
-                memory = Some(m);
-                store.data_mut().memory = Some(m);
-                (ImportItem::Other, m.into())
-            }
             LinkKind::Tag(ty) => (ImportItem::Other, Tag::new(&mut *store, ty)?.into()),
             LinkKind::Table(ty) => {
                 (ImportItem::Other, Table::new(&mut *store, ty.clone(), Ref::Func(None))?.into())
@@ -360,7 +354,10 @@ fn instantiate_main(
     }
     store.data_mut().main_imports = described;
     let instance = Instance::new(&mut *store, &runtime.main().module, &given)?;
-    let memory = memory.ok_or_else(|| wasmtime::Error::msg("the main module does not import its memory"))?;
+    let memory = export(store, instance, MEMORY_EXPORT, Extern::into_memory)?;
+    let more = frozen.map_or(0, |frozen| frozen.memory_pages.saturating_sub(memory.size(&*store)));
+    memory.grow(&mut *store, more)?;
+    store.data_mut().memory = Some(memory);
     Ok((instance, memory, stack_pointer))
 }
 

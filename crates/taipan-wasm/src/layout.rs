@@ -2,23 +2,15 @@
 
 use std::collections::HashSet;
 
-use wasm_encoder::{Encode, EntityType, ExportKind, MemoryType, SectionId, TableType, TagKind, TagType};
+use wasm_encoder::{Encode, ExportKind, MemoryType, SectionId, TableType, TagKind, TagType};
 use wasmparser::{ExternalKind, TypeRef};
 
 use crate::emit::{Edits, Items};
 use crate::module::Module;
 use crate::{
-    Hidden, HiddenGlobal, HiddenTable, MemoryPlacement, Options, RESERVED_PREFIX, RewriteError, START_EXPORT,
-    TablePlacement, ValueType,
+    Hidden, HiddenGlobal, HiddenTable, MEMORY_EXPORT, MemoryPlacement, Options, RESERVED_PREFIX,
+    RewriteError, START_EXPORT, TablePlacement, ValueType,
 };
-
-fn import(imports: &mut Items, module: &str, name: &str, ty: EntityType) {
-    imports.push(|bytes| {
-        module.encode(bytes);
-        name.encode(bytes);
-        ty.encode(bytes);
-    });
-}
 
 fn export(exports: &mut Items, name: &str, kind: ExportKind, index: u32) {
     exports.push(|bytes| {
@@ -45,7 +37,7 @@ pub(crate) fn place_memory_and_table(
     seats: usize,
     edits: &mut Edits,
 ) -> Result<u64, RewriteError> {
-    let moves_memory = options.memory != MemoryPlacement::Keep;
+    let moves_memory = options.memory == MemoryPlacement::Define && module.imported_memories > 0;
     let defines_table = options.table != TablePlacement::Keep && module.imported_tables > 0;
     let defines_tags = options.define_tags && imported_tags(module).next().is_some();
     let first_seat = place_table(module, options, seats, edits)?;
@@ -61,9 +53,7 @@ pub(crate) fn place_memory_and_table(
             _ => imports.push(|bytes| bytes.extend_from_slice(import.bytes)),
         }
     }
-    if let (MemoryPlacement::Import { module: from, name }, [memory]) =
-        (&options.memory, module.memories.as_slice())
-    {
+    if let (true, [memory]) = (moves_memory, module.memories.as_slice()) {
         let ty = MemoryType {
             minimum: memory.initial,
             maximum: memory.maximum,
@@ -71,8 +61,9 @@ pub(crate) fn place_memory_and_table(
             shared: memory.shared,
             page_size_log2: memory.page_size_log2,
         };
-        import(&mut imports, from, name, EntityType::Memory(ty));
-        edits.drop(SectionId::Memory);
+        let mut memories = Items::default();
+        memories.push(|bytes| ty.encode(bytes));
+        edits.replace(SectionId::Memory, memories.section());
     }
     if defines_tags {
         let mut tags = Items::default();
@@ -155,6 +146,9 @@ pub(crate) fn add_exports(
     let before = exports.count;
     let mut added = Added::default();
     let table = export_defined_table(module, options, &mut exports)?;
+    if options.memory == MemoryPlacement::Define {
+        export(&mut exports, MEMORY_EXPORT, ExportKind::Memory, 0);
+    }
     if options.define_tags {
         for (index, (name, _)) in (0..).zip(imported_tags(module)) {
             if module.exports.iter().any(|export| export.name == name) {

@@ -40,13 +40,16 @@ use references::Lowered;
 
 /// The version of the rewriter. Raised whenever the output for some input changes; part of every key under which
 /// compiled code is kept.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// What the names of exports begin with that [`rewrite`] adds for the engine. No input may use it.
 pub const RESERVED_PREFIX: &str = "__taipan_";
 
 /// The export of the global that holds the address of a [`references::layout`], if the module has references.
 pub const REFERENCES_EXPORT: &str = "__taipan_references";
+
+/// The export of the memory with [`MemoryPlacement::Define`].
+pub const MEMORY_EXPORT: &str = "__taipan_memory";
 
 /// The export under which a dropped start function can be called if it was not exported before.
 pub const START_EXPORT: &str = "__taipan_start";

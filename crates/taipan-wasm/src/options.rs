@@ -7,14 +7,9 @@ use crate::references::References;
 pub enum MemoryPlacement {
     /// As it was.
     Keep,
-    /// The module imports its memory under this name, whether it defined it or imported it before. The exports of the
-    /// memory stay.
-    Import {
-        /// First part of the import's name.
-        module: String,
-        /// Second part of the import's name.
-        name: String,
-    },
+    /// The module defines its memory, whether it did or imported it, and exports it as [`MEMORY_EXPORT`](crate::MEMORY_EXPORT),
+    /// beside the exports that it has. Functions find a memory of their own module's one look-up earlier.
+    Define,
 }
 
 /// Where the module's function table comes from after rewriting.
@@ -83,13 +78,13 @@ impl Default for Options {
 }
 
 impl Options {
-    /// For a main module: it imports its memory as `env.memory`, defines and exports its table, and instantiating it
+    /// For a main module: it defines and exports its memory and its table, and instantiating it
     /// neither writes data nor runs code, so that the same compiled module serves a first boot and a restore. `references`: what an
     /// engine knows of them.
     pub fn main(references: References) -> Self {
         Self {
             references: Some(References { tables: true, ..references }),
-            memory: MemoryPlacement::Import { module: "env".into(), name: "memory".into() },
+            memory: MemoryPlacement::Define,
             // The glue makes such a table one entry larger than the import asks for: slot 0 is the null pointer.
             table: TablePlacement::Define { extra: 1 },
             define_tags: true,

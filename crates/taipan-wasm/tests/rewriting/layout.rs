@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use anyhow::{Context, Result, anyhow};
 use taipan_wasm::references::References;
 use taipan_wasm::{
-    Dylink, HiddenGlobal, HiddenTable, MAIN_TABLE_RESERVE, MemoryError, MemoryPlacement, OffsetExpr, Options,
-    Output, RewriteError, Segment, TablePlacement, ValueType, dylink, features, rewrite,
+    Dylink, HiddenGlobal, HiddenTable, MAIN_TABLE_RESERVE, MEMORY_EXPORT, MemoryError, MemoryPlacement,
+    OffsetExpr, Options, Output, RewriteError, Segment, TablePlacement, ValueType, dylink, features, rewrite,
 };
 use wasm_encoder::{CustomSection, Encode, RawSection};
 use wasmparser::Validator;
-use wasmtime::{ExternType, Linker, Memory, Module, Store};
+use wasmtime::{ExternType, Linker, Module, Store};
 
 use crate::exceptions::engine::engine;
 
@@ -67,15 +67,15 @@ fn by_default_nothing_changes() -> Result<()> {
 }
 
 #[test]
-fn a_defined_memory_becomes_an_import_and_stays_exported() -> Result<()> {
-    let memory = MemoryPlacement::Import { module: "host".into(), name: "ram".into() };
-    let output = run(NEW_MAIN, &Options { memory, ..Options::default() })?;
-    let module = Module::new(&engine()?, &output.wasm).map_err(|e| anyhow!("{e:#}"))?;
-    let import = module.imports().last().context("no imports")?;
-    assert_eq!((import.module(), import.name()), ("host", "ram"));
-    let ExternType::Memory(ty) = import.ty() else { panic!("not a memory") };
-    assert_eq!((ty.minimum(), ty.maximum()), (2, Some(10)));
-    assert!(module.exports().any(|export| export.name() == "memory"));
+fn a_memory_is_defined_and_exported_wherever_it_came_from() -> Result<()> {
+    for (source, size) in [(NEW_MAIN, (2, Some(10))), (OLD_MAIN, (2, None))] {
+        let memory = MemoryPlacement::Define;
+        let output = run(source, &Options { memory, ..Options::default() })?;
+        let module = Module::new(&engine()?, &output.wasm).map_err(|e| anyhow!("{e:#}"))?;
+        assert!(module.imports().all(|import| !matches!(import.ty(), ExternType::Memory(_))));
+        let Some(ExternType::Memory(ty)) = module.get_export(MEMORY_EXPORT) else { panic!("not a memory") };
+        assert_eq!((ty.minimum(), ty.maximum()), size);
+    }
     Ok(())
 }
 
@@ -83,13 +83,14 @@ fn a_defined_memory_becomes_an_import_and_stays_exported() -> Result<()> {
 fn a_main_module_becomes_inert_and_its_state_visible() -> Result<()> {
     let output = run(NEW_MAIN, &Options::main(References::default()))?;
     let (imports, exports) = outline(&output.wasm)?;
-    assert_eq!(imports, ["env.f", "env.memory"]);
+    assert_eq!(imports, ["env.f"]);
     assert_eq!(
         exports,
         [
             "memory",
             "__indirect_function_table",
             "seen",
+            "__taipan_memory",
             "__taipan_global_0",
             "__taipan_table_1",
             "__taipan_start"
@@ -123,12 +124,11 @@ fn an_imported_table_becomes_defined_at_its_index() -> Result<()> {
     let module = Module::new(&engine, &output.wasm).map_err(failed)?;
     let mut store = Store::new(&engine, ());
     let mut linker = Linker::new(&engine);
-    let memory = Memory::new(&mut store, wasmtime::MemoryType::new(2, None)).map_err(failed)?;
-    linker.define(&mut store, "env", "memory", memory).map_err(failed)?;
     let ty = wasmtime::GlobalType::new(wasmtime::ValType::I32, wasmtime::Mutability::Const);
     let global = wasmtime::Global::new(&mut store, ty, wasmtime::Val::I32(1024)).map_err(failed)?;
     linker.define(&mut store, "env", "__memory_base", global).map_err(failed)?;
     let instance = linker.instantiate(&mut store, &module).map_err(failed)?;
+    let memory = instance.get_memory(&mut store, MEMORY_EXPORT).context("no memory")?;
     let table = instance.get_table(&mut store, "__indirect_function_table").context("no table")?;
     // Three, the null pointer's, and one for each of the two functions that only the exports mention.
     assert_eq!(table.size(&store), 6 + u64::from(MAIN_TABLE_RESERVE));
@@ -192,9 +192,10 @@ fn an_adapter_without_memory_is_accepted() -> Result<()> {
 }
 
 #[test]
-fn a_module_without_imports_gets_the_section_in_its_place() -> Result<()> {
-    let text = r#"(module (memory 1) (func (export "f") (result i32) i32.const 0 i32.load))"#;
-    assert_eq!(outline(&run(text, &Options::main(References::default()))?.wasm)?.0, ["env.memory"]);
+fn sections_that_were_not_there_come_in_their_places() -> Result<()> {
+    let text = r#"(module (import "env" "memory" (memory 1)) (func (result i32) i32.const 0 i32.load))"#;
+    let output = run(text, &Options::main(References::default()))?;
+    assert_eq!(outline(&output.wasm)?, (vec![], vec![MEMORY_EXPORT.to_owned()]));
     Ok(())
 }
 
