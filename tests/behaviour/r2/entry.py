@@ -218,7 +218,11 @@ class Default(WorkerEntrypoint):
                 put = await bucket.put("large", body)
                 assert request.js_object.bodyUsed
                 return Response(f"{put.size}")
-            return Response((await bucket.get("large")).body)
+            body = (await bucket.get("large")).body
+            response = Response(body)
+            # Not read by anybody here.
+            assert response.body == body.js_object
+            return response
         if name == "keys":
             return Response.json([o.key for o in (await bucket.list(prefix="l")).objects])
         await TESTS[name](bucket)

@@ -15,7 +15,7 @@ import js
 from pyodide.ffi import JsProxy
 from pyodide.http import FetchResponse
 
-from ._body import Blob, FormData, construct, js_body, js_kind, plain_object, read_body
+from ._body import Blob, ByteStream, FormData, construct, js_body, js_kind, plain_object, read_body
 from ._context import Context
 from ._headers import Headers, sendable
 from ._stream import Produced, Stream, js_stream
@@ -109,6 +109,9 @@ class Response(FetchResponse):
         elif isinstance(body, (bytes, bytearray, memoryview)):
             self._body = bytes(body)
             return
+        elif isinstance(body, ByteStream):
+            # The host has the bytes, and sends them itself if nobody has read from it.
+            pass
         elif isinstance(body, (AsyncIterator, Iterator)) and not isinstance(body, JsProxy):
             self._stream = Produced(body)
             return
