@@ -636,6 +636,7 @@ def load(
     _taipan_console.install(workers._runtime.bridge.flush)
     _set_up_logging()
     global _runtime
+    workers._bindings.is_importing = True
     try:
         module = _import(main, root)
         _runtime = Runtime(*_find(module, main, global_handlers), _find_others(module, main), _find_entrypoint(module, main))
@@ -644,6 +645,7 @@ def load(
     except BaseException as error:
         return reports.to_json(reports.describe(error, _kind(error)))
     finally:
+        workers._bindings.is_importing = False
         _flush()
     workers._runtime.js_env = js_env
     workers._env.release()

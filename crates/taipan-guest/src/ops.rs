@@ -231,6 +231,11 @@ pub const OPS: &[OpDecl] = &[
     later("service.socket"),
     // request → fetch, whose body its own is; as long as nobody has read from it
     sync("http.pass"),
+    // Of Python's, which tells integers and reals apart: binding, what is wanted (0 the first row, 1 all rows, 2 what was done, too),
+    // then for each statement, of which there is one unless 2 is wanted: SQL, number of parameters, parameters → for each: when 2 is
+    // wanted, milliseconds, changes, last row's id, changed (0 | 1), size, rows read, rows written, number of values; then number of
+    // columns, their names, the rows' values
+    later("d1.query"),
 ];
 
 /// The number of the operation called `name`.

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! message := count:u32le  field*
-//! field   := kind:u8  pad:u8×3  length:u32le  payload:u8×length     (0 null, 1 string, 2 bytes, 3 number)
+//! field   := kind:u8  pad:u8×3  length:u32le  payload:u8×length     (0 null, 1 string, 2 bytes, 3 number,
+//!                                                                       4 integer, 5 real)
 //! ```
-//! Strings are UTF-8, numbers are one little-endian `f64`. There is no nesting and no alignment: what has
+//! Strings are UTF-8, numbers are one little-endian `f64`. What must not lose its type, which Python has and JavaScript has not, is
+//! an integer, an `i64`, or a real, an `f64`. There is no nesting and no alignment: what has
 //! structure travels as JSON in a string. The C half of the codec is in `engine/ops.c`.
 
 use thiserror::Error;
@@ -20,6 +22,10 @@ pub enum Field {
     Bytes(Vec<u8>),
     /// A number.
     Num(f64),
+    /// A whole number, for Python.
+    Int(i64),
+    /// A number that need not be whole, for Python.
+    Real(f64),
 }
 
 /// One value of a message that stays where it was received.
@@ -33,6 +39,10 @@ pub enum FieldRef<'a> {
     Bytes(&'a [u8]),
     /// A number.
     Num(f64),
+    /// A whole number of Python's.
+    Int(i64),
+    /// A `float` of Python's.
+    Real(f64),
 }
 
 /// A message from the guest that does not follow the format.
@@ -62,6 +72,8 @@ const NULL: u8 = 0;
 const STRING: u8 = 1;
 const BYTES: u8 = 2;
 const NUMBER: u8 = 3;
+const INTEGER: u8 = 4;
+const REAL: u8 = 5;
 
 /// The fields of a message, decoded without copying.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +103,8 @@ impl<'a> Message<'a> {
                 Some(STRING) => FieldRef::Str(str::from_utf8(payload).map_err(|_| wrong)?),
                 Some(BYTES) => FieldRef::Bytes(payload),
                 Some(NUMBER) => FieldRef::Num(f64::from_le_bytes(payload.try_into().map_err(|_| wrong)?)),
+                Some(INTEGER) => FieldRef::Int(i64::from_le_bytes(payload.try_into().map_err(|_| wrong)?)),
+                Some(REAL) => FieldRef::Real(f64::from_le_bytes(payload.try_into().map_err(|_| wrong)?)),
                 _ => return Err(wrong),
             });
         }
@@ -140,6 +154,14 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// Field `i`, which must be an integer.
+    pub fn int(&self, i: usize) -> Result<i64, MalformedMessage> {
+        match self.get(i) {
+            FieldRef::Int(n) => Ok(n),
+            _ => Err(Self::unexpected(i)),
+        }
+    }
+
     /// Field `i`, which must be a whole number from 0 to 2³²−1.
     pub fn u32(&self, i: usize) -> Result<u32, MalformedMessage> {
         let n = self.num(i)?;
@@ -161,7 +183,7 @@ pub fn encode(fields: &[Field]) -> Vec<u8> {
                 Field::Null => 0,
                 Field::Str(s) => s.len(),
                 Field::Bytes(b) => b.len(),
-                Field::Num(_) => 8,
+                Field::Num(_) | Field::Int(_) | Field::Real(_) => 8,
             }
         })
         .sum::<usize>();
@@ -178,6 +200,8 @@ pub fn encode(fields: &[Field]) -> Vec<u8> {
             Field::Str(s) => put(STRING, s.as_bytes()),
             Field::Bytes(b) => put(BYTES, b),
             Field::Num(n) => put(NUMBER, &n.to_le_bytes()),
+            Field::Int(n) => put(INTEGER, &n.to_le_bytes()),
+            Field::Real(n) => put(REAL, &n.to_le_bytes()),
         }
     }
     out
@@ -226,15 +250,18 @@ mod tests {
             Field::Bytes(vec![0, 255, 7]),
             Field::Num(-1.5),
             Field::from(""),
+            Field::Int(i64::MIN),
+            Field::Real(2.0),
         ];
         let bytes = encode(&fields);
         let m = Message::decode(&bytes).unwrap();
-        assert_eq!(m.len(), 5);
+        assert_eq!(m.len(), 7);
         assert_eq!(m.get(0), FieldRef::Null);
         assert_eq!(m.str(1), Ok("hällo"));
         assert_eq!(m.bytes(2), Ok(&[0, 255, 7][..]));
         assert_eq!(m.num(3), Ok(-1.5));
         assert_eq!(m.str(4), Ok(""));
+        assert_eq!((m.int(5), m.get(6)), (Ok(i64::MIN), FieldRef::Real(2.0)));
         assert_eq!(m.get(9), FieldRef::Null);
         assert_eq!(m.u32(3), Err(MalformedMessage::Unexpected { field: 3 }));
     }

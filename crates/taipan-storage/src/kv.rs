@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::clock::Clock;
 use crate::order::end_of;
-use crate::sqlite::{self, Layout, Readers, Writer};
+use crate::sqlite::{self, Layout, Near, Readers, Writer};
 use crate::{StateFolder, StorageError};
 
 const LAYOUT: Layout = Layout {
@@ -43,6 +43,9 @@ pub const MOST_LISTED: u32 = 1000;
 /// An entry lives for so many seconds at least.
 pub const SHORTEST_LIFE: i64 = 60;
 
+/// Larger values, in bytes, are not read on the spot.
+const LARGEST_NEAR: i64 = 64 << 10;
+
 /// So often, in seconds, a write removes what has ended; at most so many entries.
 const SWEEP_EVERY: i64 = 60;
 const SWEEP_MOST: u32 = 1000;
@@ -51,6 +54,7 @@ const SWEEP_MOST: u32 = 1000;
 pub struct KvNamespace {
     writer: Writer,
     readers: Readers,
+    near: Near,
     file: Arc<std::path::Path>,
     clock: Arc<dyn Clock>,
     swept_at: Arc<AtomicI64>,
@@ -136,8 +140,9 @@ impl KvNamespace {
         let clock = folder.clock();
         let connection = sqlite::open(&file, LAYOUT, &*clock)?;
         let readers = Readers::new(file.clone(), |_| Ok(()));
+        let near = Near::new(file.clone(), |_| Ok(()));
         let writer = Writer::start(connection, file.clone())?;
-        Ok(Self { writer, readers, file: file.into(), clock, swept_at: Arc::default() })
+        Ok(Self { writer, readers, near, file: file.into(), clock, swept_at: Arc::default() })
     }
 
     fn now(&self) -> i64 {
@@ -151,6 +156,13 @@ impl KvNamespace {
         }
         let now = self.now();
         self.readers.query(move |connection| get(connection, &key, now), reply);
+    }
+
+    /// What is under a key, on the spot; nothing when that has to be asked of [`Self::get`].
+    pub fn get_now(&self, key: &str) -> Option<Option<Entry>> {
+        check_key(key).ok()?;
+        let now = self.now();
+        self.near.read(&self.readers, |connection, ()| get_small(connection, key, now).ok().flatten())
     }
 
     /// What is under several keys, in their order and as of one moment.
@@ -255,6 +267,19 @@ fn get(connection: &Connection, key: &str, now: i64) -> rusqlite::Result<Option<
             Ok(Entry { metadata: row.get(0)?, value })
         })
         .optional()
+}
+
+/// As [`get`]; nothing when the value is large, which is not read then.
+fn get_small(connection: &Connection, key: &str, now: i64) -> rusqlite::Result<Option<Option<Entry>>> {
+    let sql = "SELECT metadata, CASE WHEN length(value) <= ?3 THEN value END
+        FROM entries WHERE key = ?1 AND (expires_at IS NULL OR expires_at > ?2)";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![key, now, LARGEST_NEAR])?;
+    let Some(row) = rows.next()? else { return Ok(Some(None)) };
+    Ok(match row.get_ref(1)? {
+        ValueRef::Blob(bytes) => Some(Some(Entry { metadata: row.get(0)?, value: bytes.to_vec() })),
+        _ => None,
+    })
 }
 
 fn list(connection: &Connection, options: &ListOptions, limit: u32, now: i64) -> rusqlite::Result<List> {

@@ -2,10 +2,19 @@ import asyncio
 import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from enum import IntEnum
 from urllib.parse import urlsplit
 
 import js
 from workers import BindingError, D1Database, Response, WorkerEntrypoint, import_from_javascript
+
+
+class Number(IntEnum):
+    ONE = 1
+
+
+class Real(float):
+    pass
 
 
 async def raises(kind, text, awaitable):
@@ -19,6 +28,7 @@ async def raises(kind, text, awaitable):
 
 async def types(db):
     assert isinstance(db, D1Database)
+    assert await db.prepare("SELECT ?, ?").bind(Number.ONE, Real(2.0)).raw() == [[1, 2.0]]
     values = [0, -1, 2**63 - 1, -(2**63), 1.5, 1.0, 1e300, "é\0\"'", "", b"", bytes(range(256)), None, True, False]
     back = await db.prepare(f"SELECT {', '.join('?' * len(values))}").bind(*values).raw()
     assert back == [[*values[:-2], 1, 0]], back
@@ -57,6 +67,32 @@ async def statements(db):
     assert await db.prepare("SELECT count(*) FROM people WHERE name LIKE 'many %'").first("count(*)") == 50
 
 
+async def on_the_spot(db):
+    await db.exec("CREATE TABLE seen (n INTEGER, value)")
+    insert = db.prepare("INSERT INTO seen (n) VALUES (?)")
+    last = db.prepare("SELECT max(n) AS n FROM seen WHERE n <= ?")
+    for n in range(100):
+        await insert.bind(n).run()
+        assert await last.bind(n).first() == {"n": n}
+    # A table that has changed is another one, and a column may have the name of another.
+    every = db.prepare("SELECT *, 1 AS n FROM seen LIMIT 1")
+    assert (await every.raw(column_names=True)) == [["n", "value", "n"], [0, None, 1]]
+    await db.exec("ALTER TABLE seen ADD COLUMN later DEFAULT x'00'")
+    assert (await every.all()).results == [{"n": 1, "value": None, "later": b"\0"}]
+    assert await db.prepare("UPDATE seen SET n = n").first() is None
+    # Whoever asks and asks lets others go on all the same.
+    other = asyncio.ensure_future(insert.bind(1000).run())
+    while await last.bind(1000).first("n") != 1000:
+        pass
+    await other
+    # What takes long is done elsewhere.
+    slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) SELECT count(*) AS n FROM n"
+    assert await asyncio.gather(*(db.prepare(slow).first("n") for _ in range(3))) == [200000] * 3
+    await db.prepare("INSERT INTO seen (value) VALUES (?)").bind("\ud83d\ude00 \ud800").run()
+    text = await db.prepare("SELECT value FROM seen WHERE value LIKE ?").bind("\N{GRINNING FACE}%").first("value")
+    assert text == "\N{GRINNING FACE} \N{REPLACEMENT CHARACTER}"
+
+
 async def batches(db):
     insert = db.prepare("INSERT INTO people (name) VALUES (?)")
     both = await db.batch([insert.bind("one"), db.prepare("SELECT count(*) AS n FROM people WHERE name = 'one'")])
@@ -89,6 +125,13 @@ async def sync(db):
     assert rows.results == [{"x": 5}] and db.sync.prepare("SELECT 1").raw() == [[1]]
     assert db.prepare("SELECT 2 AS x").sync.first("x") == 2
     assert db.sync.exec("SELECT 1; SELECT 2").count == 2
+    assert db.sync.prepare("INSERT INTO seen (n) VALUES (5)").run().meta.changes == 1
+    try:
+        db.sync.prepare("INSERT INTO pets VALUES (99)").run()
+    except BindingError as error:
+        assert "FOREIGN KEY" in str(error)
+    else:
+        raise AssertionError("no error")
     first, second = db.sync.batch([db.sync.prepare("SELECT 1 AS a"), db.prepare("SELECT 2 AS a")])
     assert first.results + second.results == [{"a": 1}, {"a": 2}]
 
@@ -124,7 +167,7 @@ async def from_javascript(db):
         raise AssertionError("no error")
 
 
-TESTS = {f.__name__: f for f in (types, statements, batches, errors, sync, sessions, from_javascript)}
+TESTS = {f.__name__: f for f in (types, statements, on_the_spot, batches, errors, sync, sessions, from_javascript)}
 
 
 class Default(WorkerEntrypoint):

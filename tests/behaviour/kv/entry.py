@@ -125,6 +125,27 @@ async def sync(kv):
     assert kv.sync.get("sync") is None
 
 
+async def on_the_spot(kv):
+    await kv.put("flag", "0")
+    for n in range(200):
+        assert await kv.get("flag") == str(n)
+        await kv.put("flag", str(n + 1))
+    assert [await kv.get("absent") for _ in range(200)] == [None] * 200
+
+    # Whoever asks and asks lets others go on all the same.
+    async def put():
+        await kv.put("flag", "set")
+
+    other = asyncio.ensure_future(put())
+    while await kv.get("flag") != "set":
+        pass
+    await other
+    # As JavaScript has strings: a pair of surrogates is a character, and a lone one is none.
+    await kv.put("\ud83d\ude00", "\ud83d\ude00 \ud800")
+    assert await kv.get("\N{GRINNING FACE}") == await kv.get("\ud83d\ude00") == "\N{GRINNING FACE} \N{REPLACEMENT CHARACTER}"
+    assert await kv.get(["\ud83d\ude00"], "text") == {"\ud83d\ude00": "\N{GRINNING FACE} \N{REPLACEMENT CHARACTER}"}
+
+
 async def from_javascript(kv):
     there = import_from_javascript("cloudflare:workers").env.KV
     await there.put("js", "[1]")
@@ -144,7 +165,7 @@ async def imports(kv):
     assert "Use it in a handler" in AT_IMPORT
 
 
-TESTS = {f.__name__: f for f in (types, metadata, lists, endings, limits, sync, from_javascript, imports)}
+TESTS = {f.__name__: f for f in (types, metadata, lists, endings, limits, sync, on_the_spot, from_javascript, imports)}
 
 
 class Default(WorkerEntrypoint):

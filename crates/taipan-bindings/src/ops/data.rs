@@ -1,10 +1,11 @@
 //! What the operations of all stores have in common.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
 
-use taipan_engine::Event;
+use taipan_engine::{Event, OpReply};
 use taipan_guest::protocol::{Field, Message};
 use taipan_storage::StorageError;
 
@@ -13,10 +14,16 @@ use crate::EventSender;
 use crate::blobs::Blobs;
 use crate::data::BindingTable;
 
+/// So many operations are answered on the spot, one after the other; then the next one's answer comes as an event, so that whoever asks
+/// again and again lets others of its isolate go on.
+const MOST_AT_ONCE: u32 = 64;
+
 pub(super) struct Parts<'a> {
     pub(super) table: Option<&'a BindingTable>,
     pub(super) blobs: &'a Blobs,
     pub(super) events: &'a EventSender,
+    /// How many have been answered on the spot.
+    pub(super) at_once: &'a Cell<u32>,
 }
 
 impl Parts<'_> {
@@ -32,6 +39,17 @@ impl Parts<'_> {
         };
         let store = of(table).get(name).cloned();
         store.ok_or_else(|| OpError::type_error(format!("the configuration has no such binding: {name}")))
+    }
+
+    /// Answers on the spot.
+    pub(super) fn now(&self, id: u32, fields: Vec<Field>) -> OpReply {
+        let count = self.at_once.get() + 1;
+        self.at_once.set(count % MOST_AT_ONCE);
+        if count < MOST_AT_ONCE {
+            return OpReply::Ready(fields);
+        }
+        self.events.send(Event::Complete { id, fields });
+        OpReply::Later
     }
 
     /// Sends the guest what a store answers.

@@ -15,6 +15,9 @@ pub(super) fn call(verb: &str, id: u32, args: &Message<'_>, parts: &Parts<'_>) -
     match verb {
         "get" => {
             let is_text = args.str(2)? == "text";
+            if let Some(found) = store.get_now(args.str(1)?) {
+                return Ok(parts.now(id, found.map_or_else(Vec::new, |entry| whole(entry, is_text))));
+            }
             let fields = move |entry: Option<Entry>| Ok(entry.map_or_else(Vec::new, |e| whole(e, is_text)));
             store.get(args.str(1)?.to_owned(), parts.answer(id, fields));
         }

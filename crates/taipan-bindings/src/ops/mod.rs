@@ -21,6 +21,7 @@ mod text;
 mod url;
 mod web_socket;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -63,6 +64,8 @@ pub struct HostOps {
     process: Option<Box<dyn Process>>,
     bindings: Option<Arc<BindingTable>>,
     blobs: Blobs,
+    /// See [`data::Parts`].
+    at_once: Cell<u32>,
     /// Among those that have functions of each other.
     seat: Option<Seat>,
     caches: Caches,
@@ -86,6 +89,7 @@ impl HostOps {
             process: None,
             bindings: None,
             blobs: Blobs::default(),
+            at_once: Cell::default(),
             seat: None,
             caches: Caches::default(),
             compressions: compress::Streams::default(),
@@ -159,7 +163,12 @@ impl HostOps {
     }
 
     fn data(&self) -> data::Parts<'_> {
-        data::Parts { table: self.bindings.as_deref(), blobs: &self.blobs, events: &self.events }
+        data::Parts {
+            table: self.bindings.as_deref(),
+            blobs: &self.blobs,
+            events: &self.events,
+            at_once: &self.at_once,
+        }
     }
 
     fn dispatch(&mut self, name: &str, id: u32, args: &Message<'_>) -> Result<OpReply, OpError> {

@@ -19,6 +19,7 @@ MAIN(PyUnicode_DecodeUTF8) Object PyUnicode_DecodeUTF8(const char *, int, const 
 MAIN(PyBytes_FromStringAndSize) Object PyBytes_FromStringAndSize(const char *, int);
 MAIN(PyBytes_AsString) char *PyBytes_AsString(Object);
 MAIN(PyBytes_Size) int PyBytes_Size(Object);
+MAIN(PyObject_CheckBuffer) int PyObject_CheckBuffer(Object);
 MAIN(PyObject_GetBuffer) int PyObject_GetBuffer(Object, void *, int);
 MAIN(PyBuffer_Release) void PyBuffer_Release(void *);
 MAIN(PyFloat_AsDouble) double PyFloat_AsDouble(Object);
@@ -26,6 +27,8 @@ MAIN(PyFloat_FromDouble) Object PyFloat_FromDouble(double);
 MAIN(PyLong_FromDouble) Object PyLong_FromDouble(double);
 MAIN(PyLong_FromLong) Object PyLong_FromLong(long);
 MAIN(PyLong_AsLong) long PyLong_AsLong(Object);
+MAIN(PyLong_AsLongLong) long long PyLong_AsLongLong(Object);
+MAIN(PyLong_FromLongLong) Object PyLong_FromLongLong(long long);
 MAIN(PyTuple_New) Object PyTuple_New(int);
 MAIN(PyTuple_SetItem) int PyTuple_SetItem(Object, int, Object);
 MAIN(PyType_GetFlags) unsigned long PyType_GetFlags(Object);
@@ -68,7 +71,7 @@ static bool is_ready;
 static double due = -1;
 
 /* ---- messages ---- */
-static bool put_object(Object o) {
+static bool put_object(Object o, bool is_typed) {
   if (o == none) return message_put(MESSAGE_NULL, "", 0);
   unsigned long flags = PyType_GetFlags(type_of(o));
   if (flags & UNICODE_SUBCLASS) {
@@ -77,8 +80,12 @@ static bool put_object(Object o) {
     return text && message_put(MESSAGE_STRING, text, n);
   }
   if (flags & BYTES_SUBCLASS) return message_put(MESSAGE_BYTES, PyBytes_AsString(o), PyBytes_Size(o));
+  if (is_typed && flags & LONG_SUBCLASS) {
+    long long i = PyLong_AsLongLong(o);
+    return (i != -1 || !PyErr_Occurred()) && message_put(MESSAGE_INTEGER, &i, sizeof i);
+  }
   double d = PyFloat_AsDouble(o);
-  if (d != -1 || !PyErr_Occurred()) return message_put(MESSAGE_NUMBER, &d, sizeof d);
+  if (d != -1 || !PyErr_Occurred()) return message_put(is_typed ? MESSAGE_REAL : MESSAGE_NUMBER, &d, sizeof d);
   return false;
 }
 
@@ -86,6 +93,8 @@ static bool put_object(Object o) {
 static bool put_buffer(Object o, bool *is_one) {
   unsigned long flags = PyType_GetFlags(type_of(o));
   *is_one = !(flags & (UNICODE_SUBCLASS | BYTES_SUBCLASS | LONG_SUBCLASS)) && o != none && ((void **)type_of(o))[20];
+  /* A class of Python's has the table, whether there is anything in it or not. */
+  *is_one = *is_one && PyObject_CheckBuffer(o);
   if (!*is_one) return false;
   Buffer view;
   if (PyObject_GetBuffer(o, &view, 0)) return false;
@@ -94,12 +103,12 @@ static bool put_buffer(Object o, bool *is_one) {
   return ok;
 }
 
-static bool put_objects(Object const *args, int n) {
+static bool put_objects(Object const *args, int n, bool is_typed) {
   if (!message_begin(n)) return false;
   for (int i = 0; i < n; i++) {
     bool is_buffer;
     bool ok = put_buffer(args[i], &is_buffer);
-    if (!(is_buffer ? ok : put_object(args[i]))) return false;
+    if (!(is_buffer ? ok : put_object(args[i], is_typed))) return false;
   }
   return true;
 }
@@ -121,6 +130,18 @@ static Object decode(const uint8_t *bytes, uint32_t length) {
       double d;
       memcpy(&d, p, 8);
       o = d == (int32_t)d ? PyLong_FromLong((long)d) : PyFloat_FromDouble(d);
+      break;
+    }
+    case MESSAGE_INTEGER: {
+      long long n;
+      memcpy(&n, p, 8);
+      o = PyLong_FromLongLong(n);
+      break;
+    }
+    case MESSAGE_REAL: {
+      double d;
+      memcpy(&d, p, 8);
+      o = PyFloat_FromDouble(d);
       break;
     }
     default: o = js2python_none();
@@ -171,7 +192,7 @@ static Object nothing(void) {
 /* op(number, *fields): the answer of a synchronous operation, as a tuple. */
 static Object op(Object self, Object const *args, int n) {
   int number = PyLong_AsLong(args[0]);
-  if (!put_objects(args + 1, n - 1)) return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+  if (!put_objects(args + 1, n - 1, false)) return PyErr_Occurred() ? NULL : PyErr_NoMemory();
   uint32_t length;
   const uint8_t *message = message_end(&length);
   Block out = {0};
@@ -181,12 +202,11 @@ static Object op(Object self, Object const *args, int n) {
   return result;
 }
 
-/* start(number, *fields): the answer of an asynchronous operation when it is there already, else a future of it. */
-static Object start(Object self, Object const *args, int n) {
+static Object begin(Object const *args, int n, bool is_typed) {
   int number = PyLong_AsLong(args[0]);
   Object future = PyObject_Vectorcall(new_future, NULL, 0, NULL);
   if (!future) return NULL;
-  if (!put_objects(args + 1, n - 1)) {
+  if (!put_objects(args + 1, n - 1, is_typed)) {
     Py_DecRef(future);
     return PyErr_Occurred() ? NULL : PyErr_NoMemory();
   }
@@ -210,6 +230,12 @@ static Object start(Object self, Object const *args, int n) {
   free(out.bytes);
   return result;
 }
+
+/* start(number, *fields): the answer of an asynchronous operation when it is there already, else a future of it. */
+static Object start(Object self, Object const *args, int n) { return begin(args, n, false); }
+
+/* start_typed(number, *fields): the same, of an operation that tells integers and reals apart. */
+static Object start_typed(Object self, Object const *args, int n) { return begin(args, n, true); }
 
 /* wake(): the loop has something to do now. */
 static Object wake(Object self, Object const *args, int n) {
@@ -324,6 +350,7 @@ enum { METH_FASTCALL = 0x80 };
 static Method methods[] = {
     {"op", op, METH_FASTCALL, NULL},
     {"start", start, METH_FASTCALL, NULL},
+    {"start_typed", start_typed, METH_FASTCALL, NULL},
     {"op_number", op_number, METH_FASTCALL, NULL},
     {"log", log_line, METH_FASTCALL, NULL},
     {"wake", wake, METH_FASTCALL, NULL},

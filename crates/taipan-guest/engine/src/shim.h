@@ -72,7 +72,7 @@ int ops_pend_python(void *future);
 /* The operation was complete at once. */
 void ops_forget(int id);
 /* A message, part by part; false when there is no memory. */
-enum { MESSAGE_NULL, MESSAGE_STRING, MESSAGE_BYTES, MESSAGE_NUMBER };
+enum { MESSAGE_NULL, MESSAGE_STRING, MESSAGE_BYTES, MESSAGE_NUMBER, MESSAGE_INTEGER, MESSAGE_REAL };
 bool message_begin(uint32_t count);
 bool message_put(int kind, const void *bytes, size_t n);
 const uint8_t *message_end(uint32_t *length);

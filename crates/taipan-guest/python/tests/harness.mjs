@@ -82,6 +82,7 @@ def engine(host, after):
 
     state.run_proxy = create_proxy(lambda: state.run())
     module.op, module.start, module.connect, module.wake, module.wake_in = op, start, connect, wake, wake_in
+    module.start_typed = start
     module.op_number = lambda name: host.opNumber(name)
     module.log = lambda level, line: host.log(level, line)
     module.cause, module.set_cause = lambda: state.cause, lambda cause: setattr(state, "cause", cause)

@@ -4,13 +4,19 @@ Every method that waits is a coroutine, and has a twin of the same name in the v
 
     await env.KV.get("key")
     env.KV.sync.get("key")
+
+What a binding asks of the host crosses no JavaScript: operations (`taipan-guest/src/ops.rs`) take and give Python objects. Some are
+answered at once; then nobody waits, and no other task runs in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from functools import partial
+from types import coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import _taipan
 from pyodide.ffi import JsException, JsProxy, to_js
 
 from ._body import ByteStream, js_kind
@@ -33,6 +39,37 @@ class BindingError(RuntimeError):
         self.sql = sql
 
 
+#: Module scope runs: what it computes is kept.
+is_importing = False
+
+
+def begin(start: Callable[..., Any], number: int, binding: str, *fields: Any) -> Any:
+    """Starts a binding's operation. Gives its answer, a tuple, if it is there already, else a future of it."""
+    if is_importing:
+        raise RuntimeError(
+            f"env.{binding} is a binding, which module scope cannot use: what it computes is kept in a snapshot, while data "
+            "changes. Use it in a handler"
+        )
+    try:
+        return start(number, binding, *fields)
+    except UnicodeEncodeError:
+        return start(number, binding, *[_text(field) if isinstance(field, str) else field for field in fields])
+
+
+def _text(value: str) -> str:
+    """As JavaScript's strings cross the border: pairs of surrogates are characters, others are none."""
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+async def ask(binding: str, method: str, key: str | None, number: int, *fields: Any) -> tuple[Any, ...]:
+    """Has an operation done. What goes wrong is a `BindingError`."""
+    try:
+        answer = begin(_taipan.start, number, binding, *fields)
+        return answer if answer.__class__ is tuple else await answer  # type: ignore[no-any-return]
+    except Exception as error:
+        raise exception(error, f"{method}({'' if key is None else repr(key)})", binding, key) from None
+
+
 class Sync:
     """The blocking view of a binding."""
 
@@ -49,6 +86,40 @@ def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> C
     def twin(self: Sync, *args: P.args, **kwargs: P.kwargs) -> R:
         return wait(method(self._binding, *args, **kwargs))
 
+    return _named(twin, method)
+
+
+def prompt(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[Any, P], R]:
+    """The twin of a method that often need not wait, and that runs no code of the Worker's."""
+
+    def twin(self: Sync, *args: P.args, **kwargs: P.kwargs) -> R:
+        begun = method(self._binding, *args, **kwargs)
+        try:
+            waits_for = begun.send(None)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        return wait(_rest(begun, waits_for))
+
+    return _named(twin, method)
+
+
+@coroutine
+def _rest(begun: Coroutine[Any, Any, R], waits_for: Any) -> Generator[Any, Any, R]:
+    """What is left of a coroutine that waits for something already."""
+    while True:
+        try:
+            sent = yield waits_for
+        except BaseException as error:
+            step = partial(begun.throw, error)
+        else:
+            step = partial(begun.send, sent)
+        try:
+            waits_for = step()
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def _named(twin: Callable[..., R], method: Callable[..., Any]) -> Callable[..., R]:
     twin.__name__ = method.__name__
     twin.__qualname__ = method.__qualname__
     twin.__doc__ = method.__doc__
@@ -64,8 +135,8 @@ async def answered(answer: Awaitable[R], call: str, binding: str, key: str | Non
 
 
 def exception(error: Any, call: str, binding: str, key: str | None = None, sql: str | None = None) -> Exception:
-    """The exception for what JavaScript says."""
-    message = f"env.{binding}.{call}: {error.message}"
+    """The exception for what the host or JavaScript says."""
+    message = f"env.{binding}.{call}: {error.message if isinstance(error, JsException) else error}"
     return BindingError(message, binding, key, sql)
 
 

@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
-import json
-import math
-from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import _taipan
 from pyodide.ffi import JsProxy
 
-from ._bindings import Sync, answered, blocking
+from ._bindings import Sync, begin, blocking, exception, prompt
 from ._body import JS_BUFFERS, js_kind
 from ._env import JsDict
 from ._runtime import jsnull
 
 _LARGEST = 2**63
 
+_QUERY, _SCRIPT, _BOOKMARK = map(_taipan.op_number, ("d1.query", "d1.script", "d1.bookmark"))
+_start = _taipan.start_typed
+
+#: What is wanted of statements (see `d1.query`).
+_FIRST_ROW, _ROWS, _EVERYTHING = 0, 1, 2
+
+#: What comes before the columns when everything is wanted.
+_META = 8
+
 #: What a statement gives: `results` (a list of rows), `success`, and `meta`.
 D1Result = JsDict
 
 
 def _parameter(value: Any) -> Any:
-    """A parameter as JSON has it."""
-    if value is None or isinstance(value, (str, bool)):
-        return value
+    """A parameter as it travels."""
     if isinstance(value, int):
         if not -_LARGEST <= value < _LARGEST:
             raise OverflowError(f"The integer does not fit into 64 bits: {value}")
-        return int(value)
-    if isinstance(value, float):
-        if math.isnan(value):
-            return None
-        return {"f": "inf" if value > 0 else "-inf"} if math.isinf(value) else float(value)
+        return value
+    if value is None or isinstance(value, (str, float)):
+        return value
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return {"b": b2a_base64(value, newline=False).decode()}
+        # What it is now: it may change until the statement runs.
+        return bytes(value)
     if isinstance(value, datetime):
         # As the module sqlite3 does it.
         return value.isoformat(" ")
@@ -48,25 +52,41 @@ def _parameter(value: Any) -> Any:
     if value is jsnull:
         return None
     if isinstance(value, JsProxy) and js_kind(value) in JS_BUFFERS:
-        return {"b": b2a_base64(value.to_bytes(), newline=False).decode()}
+        return value.to_bytes()
     kind = js_kind(value) if isinstance(value, JsProxy) else type(value).__name__
     raise TypeError(f"D1_TYPE_ERROR: Type '{kind}' not supported for value '{value}'")
 
 
-def _rows(result: dict[str, Any]) -> list[list[Any]]:
-    rows: list[list[Any]] = result["rows"]
-    if result["blobs"]:
-        for row in rows:
-            for i, value in enumerate(row):
-                if isinstance(value, dict):
-                    row[i] = a2b_base64(value["b"])
-    return rows
+def _rows(fields: tuple[Any, ...]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Columns and rows of a statement of which the rows were wanted."""
+    width = fields[0]
+    first = width + 1
+    rows = [fields[at : at + width] for at in range(first, len(fields), width)] if width else []
+    return fields[1:first], rows
 
 
-def _result(result: dict[str, Any]) -> D1Result:
-    columns = result["columns"]
-    rows = [JsDict(zip(columns, row, strict=True)) for row in _rows(result)]
-    return JsDict(success=True, meta=JsDict(result["meta"]), results=rows)
+def _results(fields: tuple[Any, ...]) -> list[D1Result]:
+    """Of statements of which everything was wanted."""
+    results = []
+    at = 0
+    while at < len(fields):
+        duration, changes, last_row_id, changed_db, size_after, rows_read, rows_written, count = fields[at : at + _META]
+        meta = JsDict(
+            served_by="taipan",
+            duration=duration,
+            changes=changes,
+            last_row_id=last_row_id,
+            changed_db=bool(changed_db),
+            size_after=size_after,
+            rows_read=rows_read,
+            rows_written=rows_written,
+        )
+        at += _META
+        end = at + 1 + fields[at] + count
+        columns, rows = _rows(fields[at:end])
+        results.append(JsDict(success=True, meta=meta, results=[JsDict(zip(columns, row, strict=True)) for row in rows]))
+        at = end
+    return results
 
 
 class D1PreparedStatement:
@@ -77,7 +97,7 @@ class D1PreparedStatement:
             raise TypeError(f"SQL is a str, not {type(sql).__name__}")
         self._database = database
         self._sql = sql
-        self._parameters = list(parameters)
+        self._parameters = parameters
 
     @property
     def sync(self) -> D1PreparedStatementSync:
@@ -90,19 +110,19 @@ class D1PreparedStatement:
 
     async def all(self) -> D1Result:
         """Runs it. Gives all rows as dicts in `results`, and `meta`."""
-        return _result(await self._one("all"))
+        return _results(await self._ask("all", _EVERYTHING))[0]
 
     async def run(self) -> D1Result:
         """As `all`."""
-        return _result(await self._one("run"))
+        return _results(await self._ask("run", _EVERYTHING))[0]
 
     async def first(self, column: str | None = None) -> Any:
         """Runs it. Gives the first row, or a column of it; None when there is no row."""
-        result = await self._one("first")
-        rows = _rows(result)
-        if not rows:
+        fields = await self._ask("first", _FIRST_ROW)
+        values = fields[0] + 1
+        if len(fields) == values:
             return None
-        row = JsDict(zip(result["columns"], rows[0], strict=True))
+        row = JsDict(zip(fields[1:values], fields[values:], strict=True))
         if column is None:
             return row
         if column not in row:
@@ -113,13 +133,21 @@ class D1PreparedStatement:
         """Runs it. Gives the rows as lists, on demand with the columns' names before them."""
         if isinstance(options, JsProxy):
             options = options.to_py()
-        result = await self._one("raw")
-        rows = _rows(result)
-        return [result["columns"], *rows] if column_names or (options or {}).get("columnNames") else rows
+        columns, rows = _rows(await self._ask("raw", _ROWS))
+        listed = [list(row) for row in rows]
+        return [list(columns), *listed] if column_names or (options or {}).get("columnNames") else listed
 
-    async def _one(self, method: str) -> dict[str, Any]:
-        results = await self._database._run([self], f"prepare({_shown(self._sql)}).{method}()")
-        return results[0]
+    async def _ask(self, method: str, wanted: int) -> tuple[Any, ...]:
+        database, parameters = self._database, self._parameters
+        try:
+            fields = begin(_start, _QUERY, database._name, wanted, self._sql, len(parameters), *parameters)
+            if fields.__class__ is not tuple:
+                fields = await fields
+        except Exception as error:
+            raise exception(error, f"prepare({_shown(self._sql)}).{method}()", database._name, sql=self._sql) from None
+        if database._is_session:
+            database._note()
+        return fields  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"<D1PreparedStatement {_shown(self._sql)}>"
@@ -133,9 +161,10 @@ def _shown(sql: str) -> str:
 class _Runner:
     """What statements run on."""
 
-    def __init__(self, name: str, api: Any) -> None:
+    _is_session = False
+
+    def __init__(self, name: str, _api: Any = None) -> None:
         self._name = name
-        self._api = api
 
     def prepare(self, sql: str) -> D1PreparedStatement:
         """A statement, in which `?`, `?1`, … stand for parameters."""
@@ -150,13 +179,19 @@ class _Runner:
         if not listed:
             raise ValueError("A batch has at least one statement")
         plain = [s._binding if isinstance(s, Sync) else s for s in listed]
-        return [_result(result) for result in await self._run(plain, f"batch() of {len(listed)} statements")]
+        sent = [field for s in plain for field in (s._sql, len(s._parameters), *s._parameters)]
+        try:
+            fields = begin(_start, _QUERY, self._name, _EVERYTHING, *sent)
+            if fields.__class__ is not tuple:
+                fields = await fields
+        except Exception as error:
+            sql = "; ".join(s._sql for s in plain)
+            raise exception(error, f"batch() of {len(plain)} statements", self._name, sql=sql) from None
+        self._note()
+        return _results(fields)
 
-    async def _run(self, statements: list[D1PreparedStatement], call: str) -> list[dict[str, Any]]:
-        sent = json.dumps([[s._sql, s._parameters] for s in statements], ensure_ascii=False)
-        sql = "; ".join(s._sql for s in statements)
-        answer = await answered(self._api.run(sent), call, self._name, sql=sql)
-        return json.loads(answer)  # type: ignore[no-any-return]
+    def _note(self) -> None:
+        """Statements have run."""
 
 
 class D1Database(_Runner):
@@ -169,13 +204,16 @@ class D1Database(_Runner):
 
     async def exec(self, sql: str) -> D1Result:
         """Runs a script of statements without parameters: all of them, or none. Gives `count` and `duration`."""
-        answer = await answered(self._api.script(sql), f"exec({_shown(sql)})", self._name, sql=sql)
-        count, duration = answer.split("\n")
+        try:
+            answer = begin(_taipan.start, _SCRIPT, self._name, sql)
+            count, duration = answer if answer.__class__ is tuple else await answer
+        except Exception as error:
+            raise exception(error, f"exec({_shown(sql)})", self._name, sql=sql) from None
         return JsDict(count=int(count), duration=float(duration))
 
     def withSession(self, constraint: str | None = None) -> D1DatabaseSession:  # noqa: N802
         """A session: its statements see all that was done before the bookmark with which it begins."""
-        return D1DatabaseSession(self._name, self._api, constraint)
+        return D1DatabaseSession(self._name, constraint)
 
     with_session = withSession
 
@@ -186,8 +224,10 @@ class D1Database(_Runner):
 class D1DatabaseSession(_Runner):
     """Statements that see each other's effects."""
 
-    def __init__(self, name: str, api: Any, constraint: str | None) -> None:
-        super().__init__(name, api)
+    _is_session = True
+
+    def __init__(self, name: str, constraint: str | None) -> None:
+        super().__init__(name)
         if constraint is not None and not isinstance(constraint, str):
             raise TypeError(f"A session begins at a bookmark, which is a str, not {type(constraint).__name__}")
         # There is one copy of the database, which has all that was acknowledged: any bookmark is behind it.
@@ -198,10 +238,8 @@ class D1DatabaseSession(_Runner):
         """The same methods for code that cannot await."""
         return D1DatabaseSessionSync(self)
 
-    async def _run(self, statements: list[D1PreparedStatement], call: str) -> list[dict[str, Any]]:
-        results = await super()._run(statements, call)
-        self._bookmark = str(self._api.bookmark())
-        return results
+    def _note(self) -> None:
+        self._bookmark = str(begin(_taipan.op, _BOOKMARK, self._name)[0])
 
     def getBookmark(self) -> str | None:  # noqa: N802
         """Where the session is now; None when nothing has run."""
@@ -213,10 +251,10 @@ class D1DatabaseSession(_Runner):
 class D1PreparedStatementSync(Sync):
     """The blocking view of a `D1PreparedStatement`."""
 
-    all = blocking(D1PreparedStatement.all)
-    run = blocking(D1PreparedStatement.run)
-    first = blocking(D1PreparedStatement.first)
-    raw = blocking(D1PreparedStatement.raw)
+    all = prompt(D1PreparedStatement.all)
+    run = prompt(D1PreparedStatement.run)
+    first = prompt(D1PreparedStatement.first)
+    raw = prompt(D1PreparedStatement.raw)
 
     def bind(self, *values: Any) -> D1PreparedStatementSync:
         """The statement with these parameters."""
@@ -224,7 +262,7 @@ class D1PreparedStatementSync(Sync):
 
 
 class _RunnerSync(Sync):
-    batch = blocking(_Runner.batch)
+    batch = prompt(_Runner.batch)
 
     def prepare(self, sql: str) -> D1PreparedStatementSync:
         """A statement, in which `?`, `?1`, … stand for parameters."""

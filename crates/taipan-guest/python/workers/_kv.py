@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, overload
 
-from pyodide.ffi import JsException, JsProxy, to_js
+import _taipan
+from pyodide.ffi import JsException, JsProxy
 
-from ._bindings import Sync, answered, blocking, exception, is_stream, upload
+from . import _bindings
+from ._bindings import Sync, ask, blocking, exception, is_stream, prompt, upload
 from ._body import JS_BUFFERS, ByteStream, js_kind
 from ._env import JsDict
 from ._runtime import jsnull, wait
@@ -22,6 +24,11 @@ Value = (
 )
 
 _TYPES = ("text", "json", "bytes", "arrayBuffer", "stream")
+
+_GET, _OPEN, _MANY, _PUT, _DELETE, _LIST = map(
+    _taipan.op_number, ("kv.get", "kv.open", "kv.many", "kv.put", "kv.delete", "kv.list")
+)
+_start = _taipan.start
 
 
 def _type(type: Any, options: Mapping[str, Any]) -> str:
@@ -59,9 +66,8 @@ class KVNamespace:
 
     def __init__(self, name: str, api: Any) -> None:
         self._name = name
+        #: Of JavaScript, whose streams go in and come out.
         self._api = api
-        # Looked up once: each look at a JavaScript object is a trip over the border.
-        self._text = api.text
 
     @property
     def sync(self) -> KVNamespaceSync:
@@ -80,12 +86,17 @@ class KVNamespace:
     async def get(self, key: Sequence[str], type: Any = None, **options: Any) -> dict[str, Any]: ...
     async def get(self, key: Any, type: Any = None, **options: Any) -> Any:
         """The value of a key as text, or as `type` says; None when there is none. For a list of keys, a dict of their values."""
-        if type is None and not options and isinstance(key, str):
+        if type is None and not options and key.__class__ is str and not _bindings.is_importing:
+            # As `_ask` does it: this is what is called most.
             try:
-                value = await self._text(key)
-            except JsException as error:
+                found = _start(_GET, self._name, key, "text")
+                if found.__class__ is not tuple:
+                    found = await found
+            except UnicodeEncodeError:
+                found = await self._ask("get", key, _GET, key, "text")
+            except Exception as error:
                 raise exception(error, f"get({key!r})", self._name, key) from None
-            return None if _none(value) else value
+            return found[0] if found else None
         kind = _type(type, options)
         if isinstance(key, (list, tuple)):
             return {name: None if found is None else found[0] for name, found in (await self._many(key, kind)).items()}
@@ -100,20 +111,7 @@ class KVNamespace:
                 for name, found in (await self._many(key, kind)).items()
             }
         key = _key(key)
-        value: Any = None
-        metadata = ""
-        if kind in ("text", "json"):
-            found = await self._ask(self._api.textWith(key), "getWithMetadata", key)
-            if not _none(found):
-                metadata, value = found.split("\n", 1)
-                value = _load(value) if kind == "json" else value
-        else:
-            found = await self._ask(self._api.open(key), "getWithMetadata", key)
-            if not _none(found):
-                blob, metadata = found.split("\n", 1)
-                value = ByteStream(self._api.stream(int(blob)))
-                if kind == "bytes":
-                    value = await value.read()
+        value, metadata = await self._found(key, kind, "getWithMetadata") or (None, None)
         return JsDict(value=value, metadata=_load(metadata) if metadata else None, cacheStatus=None)
 
     get_with_metadata = getWithMetadata
@@ -151,12 +149,12 @@ class KVNamespace:
             seconds = int(seconds)
         meta = None if _none(metadata) else json.dumps(metadata, separators=(",", ":"), ensure_ascii=False)
         sent = await self._sent(value, key)
-        await self._ask(self._api.put(key, sent, meta, end, seconds), "put", key)
+        await self._ask("put", key, _PUT, key, sent, meta, end, seconds)
 
     async def delete(self, key: str | Sequence[str]) -> None:
         """Removes a key, or several; it does not matter whether they are there."""
         keys = [_key(one) for one in key] if isinstance(key, (list, tuple)) else [_key(key)]
-        await self._ask(self._api.delete(json.dumps(keys)), "delete", keys[0] if len(keys) == 1 else None)
+        await self._ask("delete", keys[0] if len(keys) == 1 else None, _DELETE, *keys)
 
     async def list(
         self,
@@ -170,13 +168,12 @@ class KVNamespace:
         if isinstance(options, JsProxy):
             options = options.to_py()
         given = {"prefix": prefix, "limit": limit, "cursor": cursor, **(options or {})}
-        answer = self._api.list(given["prefix"] or "", given["limit"], given["cursor"])
-        fields = json.loads(await self._ask(answer, "list"))
+        fields = await self._ask("list", None, _LIST, given["prefix"] or "", given["limit"], given["cursor"])
         keys = []
         for i in range(1, len(fields), 3):
             key = JsDict(name=fields[i])
             if fields[i + 1] is not None:
-                key["expiration"] = fields[i + 1]
+                key["expiration"] = int(fields[i + 1])
             if fields[i + 2] is not None:
                 key["metadata"] = _load(fields[i + 2])
             keys.append(key)
@@ -197,22 +194,25 @@ class KVNamespace:
                 return
 
     async def _value(self, key: str, kind: str) -> Any:
+        found = await self._found(key, kind, "get")
+        return found[0] if found else None
+
+    async def _found(self, key: str, kind: str, method: str) -> tuple[Any, str | None] | None:
+        """A value, and its metadata as JSON."""
         if kind == "stream":
-            found = await self._ask(self._api.open(key), "get", key)
-            return None if _none(found) else ByteStream(self._api.stream(int(found.split("\n", 1)[0])))
-        if kind == "bytes":
-            found = await self._ask(self._api.bytes(key), "get", key)
-            return None if _none(found) else found.to_bytes()
-        found = await self._ask(self._text(key), "get", key)
-        if _none(found):
+            opened = await self._ask(method, key, _OPEN, key)
+            return (ByteStream(self._api.stream(opened[0])), opened[2]) if opened else None
+        found = await self._ask(method, key, _GET, key, "bytes" if kind == "bytes" else "text")
+        if not found:
             return None
-        return _load(found) if kind == "json" else found
+        value, metadata = found
+        return _load(value) if kind == "json" else value, metadata
 
     async def _many(self, keys: Sequence[str], kind: str) -> dict[str, tuple[Any, Any] | None]:
         if kind not in ("text", "json"):
             raise ValueError(f"Several keys can be read as text or json, not {kind}")
         names = [_key(key) for key in keys]
-        fields = json.loads(await self._ask(self._api.many(json.dumps(names)), "get"))
+        fields = await self._ask("get", None, _MANY, *names)
         found: dict[str, tuple[Any, Any] | None] = {}
         for i, name in enumerate(names):
             text, metadata = fields[2 * i], fields[2 * i + 1]
@@ -226,7 +226,7 @@ class KVNamespace:
         if isinstance(value, str):
             return value
         if isinstance(value, (bytes, bytearray, memoryview)):
-            return to_js(bytes(value))
+            return bytes(value) if isinstance(value, memoryview) else value
         if isinstance(value, (Mapping, list)):
             return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
         if is_stream(value):
@@ -235,14 +235,14 @@ class KVNamespace:
             except JsException as error:
                 raise exception(error, f"put({key!r})", self._name, key) from None
         if isinstance(value, JsProxy) and js_kind(value) in JS_BUFFERS:
-            return value
+            return value.to_bytes()
         raise TypeError(
             f"env.{self._name}.put({key!r}): a value is a str, bytes, a dict or list (put as JSON), a file or an "
             f"asynchronous iterator of bytes, not {_kind(value)}"
         )
 
-    async def _ask(self, answer: Any, method: str, key: str | None = None) -> Any:
-        return await answered(answer, f"{method}({'' if key is None else repr(key)})", self._name, key)
+    def _ask(self, method: str, key: str | None, number: int, *fields: Any) -> Coroutine[Any, Any, tuple[Any, ...]]:
+        return ask(self._name, method, key, number, *fields)
 
     def __repr__(self) -> str:
         return f"<KVNamespace env.{self._name}>"
@@ -255,8 +255,8 @@ def _timestamp(moment: datetime) -> float:
 class KVNamespaceSync(Sync):
     """The blocking view of a `KVNamespace`."""
 
-    get = blocking(KVNamespace.get)
-    getWithMetadata = blocking(KVNamespace.getWithMetadata)  # noqa: N815
+    get = prompt(KVNamespace.get)
+    getWithMetadata = prompt(KVNamespace.getWithMetadata)  # noqa: N815
     get_with_metadata = getWithMetadata
     put = blocking(KVNamespace.put)
     delete = blocking(KVNamespace.delete)

@@ -36,6 +36,9 @@ const LIMITS: [(Limit, i32); 11] = [
     (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
 ];
 
+/// A text, a blob or a row, in bytes, on the spot.
+const LONGEST_NEAR: i32 = 64 << 10;
+
 /// Pages of 4 KiB in 10 GB.
 const MOST_PAGES: u32 = 2_500_000;
 
@@ -93,6 +96,13 @@ pub(super) fn set_up(connection: &mut Connection) -> rusqlite::Result<Guard> {
         }
     };
     connection.authorizer(Some(judge))?;
+    Ok(guard)
+}
+
+/// As [`set_up`], for what is done on the spot: large values take long, within a single step of SQLite's machine.
+pub(super) fn set_up_near(connection: &mut Connection) -> rusqlite::Result<Guard> {
+    let guard = set_up(connection)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST_NEAR)?;
     Ok(guard)
 }
 

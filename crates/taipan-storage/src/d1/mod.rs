@@ -1,11 +1,12 @@
 //! Databases that Workers write SQL for. The file is the Worker's own: there is no table of ours in it.
 //!
 //! Statements that only read run on a reader's connection, others on the writer's; either way in one transaction, so that several are
-//! done together or not at all. What a statement may do, and for how long, is in [`guard`].
+//! done together or not at all. Short ones that only read are done on the spot if asked so. What a statement may do, and for how long, is in [`guard`].
 
 mod dump;
 mod guard;
 mod rows;
+mod slow;
 
 use std::fmt;
 use std::path::Path;
@@ -14,13 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use rusqlite::fallible_iterator::FallibleIterator;
-use rusqlite::{Batch, Connection, StatementStatus};
+use rusqlite::{Batch, CachedStatement, Connection, StatementStatus};
 
 use crate::clock::Clock;
-use crate::sqlite::{self, Layout, Readers, Writer};
+use crate::sqlite::{self, Layout, Near, Readers, Writer};
 use crate::{StateFolder, StorageError};
 use guard::Guard;
-pub use rows::{Rows, Value};
+pub use rows::{Gather, Rows, Table, Value};
+use slow::Slow;
 
 /// What the Worker's SQL makes is all there is.
 const LAYOUT: Layout = Layout { steps: &[] };
@@ -29,6 +31,8 @@ const LAYOUT: Layout = Layout { steps: &[] };
 pub struct D1Database {
     writer: Writer,
     readers: Arc<Readers<Guard>>,
+    near: Near<Guard>,
+    slow: Slow,
     /// That of the writer's connection.
     guard: Guard,
     file: Arc<Path>,
@@ -53,9 +57,9 @@ pub struct Statement {
 
 /// What a statement did.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Done {
+pub struct Done<R = Rows> {
     /// What it gave.
-    pub rows: Rows,
+    pub rows: R,
     /// How long it took, in milliseconds.
     pub duration_ms: f64,
     /// Rows that were looked at: those of scans, else those given.
@@ -81,6 +85,17 @@ pub struct ScriptDone {
     pub duration_ms: f64,
 }
 
+/// An answer on the spot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Now<T> {
+    /// Here it is.
+    Done(T),
+    /// There is none, because something is written: see [`D1Database::write_as`]. Nothing has been.
+    Writes,
+    /// There is none: see [`D1Database::run_as`], which says what is wrong, if something is.
+    Later,
+}
+
 type Answer<T> = Result<T, StorageError>;
 
 impl D1Database {
@@ -94,27 +109,94 @@ impl D1Database {
         let mut connection = sqlite::open(&file, LAYOUT, &*clock)?;
         let guard = guard::set_up(&mut connection).map_err(|error| StorageError::sqlite(&file, error))?;
         let readers = Arc::new(Readers::new(file.clone(), guard::set_up));
+        let near = Near::new(file.clone(), guard::set_up_near);
         let writer = Writer::start(connection, file.clone())?;
-        Ok(Self { writer, readers, guard, file: file.into(), clock, commits: Arc::default() })
+        Ok(Self {
+            writer,
+            readers,
+            near,
+            slow: Slow::default(),
+            guard,
+            file: file.into(),
+            clock,
+            commits: Arc::default(),
+        })
     }
 
-    /// Runs statements in one transaction.
+    /// What a statement gives, on the spot.
+    pub fn rows_now<R: Gather>(&self, statement: &Statement) -> Now<R> {
+        let rows = |prepared: &mut CachedStatement<'_>| query(prepared, &statement.params);
+        self.now(std::slice::from_ref(statement), |connection, _| match prepare_read(connection, statement) {
+            // By itself it is a transaction.
+            Ok(Some(mut prepared)) => rows(&mut prepared).map_or(Now::Later, |(rows, _)| Now::Done(rows)),
+            Ok(None) => Now::Writes,
+            Err(_) => Now::Later,
+        })
+    }
+
+    /// Runs statements in one transaction, on the spot.
+    pub fn run_now<R: Gather>(&self, statements: &[Statement]) -> Now<Vec<Done<R>>> {
+        self.now(statements, |connection, guard| match try_read(connection, guard, statements) {
+            Ok(Some(done)) => Now::Done(done),
+            Ok(None) => Now::Writes,
+            Err(_) => Now::Later,
+        })
+    }
+
+    fn now<T>(&self, statements: &[Statement], work: impl FnOnce(&Connection, &Guard) -> Now<T>) -> Now<T> {
+        let begun = Instant::now();
+        if self.slow.has(statements, begun) {
+            return Now::Later;
+        }
+        let answer = self.near.read(&self.readers, |connection, guard| Some(work(connection, guard)));
+        self.slow.note(statements, begun, Instant::now());
+        answer.unwrap_or(Now::Later)
+    }
+
+    /// Runs statements in one transaction. Gives their rows as JSON.
     pub fn run(&self, statements: Vec<Statement>, reply: impl FnOnce(Answer<Vec<Done>>) + Send + 'static) {
-        let (writer, guard) = (self.writer.clone(), self.guard.clone());
-        let (commits, file) = (self.commits.clone(), self.file.clone());
+        self.run_as(statements, reply);
+    }
+
+    /// As [`Self::run`], with rows as they are wanted.
+    pub fn run_as<R: Gather>(
+        &self,
+        statements: Vec<Statement>,
+        reply: impl FnOnce(Answer<Vec<Done<R>>>) + Send + 'static,
+    ) {
+        let write = self.writing();
         self.readers.read(move |connection| {
             match connection.and_then(|(c, guard)| try_read(c, guard, &statements)) {
                 Ok(Some(done)) => reply(Ok(done)),
                 Err(error) => reply(Err(error)),
-                Ok(None) => writer.alone(move |c| {
-                    let done = transaction(c, &guard, &file, || {
-                        statements.iter().map(|s| run_cached(c, s)).collect()
-                    });
-                    commits.fetch_add(1, Ordering::Relaxed);
-                    reply(done);
-                }),
+                Ok(None) => write(statements, reply),
             }
         });
+    }
+
+    /// As [`Self::run`], of statements that are known to write.
+    pub fn write_as<R: Gather>(
+        &self,
+        statements: Vec<Statement>,
+        reply: impl FnOnce(Answer<Vec<Done<R>>>) + Send + 'static,
+    ) {
+        self.writing()(statements, reply);
+    }
+
+    /// What has statements written.
+    fn writing<R: Gather, F: FnOnce(Answer<Vec<Done<R>>>) + Send + 'static>(
+        &self,
+    ) -> impl FnOnce(Vec<Statement>, F) + Send + 'static {
+        let (writer, guard) = (self.writer.clone(), self.guard.clone());
+        let (commits, file) = (self.commits.clone(), self.file.clone());
+        move |statements, reply| {
+            writer.alone(move |c| {
+                let done =
+                    transaction(c, &guard, &file, || statements.iter().map(|s| run_cached(c, s)).collect());
+                commits.fetch_add(1, Ordering::Relaxed);
+                reply(done);
+            });
+        }
     }
 
     /// Runs a script of any number of statements, all or none.
@@ -187,11 +269,15 @@ pub struct DumpOptions {
 }
 
 /// Runs them if all of them only read; else gives none.
-fn try_read(connection: &Connection, guard: &Guard, statements: &[Statement]) -> Answer<Option<Vec<Done>>> {
+fn try_read<R: Gather>(
+    connection: &Connection,
+    guard: &Guard,
+    statements: &[Statement],
+) -> Answer<Option<Vec<Done<R>>>> {
     for statement in statements {
-        match connection.prepare_cached(&statement.sql) {
-            Ok(prepared) if prepared.readonly() && !has_effect(&statement.sql) => {}
-            Ok(_) => return Ok(None),
+        match prepare_read(connection, statement) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(None),
             // An earlier one may make what it needs.
             Err(_) if statements.len() > 1 => return Ok(None),
             Err(error) => return Err(statement_error(error)),
@@ -201,6 +287,15 @@ fn try_read(connection: &Connection, guard: &Guard, statements: &[Statement]) ->
     let done: Answer<_> = statements.iter().map(|s| run_cached(connection, s)).collect();
     guard.end(connection, "ROLLBACK")?;
     Ok(Some(done?))
+}
+
+/// The statement if it only reads.
+fn prepare_read<'c>(
+    connection: &'c Connection,
+    statement: &Statement,
+) -> rusqlite::Result<Option<CachedStatement<'c>>> {
+    let prepared = connection.prepare_cached(&statement.sql)?;
+    Ok(Some(prepared).filter(|prepared| prepared.readonly() && !has_effect(&statement.sql)))
 }
 
 /// SQLite counts some statements among those that only read although they set something in their connection.
@@ -241,21 +336,25 @@ fn with_file(error: StorageError, file: &Path) -> StorageError {
     }
 }
 
-fn run_cached(connection: &Connection, statement: &Statement) -> Answer<Done> {
+fn run_cached<R: Gather>(connection: &Connection, statement: &Statement) -> Answer<Done<R>> {
     let mut prepared = connection.prepare_cached(&statement.sql).map_err(statement_error)?;
     run(connection, &mut prepared, &statement.params)
 }
 
-fn run(connection: &Connection, statement: &mut rusqlite::Statement<'_>, params: &[Value]) -> Answer<Done> {
+fn run<R: Gather>(
+    connection: &Connection,
+    statement: &mut rusqlite::Statement<'_>,
+    params: &[Value],
+) -> Answer<Done<R>> {
     let begun = Instant::now();
     let changes_before = connection.total_changes();
     let is_readonly = statement.readonly();
-    let rows = query(statement, params)?;
+    let (rows, count) = query(statement, params)?;
     let scanned = statement.reset_status(StatementStatus::FullscanStep);
     let written = connection.total_changes() - changes_before;
     Ok(Done {
         duration_ms: milliseconds(begun),
-        rows_read: u64::try_from(scanned).unwrap_or_default().max(rows.len()),
+        rows_read: u64::try_from(scanned).unwrap_or_default().max(count),
         rows_written: written,
         changes: if is_readonly || written == 0 { 0 } else { connection.changes() },
         last_row_id: connection.last_insert_rowid(),
@@ -265,7 +364,7 @@ fn run(connection: &Connection, statement: &mut rusqlite::Statement<'_>, params:
     })
 }
 
-fn query(statement: &mut rusqlite::Statement<'_>, params: &[Value]) -> Answer<Rows> {
+fn query<R: Gather>(statement: &mut rusqlite::Statement<'_>, params: &[Value]) -> Answer<(R, u64)> {
     let expected = statement.parameter_count();
     if expected != params.len() {
         let message = format!(
@@ -277,7 +376,7 @@ fn query(statement: &mut rusqlite::Statement<'_>, params: &[Value]) -> Answer<Ro
     for (index, param) in (1..).zip(params) {
         statement.raw_bind_parameter(index, param).map_err(statement_error)?;
     }
-    Rows::read(statement)
+    rows::read(statement)
 }
 
 /// Calls `visit` with each statement of a script.
@@ -296,8 +395,8 @@ fn each(
 }
 
 fn size(connection: &Connection) -> rusqlite::Result<u64> {
-    let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
-    let size: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    let number = |sql| connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
+    let size = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);
     Ok(u64::try_from(size).unwrap_or_default())
 }
 

@@ -10,7 +10,7 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use super::statement_error;
 use crate::StorageError;
 
-/// Most bytes that statements of one call give, as JSON.
+/// Most bytes that a statement gives.
 const LARGEST: usize = 32 << 20;
 
 /// A parameter.
@@ -36,7 +36,99 @@ impl ToSql for Value {
     }
 }
 
-/// What a statement gave.
+/// What becomes of a statement's rows.
+pub trait Gather: Default + Send + 'static {
+    /// Before the first row, or when there is none.
+    fn begin(&mut self, columns: Vec<String>);
+
+    /// A row begins.
+    fn row(&mut self);
+
+    /// The next value of the row.
+    fn value(&mut self, value: ValueRef<'_>);
+
+    /// That was all.
+    fn end(&mut self);
+
+    /// How large it is by now, in bytes.
+    fn size(&self) -> usize;
+}
+
+/// Runs a statement whose parameters are bound. Gives its rows, and how many there were.
+pub(super) fn read<R: Gather>(statement: &mut rusqlite::Statement<'_>) -> Result<(R, u64), StorageError> {
+    let mut found = R::default();
+    let (mut count, mut width) = (0, 0);
+    let mut rows = statement.raw_query();
+    while let Some(row) = rows.next().map_err(statement_error)? {
+        if count == 0 {
+            // Not before it runs: another table may have taken the place of the one that it was prepared for.
+            width = row.as_ref().column_count();
+            found.begin(names(row.as_ref()));
+        }
+        found.row();
+        for column in 0..width {
+            found.value(row.get_ref(column).map_err(statement_error)?);
+        }
+        count += 1;
+        if found.size() > LARGEST {
+            let message = "the result is larger than 32 MiB: select fewer rows or columns";
+            return Err(StorageError::refused(message.to_owned()));
+        }
+    }
+    drop(rows);
+    if count == 0 {
+        found.begin(names(statement));
+    }
+    found.end();
+    Ok((found, count))
+}
+
+fn names(statement: &rusqlite::Statement<'_>) -> Vec<String> {
+    statement.column_names().map(str::to_owned).collect()
+}
+
+/// Rows as values, one row after the other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// The columns' names; they may repeat.
+    pub columns: Vec<String>,
+    /// All rows' values.
+    pub values: Vec<Value>,
+    size: usize,
+}
+
+impl Gather for Table {
+    fn begin(&mut self, columns: Vec<String>) {
+        self.columns = columns;
+    }
+
+    fn row(&mut self) {}
+
+    fn value(&mut self, value: ValueRef<'_>) {
+        let value = match value {
+            ValueRef::Null => Value::Null,
+            ValueRef::Integer(value) => Value::Integer(value),
+            ValueRef::Real(value) => Value::Real(value),
+            ValueRef::Text(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
+            ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+        };
+        self.size += 8 + match &value {
+            Value::Null => 0,
+            Value::Integer(_) | Value::Real(_) => 8,
+            Value::Text(text) => text.len(),
+            Value::Blob(bytes) => bytes.len(),
+        };
+        self.values.push(value);
+    }
+
+    fn end(&mut self) {}
+
+    fn size(&self) -> usize {
+        self.size
+    }
+}
+
+/// Rows as JSON.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rows {
     /// The columns' names; they may repeat.
@@ -46,46 +138,22 @@ pub struct Rows {
     pub json: String,
     /// Whether there is a blob among the values.
     pub has_blobs: bool,
-    count: u64,
 }
 
-impl Rows {
-    /// How many there are.
-    pub fn len(&self) -> u64 {
-        self.count
+impl Gather for Rows {
+    fn begin(&mut self, columns: Vec<String>) {
+        self.columns = columns;
+        self.json.push('[');
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
+    fn row(&mut self) {
+        self.json.push_str(if self.json.len() > 1 { "],[" } else { "[" });
     }
 
-    /// Runs a statement whose parameters are bound.
-    pub(super) fn read(statement: &mut rusqlite::Statement<'_>) -> Result<Self, StorageError> {
-        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
-        let mut found = Self { columns, json: "[".to_owned(), ..Self::default() };
-        let width = found.columns.len();
-        let mut rows = statement.raw_query();
-        while let Some(row) = rows.next().map_err(statement_error)? {
-            found.json.push_str(if found.count == 0 { "[" } else { ",[" });
-            for column in 0..width {
-                if column > 0 {
-                    found.json.push(',');
-                }
-                found.push(row.get_ref(column).map_err(statement_error)?);
-            }
-            found.json.push(']');
-            found.count += 1;
-            if found.json.len() > LARGEST {
-                let message = "the result is larger than 32 MiB: select fewer rows or columns";
-                return Err(StorageError::refused(message.to_owned()));
-            }
+    fn value(&mut self, value: ValueRef<'_>) {
+        if !self.json.ends_with('[') {
+            self.json.push(',');
         }
-        found.json.push(']');
-        Ok(found)
-    }
-
-    fn push(&mut self, value: ValueRef<'_>) {
         // A String can always be written to.
         let _ = match value {
             ValueRef::Null => self.json.write_str("null"),
@@ -103,6 +171,14 @@ impl Rows {
                 write!(self.json, "{{\"b\":\"{}\"}}", BASE64.encode(bytes))
             }
         };
+    }
+
+    fn end(&mut self) {
+        self.json.push_str(if self.json.len() > 1 { "]]" } else { "]" });
+    }
+
+    fn size(&self) -> usize {
+        self.json.len()
     }
 }
 

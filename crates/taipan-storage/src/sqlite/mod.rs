@@ -1,5 +1,6 @@
 //! One SQLite file: how it is opened, checked and brought to its newest layout.
 
+mod near;
 mod readers;
 mod writer;
 
@@ -12,6 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::StorageError;
 use crate::clock::Clock;
+pub(crate) use near::{LONGEST as LONGEST_NEAR, Near};
 pub(crate) use readers::Readers;
 pub(crate) use writer::Writer;
 

@@ -1,5 +1,8 @@
+use std::thread;
+use std::time::{Duration, Instant};
+
 use taipan_storage::StorageError;
-use taipan_storage::d1::{D1Database, Done, DumpOptions, Statement, Value};
+use taipan_storage::d1::{D1Database, Done, DumpOptions, Now, Rows, Statement, Table, Value};
 
 use crate::{folder, wait};
 
@@ -117,7 +120,7 @@ fn sql_stays_in_its_file_and_leaves_connections_as_they_are() {
     one(&db, "INSERT INTO t VALUES (1)").unwrap();
     script(&db, "CREATE VIRTUAL TABLE f USING fts5(x); INSERT INTO f VALUES ('hello')").unwrap();
     assert_eq!(one(&db, "SELECT x FROM f('hello')").unwrap().rows.json, "[[\"hello\"]]");
-    assert_eq!(one(&db, "PRAGMA table_info(t)").unwrap().rows.len(), 1);
+    assert_eq!(one(&db, "PRAGMA table_info(t)").unwrap().rows_read, 1);
 }
 
 #[test]
@@ -185,4 +188,77 @@ fn a_dump_makes_the_same_database_again() {
     let bookmark = db.bookmark();
     script(&db, "DELETE FROM z").unwrap();
     assert!(db.bookmark() > bookmark);
+}
+
+/// What is answered on the spot, once there is a connection for that.
+fn now<T>(mut ask: impl FnMut() -> Now<T>) -> Now<T> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match ask() {
+            Now::Later if Instant::now() < deadline => thread::sleep(Duration::from_millis(1)),
+            answer => return answer,
+        }
+    }
+}
+
+fn rows(db: &D1Database, text: &str, params: &[Value]) -> (Vec<String>, Vec<Value>) {
+    let statement = sql(text, params);
+    let Now::Done(table) = now(|| db.rows_now::<Table>(&statement)) else {
+        unreachable!("no answer on the spot: {text}")
+    };
+    (table.columns, table.values)
+}
+
+#[test]
+fn short_reads_are_answered_on_the_spot_and_see_what_was_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(&dir);
+    script(&db, "CREATE TABLE t (id INTEGER PRIMARY KEY, x)").unwrap();
+    for i in 1..=50 {
+        run(&db, &[sql("INSERT INTO t (x) VALUES (?)", &[Value::Integer(-i)])]).unwrap();
+        let found = rows(&db, "SELECT x, 1.0 AS r FROM t WHERE id = ?", &[Value::Integer(i)]);
+        assert_eq!(found, (vec!["x".into(), "r".into()], vec![Value::Integer(-i), Value::Real(1.0)]));
+    }
+    let both = [sql("SELECT count(*) FROM t", &[]), sql("SELECT x FROM t WHERE id = 2", &[])];
+    let Now::Done(done) = now(|| db.run_now::<Rows>(&both)) else { panic!("two reads are not answered") };
+    assert_eq!((done[0].rows.json.as_str(), done[1].rows.json.as_str()), ("[[50]]", "[[-2]]"));
+    assert!(done[0].size_after >= 8192 && !done[1].changed_db);
+    // A table that has changed is another one.
+    let all = "SELECT * FROM t WHERE id = 1";
+    assert_eq!(rows(&db, all, &[]).0.len(), 2);
+    script(&db, "ALTER TABLE t ADD COLUMN more DEFAULT 'new'").unwrap();
+    let (columns, values) = rows(&db, all, &[]);
+    assert_eq!((columns.len(), &values[2]), (3, &Value::Text("new".into())));
+    script(&db, "ALTER TABLE t DROP COLUMN x").unwrap();
+    assert_eq!(rows(&db, all, &[]).0, ["id", "more"]);
+    assert_eq!(one(&db, all).unwrap().rows.columns, ["id", "more"]);
+}
+
+#[test]
+fn what_writes_takes_long_or_is_wrong_is_not_answered_on_the_spot() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(&dir);
+    script(&db, "CREATE TABLE t (x)").unwrap();
+    rows(&db, "SELECT 1", &[]);
+    let ask = |text: &str| db.rows_now::<Table>(&sql(text, &[]));
+    for text in ["INSERT INTO t VALUES (1)", "DELETE FROM t", "PRAGMA foreign_keys = 0"] {
+        assert_eq!(now(|| ask(text)), Now::Writes, "{text}");
+    }
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    for text in [endless, "SELECT absent", "SELECT ?", "BEGIN"] {
+        let begun = Instant::now();
+        assert_eq!(ask(text), Now::Later, "{text}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{text}");
+        let both = [sql("SELECT 1", &[]), sql(text, &[])];
+        assert!(!matches!(db.run_now::<Table>(&both), Now::Done(_)), "{text}");
+    }
+    // Nor are values that are large.
+    let text = "SELECT length(?)";
+    let with = |length| sql(text, &[Value::Text("x".repeat(length))]);
+    assert!(matches!(now(|| db.rows_now::<Table>(&with(60_000))), Now::Done(_)));
+    assert_eq!(db.rows_now::<Table>(&with(70_000)), Now::Later);
+    // The connection is as good as before, and keeps nothing of what it saw.
+    script(&db, "INSERT INTO t VALUES (1), (2)").unwrap();
+    assert_eq!(rows(&db, "SELECT count(*) FROM t", &[]).1, [Value::Integer(2)]);
+    assert_eq!(one(&db, "SELECT count(*) FROM t").unwrap().rows.json, "[[2]]");
 }

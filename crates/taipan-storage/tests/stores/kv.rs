@@ -1,3 +1,7 @@
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 use taipan_storage::StateFolder;
 use taipan_storage::kv::{End, Entry, KvNamespace, List, ListOptions, Put};
 
@@ -121,4 +125,47 @@ fn many_writers_share_syncs_and_each_is_answered() {
     drop(sender);
     assert_eq!(receiver.iter().filter(|done| *done).count(), 2000);
     assert_eq!(get(&kv, "k1999").unwrap().value, b"1999");
+}
+
+/// What is found on the spot, once there is a connection for that.
+fn now(kv: &KvNamespace, key: &str) -> Option<Entry> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = kv.get_now(key) {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{key:?} is never found on the spot");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_found_on_the_spot() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::at(1_000);
+    let kv = KvNamespace::open(&StateFolder::take(dir.path(), "tests", clock.clone()).unwrap(), "n").unwrap();
+    assert_eq!(now(&kv, "k"), None);
+    for round in 0..100 {
+        let value = Bytes::from(format!("value {round}"));
+        let given = Put {
+            key: "k".into(),
+            value: value.clone(),
+            metadata: Some("1".into()),
+            end: Some(End::After(60)),
+        };
+        wait(|reply| kv.put(given, reply)).unwrap();
+        assert_eq!(now(&kv, "k"), Some(Entry { value: value.to_vec(), metadata: Some("1".into()) }));
+    }
+    clock.set(1_060);
+    assert_eq!(now(&kv, "k"), None);
+    // What is large, or wrong, has to be asked otherwise.
+    for (key, size) in [("small", 64 << 10), ("large", (64 << 10) + 1)] {
+        let given = Put { key: key.into(), value: vec![7; size].into(), ..Put::default() };
+        wait(|reply| kv.put(given, reply)).unwrap();
+    }
+    assert_eq!(now(&kv, "small").unwrap().value.len(), 64 << 10);
+    assert_eq!(kv.get_now("large"), None);
+    assert_eq!(kv.get_now(""), None);
+    wait(|reply| kv.delete(vec!["small".into()], reply)).unwrap();
+    assert_eq!(now(&kv, "small"), None);
 }

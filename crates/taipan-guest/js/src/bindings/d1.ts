@@ -177,12 +177,3 @@ export class D1Database {
   }
 }
 describe(D1Database, "D1Database");
-
-export function d1ForPython({ ask, askNow }: Access): object {
-  return {
-    run: async (statements: string) => (await ask("d1.run", statements))[0],
-    /** The number of statements in a line, then milliseconds. */
-    script: async (sql: string) => (await ask("d1.script", sql)).join("\n"),
-    bookmark: () => askNow("d1.bookmark")[0],
-  };
-}

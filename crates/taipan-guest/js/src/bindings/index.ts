@@ -2,7 +2,7 @@
 import type { Host } from "../host";
 import type { WebInternals } from "../web/index";
 import { type Access, type Declared, makeAccess } from "./access";
-import { D1Database, d1ForPython } from "./d1";
+import { D1Database } from "./d1";
 import { Fetcher, fetcherForPython } from "./fetcher";
 import { AnalyticsEngineDataset, Ratelimit, analyticsForPython, rateLimitForPython } from "./measures";
 import { WorkerQueue, queueForPython } from "./queue";
@@ -22,7 +22,8 @@ type Make = (access: Access, web: WebInternals, rpc: Rpc) => object;
 const KINDS: Record<string, [Make, Make]> = {
   kv: [(access, web) => new KVNamespace(access, web), kvForPython],
   r2: [access => new R2Bucket(access), r2ForPython],
-  d1: [access => new D1Database(access), d1ForPython],
+  // Python needs nothing of JavaScript.
+  d1: [access => new D1Database(access), () => ({})],
   queue: [access => new WorkerQueue(access), queueForPython],
   ratelimit: [access => new Ratelimit(access), rateLimitForPython],
   analytics: [access => new AnalyticsEngineDataset(access), analyticsForPython],

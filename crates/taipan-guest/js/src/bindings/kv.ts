@@ -126,35 +126,10 @@ export class KVNamespace {
 }
 describe(KVNamespace, "KvNamespace");
 
-/** Each answer is one string or buffer: whatever else crosses the border costs more. */
+/** Python asks for the other operations itself. */
 export function kvForPython(access: Access): object {
-  const { ask, blobs } = access;
+  const { blobs } = access;
   return {
-    /** The value alone. */
-    text: async (key: string) => (await ask("kv.get", key, "text"))[0],
-    bytes: async (key: string) => (await ask("kv.get", key, "bytes"))[0],
-    /** The metadata in a line, then the value. */
-    async textWith(key: string) {
-      const [value, metadata] = await ask("kv.get", key, "text");
-      return value === undefined ? undefined : `${metadata ?? ""}\n${value}`;
-    },
-    /** The blob's number in a line, then the metadata. */
-    async open(key: string) {
-      const [blob, , metadata] = await ask("kv.open", key);
-      return blob === undefined ? undefined : `${blob}\n${metadata ?? ""}`;
-    },
-    async many(keys: string) {
-      return JSON.stringify(await ask("kv.many", ...(JSON.parse(keys) as string[])));
-    },
-    async put(key: string, value: FieldIn, metadata: string | undefined, end: string | undefined, seconds: number | undefined) {
-      await ask("kv.put", key, value, metadata, end, seconds);
-    },
-    async delete(keys: string) {
-      await ask("kv.delete", ...(JSON.parse(keys) as string[]));
-    },
-    async list(prefix: string, limit: number | undefined, cursor: string | undefined) {
-      return JSON.stringify(await ask("kv.list", prefix, limit, cursor));
-    },
     begin: blobs.begin,
     write: blobs.write,
     read: blobs.read,
