@@ -165,14 +165,14 @@ impl Blobs {
         }
         table.bytes += bytes.len();
         drop(table);
-        Ok(Waiting { blobs: self.clone(), bytes })
+        Ok(Waiting { blobs: self.clone(), bytes: bytes.into() })
     }
 }
 
 /// Bytes that wait; dropped, they do not count any more.
 pub(crate) struct Waiting {
     blobs: Blobs,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Bytes,
 }
 
 impl Drop for Waiting {

@@ -9,6 +9,7 @@
 
 mod background;
 mod blobs;
+mod blocks;
 mod caches;
 mod connections;
 mod data;

@@ -217,7 +217,7 @@ class Default(WorkerEntrypoint):
                 body = request.js_object.body
                 put = await bucket.put("large", body)
                 assert request.js_object.bodyUsed
-                return Response(f"{put.size}")
+                return Response(f"{put.size} {put.etag}")
             body = (await bucket.get("large")).body
             response = Response(body)
             # Not read by anybody here.

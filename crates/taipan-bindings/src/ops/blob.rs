@@ -15,9 +15,10 @@ use tokio::sync::oneshot;
 
 use super::OpError;
 use super::data::Parts;
+use super::save;
 use crate::blobs::{Blobs, Readable, Shared};
+use crate::blocks::Blocks;
 use crate::fetches::Fetches;
-use crate::streams::RequestBody;
 use crate::{BodySource, EventSender, FetchedBody, Requests};
 
 /// A blob may be as large as the largest value of a store.
@@ -40,7 +41,7 @@ pub(super) fn call(
             let piece = blobs.waiting(args.bytes(1)?.to_vec()).map_err(OpError::range_error)?;
             let reply = parts.answer(id, |()| Ok(vec![]));
             on_io_thread(move || {
-                let done = with(&upload, |upload| upload.write(&piece.bytes));
+                let done = with(&upload, |upload| upload.write(piece.bytes.clone()));
                 drop(piece);
                 reply(done);
             });
@@ -96,7 +97,7 @@ pub(super) fn save(
         None => Sink::Memory(blobs.clone(), blob),
     };
     let events = events.clone();
-    drain(body, sink, move |done| {
+    save::save(body, sink, move |done| {
         events.send(match done {
             Ok(()) => Event::Complete { id, fields: vec![] },
             Err(OpError { name, message }) => Event::Failed { id, name, message },
@@ -106,32 +107,20 @@ pub(super) fn save(
 }
 
 /// Where a request's body goes.
-enum Sink {
+pub(super) enum Sink {
     File(Shared<taipan_storage::r2::Upload>),
     Memory(Blobs, u32),
 }
 
 impl Sink {
-    fn write(&self, bytes: &[u8]) -> Result<(), OpError> {
+    pub(super) fn write(&self, bytes: &Bytes) -> Result<(), OpError> {
         match self {
-            Self::File(upload) => with(upload, |upload| upload.write(bytes)).map_err(OpError::from),
+            Self::File(upload) => with(upload, |upload| upload.write(bytes.clone())).map_err(OpError::from),
             Self::Memory(blobs, blob) => {
                 blobs.write(*blob, bytes, LARGEST_BLOB).map_err(OpError::range_error)
             }
         }
     }
-}
-
-fn drain(body: RequestBody, sink: Sink, done: impl FnOnce(Result<(), OpError>) + Send + 'static) {
-    let next = body.clone();
-    next.pull_for(move |chunk| match chunk {
-        Ok(None) => done(Ok(())),
-        Err(message) => done(Err(OpError::type_error(message))),
-        Ok(Some(chunk)) => on_io_thread(move || match sink.write(&chunk) {
-            Ok(()) => drain(body, sink, done),
-            Err(error) => done(Err(error)),
-        }),
-    });
 }
 
 /// Does something with a file that is still there; one that fails is given up.
@@ -164,7 +153,7 @@ impl BodySource for Whole {
     }
 }
 
-type Piece = (Body, Result<Option<Vec<u8>>, StorageError>);
+type Piece = (Body, Result<Bytes, StorageError>);
 
 /// An object's bytes on their way to a client.
 pub fn object_body(body: Body) -> FetchedBody {
@@ -174,23 +163,29 @@ pub fn object_body(body: Body) -> FetchedBody {
 /// A file for a client. The next piece is read while the client takes the one before.
 struct File {
     length: u64,
+    blocks: Blocks,
     next: oneshot::Receiver<Piece>,
     is_over: bool,
 }
 
 impl File {
     fn new(body: Body) -> Self {
-        Self { length: body.left(), next: read(body), is_over: false }
+        let length = body.left();
+        let size = usize::try_from(length).unwrap_or(LARGE_PIECE).min(LARGE_PIECE);
+        let blocks = Blocks::new(size);
+        Self { length, next: read(body, &blocks), blocks, is_over: false }
     }
 }
 
-fn read(mut body: Body) -> oneshot::Receiver<Piece> {
+fn read(mut body: Body, blocks: &Blocks) -> oneshot::Receiver<Piece> {
     let (reply, next) = oneshot::channel();
+    let blocks = blocks.clone();
     on_io_thread(move || {
         // A client that is gone has gone unnoticed until now.
         if !reply.is_closed() {
-            let piece = body.read(LARGE_PIECE);
-            drop(reply.send((body, piece)));
+            let mut block = blocks.take();
+            let filled = block.fill(|buffer| body.read_into(buffer));
+            drop(reply.send((body, filled.map(|()| block.freeze()))));
         }
     });
     next
@@ -202,11 +197,11 @@ impl BodySource for File {
             return Poll::Ready(None);
         }
         let piece = match ready!(std::pin::Pin::new(&mut self.next).poll(cx)) {
-            Ok((body, Ok(Some(piece)))) => {
-                self.next = read(body);
-                return Poll::Ready(Some(Ok(piece.into())));
+            Ok((_, Ok(piece))) if piece.is_empty() => None,
+            Ok((body, Ok(piece))) => {
+                self.next = read(body, &self.blocks);
+                return Poll::Ready(Some(Ok(piece)));
             }
-            Ok((_, Ok(None))) => None,
             Ok((_, Err(error))) => Some(Err(OpError::from(error).message)),
             Err(_) => Some(Err("the file is not there any more".to_owned())),
         };

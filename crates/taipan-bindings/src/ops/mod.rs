@@ -17,6 +17,7 @@ mod program;
 mod queue;
 mod r2;
 mod rpc;
+mod save;
 mod text;
 mod url;
 mod web_socket;

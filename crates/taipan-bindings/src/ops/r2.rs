@@ -106,7 +106,7 @@ impl Given {
         let upload = match self {
             Self::Whole(bytes) => {
                 let mut upload = store.upload()?;
-                upload.write(&bytes.bytes)?;
+                upload.write(bytes.bytes.clone())?;
                 upload
             }
             Self::File(file) => {

@@ -197,11 +197,11 @@ struct Intake {
 }
 
 impl Intake {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+    fn write(&mut self, bytes: &Bytes) -> Result<(), StorageError> {
         let sums = self.sums.iter_mut().map(|(_, sum)| sum);
         self.sha256.iter_mut().chain(sums).for_each(|sum| sum.update(bytes));
         self.length += bytes.len() as u64;
-        self.upload.write(bytes)
+        self.upload.write(bytes.clone())
     }
 }
 

@@ -5,12 +5,14 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use fs_err as fs;
-use md5::{Digest, Md5};
 use parking_lot::Mutex;
 use ring::digest::{self, Algorithm};
 use serde_json::json;
 
+use super::hasher::Hasher;
+use super::md5::Md5;
 use crate::{Refusal, StorageError};
 
 /// The folder of a bucket's files.
@@ -65,7 +67,7 @@ impl Files {
         let file = fs::OpenOptions::new().write(true).create_new(true).open(&path);
         let file = file.map_err(|error| StorageError::io(&path, error))?;
         let unfinished = Unfinished { path, is_kept: false };
-        Ok(Upload { file, unfinished, blob, md5: Md5::new(), size: 0 })
+        Ok(Upload { file, unfinished, blob, hasher: Hasher::new(), size: 0 })
     }
 
     /// Bytes of an object, whose files stay while they are read. Whoever asks makes sure that it still is the object.
@@ -127,7 +129,7 @@ pub struct Upload {
     file: fs::File,
     unfinished: Unfinished,
     blob: String,
-    md5: Md5,
+    hasher: Hasher,
     size: u64,
 }
 
@@ -136,10 +138,11 @@ impl Upload {
     ///
     /// # Errors
     /// When the disk is full, say.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
-        self.md5.update(bytes);
+    pub fn write(&mut self, bytes: impl Into<Bytes>) -> Result<(), StorageError> {
+        let bytes = bytes.into();
+        self.hasher.update(&bytes);
         self.size += bytes.len() as u64;
-        self.file.write_all(bytes).map_err(|error| StorageError::io(&self.unfinished.path, error))
+        self.file.write_all(&bytes).map_err(|error| StorageError::io(&self.unfinished.path, error))
     }
 
     /// Syncs them to disk. `expected` is the name of a checksum and its value as hexadecimal digits.
@@ -152,7 +155,7 @@ impl Upload {
         if let Some(folder) = self.unfinished.path.parent() {
             sync_folder(folder)?;
         }
-        let md5 = hex(&self.md5.finalize());
+        let md5 = hex(&self.hasher.finish());
         let mut checksums = serde_json::Map::from_iter([("md5".to_owned(), json!(md5))]);
         if let Some((name, value)) = expected {
             let found = match name {
@@ -231,20 +234,34 @@ impl Body {
     /// # Errors
     /// When the disk fails, or somebody has removed the bytes.
     pub fn read(&mut self, most: usize) -> Result<Option<Vec<u8>>, StorageError> {
-        while self.left > 0 {
+        let mut bytes = vec![0; most.min(usize::try_from(self.left).unwrap_or(usize::MAX))];
+        let read = self.read_into(&mut bytes)?;
+        bytes.truncate(read);
+        Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
+    }
+
+    /// The same, into a buffer. Gives how many there are; none at the end.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn read_into(&mut self, buffer: &mut [u8]) -> Result<usize, StorageError> {
+        while self.left > 0 && !buffer.is_empty() {
             self.open()?;
-            let Some(file) = &mut self.open else { return Err(self.gone()) };
-            let most = self.left.min(most as u64);
-            let mut bytes = Vec::with_capacity(usize::try_from(most).unwrap_or_default());
-            let read = Read::by_ref(file).take(most).read_to_end(&mut bytes);
-            let read = read.map_err(|error| StorageError::io(file.path(), error))?;
+            let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+            let (Some(file), Some(buffer)) = (&mut self.open, buffer.get_mut(..most)) else {
+                return Err(self.gone());
+            };
+            let read = match file.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.map_err(|error| StorageError::io(file.path(), error))?,
+            };
             if read > 0 {
                 self.left -= read as u64;
-                return Ok(Some(bytes));
+                return Ok(read);
             }
             self.next();
         }
-        Ok(None)
+        Ok(0)
     }
 
     /// Opens what comes next, if there is something and it is not open.
@@ -304,7 +321,7 @@ pub(super) fn etag_of_parts<'a>(etags: impl Iterator<Item = &'a str>) -> String 
         md5.update(&bytes);
         count += 1;
     }
-    format!("{}-{count}", hex(&md5.finalize()))
+    format!("{}-{count}", hex(&md5.finish()))
 }
 
 fn digest(algorithm: &'static Algorithm, path: &Path) -> Result<String, StorageError> {

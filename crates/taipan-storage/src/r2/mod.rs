@@ -10,7 +10,9 @@
 //! stores, because such libraries do not sync.
 
 mod bytes;
+mod hasher;
 mod index;
+mod md5;
 mod uploads;
 
 use std::fmt;

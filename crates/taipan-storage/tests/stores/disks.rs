@@ -92,7 +92,7 @@ impl Store for R2Bucket {
 
     fn write(&self, i: usize) -> Result<(), StorageError> {
         let mut upload = self.upload()?;
-        upload.write(&[b'x'; TEN_KB])?;
+        upload.write(vec![b'x'; TEN_KB])?;
         let stored = upload.finish(None)?;
         let (metadata, key) = (Metadata { http: "{}".into(), custom: "{}".into() }, format!("{i:05}"));
         wait(|reply| self.put(key, stored, metadata, Conditions::default(), reply)).map(drop)

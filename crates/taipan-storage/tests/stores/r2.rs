@@ -10,7 +10,7 @@ use crate::{SetClock, folder, wait};
 
 fn stored(bucket: &R2Bucket, bytes: &[u8]) -> Stored {
     let mut upload = bucket.upload().unwrap();
-    upload.write(bytes).unwrap();
+    upload.write(bytes.to_vec()).unwrap();
     upload.finish(None).unwrap()
 }
 
@@ -55,7 +55,7 @@ fn only_bytes_of_objects_stay_on_disk() {
     drop(body);
     assert_eq!(files(dir.path()), 2);
     // Neither an upload that breaks off nor one that may not be put leaves anything.
-    bucket.upload().unwrap().write(b"half").unwrap();
+    bucket.upload().unwrap().write(&b"half"[..]).unwrap();
     let stored = stored(&bucket, b"not this");
     let only = Conditions { etag_matches: Some(vec!["other".into()]), ..Conditions::default() };
     assert_eq!(wait(|reply| bucket.put("a".into(), stored, Metadata::default(), only, reply)).unwrap(), None);

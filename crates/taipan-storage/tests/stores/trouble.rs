@@ -162,7 +162,7 @@ fn fills_a_bucket() {
     let bucket = R2Bucket::open(&folder(&dir), "b").unwrap();
     r2::put(&bucket, "a", &[b'x'; 100_000]);
     let mut upload = bucket.upload().unwrap();
-    let error = (0..100).find_map(|_| upload.write(&[b'y'; 100_000]).err()).unwrap();
+    let error = (0..100).find_map(|_| upload.write(vec![b'y'; 100_000]).err()).unwrap();
     assert!(error.to_string().contains("b.blobs"), "{error}");
     drop(upload);
     assert_eq!(fs::read_dir(dir.join("taipan-v1/r2/b.blobs")).unwrap().count(), 1);

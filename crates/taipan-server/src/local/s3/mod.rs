@@ -506,7 +506,7 @@ async fn copied(
     let stored = on_io(move || {
         let mut upload = to.upload()?;
         while let Some(piece) = body.read(1 << 20)? {
-            upload.write(&piece)?;
+            upload.write(piece)?;
         }
         upload.finish(None)
     });

@@ -167,7 +167,7 @@ impl Bucket {
                 loop {
                     let read = input.read(&mut piece)?;
                     match piece.get(..read) {
-                        Some(piece) if read > 0 => told(upload.write(piece))?,
+                        Some(piece) if read > 0 => told(upload.write(piece.to_vec()))?,
                         _ => break,
                     }
                 }
