@@ -173,6 +173,8 @@ static int pending_new(JSValue resolve, JSValue reject, void *future) {
 
 int ops_pend_python(void *future) { return pending_new(JS_UNDEFINED, JS_UNDEFINED, future); }
 
+void ops_set_future(int id, void *future) { pending[id - 1].future = future; }
+
 static bool pending_take(int id, Pending *p) {
   int i = id - 1;
   if (i < 0 || i >= pending_count || (JS_IsUndefined(pending[i].resolve) && !pending[i].future)) return false;

@@ -204,28 +204,23 @@ static Object op(Object self, Object const *args, int n) {
 
 static Object begin(Object const *args, int n, bool is_typed) {
   int number = PyLong_AsLong(args[0]);
-  Object future = PyObject_Vectorcall(new_future, NULL, 0, NULL);
-  if (!future) return NULL;
-  if (!put_objects(args + 1, n - 1, is_typed)) {
-    Py_DecRef(future);
-    return PyErr_Occurred() ? NULL : PyErr_NoMemory();
-  }
-  int id = ops_pend_python(future);
-  if (id < 0) {
-    Py_DecRef(future);
-    return PyErr_NoMemory();
-  }
+  if (!put_objects(args + 1, n - 1, is_typed)) return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+  /* Most answers of stores are there at once, and need no future. */
+  int id = ops_pend_python(none);
+  if (id < 0) return PyErr_NoMemory();
   uint32_t length;
   const uint8_t *message = message_end(&length);
   Block out = {0};
   int status = host_op(number, id, message, length, &out);
   if (status == OP_LATER) {
     free(out.bytes);
+    Object future = PyObject_Vectorcall(new_future, NULL, 0, NULL);
+    if (!future) return NULL;
+    ops_set_future(id, future);
     Py_IncRef(future);
     return future;
   }
   ops_forget(id);
-  Py_DecRef(future);
   Object result = status == OP_FAILED ? fail(out.bytes, out.length) : decode(out.bytes, out.length);
   free(out.bytes);
   return result;
@@ -296,6 +291,8 @@ static Object connect(Object self, Object const *args, int n) {
 
 /* ---- what the rest of the engine calls ---- */
 void python_complete(void *future, bool failed, const uint8_t *bytes, uint32_t length) {
+  /* There was no memory for a future. */
+  if (future == none) return;
   Object result = failed ? failure(bytes, length) : decode(bytes, length);
   if (result) {
     Object args[3] = {future, result, PyLong_FromLong(failed)};

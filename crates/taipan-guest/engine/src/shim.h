@@ -69,6 +69,7 @@ void ops_complete(int id, JSValueConst value, bool failed);
 bool ops_complete_python(int id, bool failed, const uint8_t *bytes, uint32_t length);
 /* Takes a future over until its operation is complete; the operation's id, or -1. */
 int ops_pend_python(void *future);
+void ops_set_future(int id, void *future);
 /* The operation was complete at once. */
 void ops_forget(int id);
 /* A message, part by part; false when there is no memory. */

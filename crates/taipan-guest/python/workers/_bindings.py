@@ -43,13 +43,18 @@ class BindingError(RuntimeError):
 is_importing = False
 
 
+def too_early(binding: str) -> Exception:
+    """Why module scope cannot use a binding."""
+    return RuntimeError(
+        f"env.{binding} is a binding, which module scope cannot use: what it computes is kept in a snapshot, while data "
+        "changes. Use it in a handler"
+    )
+
+
 def begin(start: Callable[..., Any], number: int, binding: str, *fields: Any) -> Any:
     """Starts a binding's operation. Gives its answer, a tuple, if it is there already, else a future of it."""
     if is_importing:
-        raise RuntimeError(
-            f"env.{binding} is a binding, which module scope cannot use: what it computes is kept in a snapshot, while data "
-            "changes. Use it in a handler"
-        )
+        raise too_early(binding)
     try:
         return start(number, binding, *fields)
     except UnicodeEncodeError:
