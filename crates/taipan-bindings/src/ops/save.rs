@@ -22,7 +22,7 @@ use crate::streams::RequestBody;
 const BLOCK: usize = 256 << 10;
 
 /// So many blocks may wait for the one that is being written.
-const MOST_WAITING: usize = 2;
+const MOST_WAITING: usize = 4;
 
 type Done = Box<dyn FnOnce(Result<(), OpError>) + Send>;
 

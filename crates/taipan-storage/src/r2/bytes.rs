@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use fs_err as fs;
@@ -13,6 +14,7 @@ use serde_json::json;
 
 use super::hasher::Hasher;
 use super::md5::Md5;
+use crate::io::on_io_thread;
 use crate::{Refusal, StorageError};
 
 /// The folder of a bucket's files.
@@ -67,7 +69,15 @@ impl Files {
         let file = fs::OpenOptions::new().write(true).create_new(true).open(&path);
         let file = file.map_err(|error| StorageError::io(&path, error))?;
         let unfinished = Unfinished { path, is_kept: false };
-        Ok(Upload { file, unfinished, blob, hasher: Hasher::new(), size: 0 })
+        Ok(Upload {
+            file,
+            unfinished,
+            blob,
+            hasher: Hasher::new(),
+            size: 0,
+            synced: 0,
+            is_syncing: Arc::default(),
+        })
     }
 
     /// Bytes of an object, whose files stay while they are read. Whoever asks makes sure that it still is the object.
@@ -123,6 +133,9 @@ impl Drop for Unfinished {
     }
 }
 
+/// Whenever so many bytes have been written, the disk is given what it has not got yet: the end has the less to wait for.
+const SYNC_EVERY: u64 = 64 << 20;
+
 /// Bytes that are being written; dropped, they are gone.
 #[derive(Debug)]
 pub struct Upload {
@@ -131,6 +144,9 @@ pub struct Upload {
     blob: String,
     hasher: Hasher,
     size: u64,
+    /// So many were given to the disk.
+    synced: u64,
+    is_syncing: Arc<AtomicBool>,
 }
 
 impl Upload {
@@ -142,7 +158,18 @@ impl Upload {
         let bytes = bytes.into();
         self.hasher.update(&bytes);
         self.size += bytes.len() as u64;
-        self.file.write_all(&bytes).map_err(|error| StorageError::io(&self.unfinished.path, error))
+        let written = self.file.write_all(&bytes);
+        written.map_err(|error| StorageError::io(&self.unfinished.path, error))?;
+        if self.size - self.synced >= SYNC_EVERY && !self.is_syncing.swap(true, Ordering::Relaxed) {
+            self.synced = self.size;
+            let (path, is_syncing) = (self.unfinished.path.clone(), self.is_syncing.clone());
+            on_io_thread(move || {
+                // Through a handle of its own: what goes wrong is still said to ours.
+                drop(fs::File::open(path).and_then(|file| file.sync_data()));
+                is_syncing.store(false, Ordering::Relaxed);
+            });
+        }
+        Ok(())
     }
 
     /// Syncs them to disk. `expected` is the name of a checksum and its value as hexadecimal digits.
