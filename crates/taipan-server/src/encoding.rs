@@ -77,7 +77,8 @@ fn is_gzip(start: &[u8]) -> bool {
     start.starts_with(&[0x1f, 0x8b, 8])
 }
 
-/// A pair among a response's headers by which the guest says `encodeBody: "manual"`. No header has such a name.
+/// A pair among a response's headers by which the guest says `encodeBody: "manual"`, or `"automatic"` of a body that it passes on and that nobody
+/// has encoded. No header has such a name.
 pub(crate) const MANUAL: &str = ":encode-body";
 
 /// Finds out how the body has to be encoded, and makes the headers say so. `accepted` is the client's Accept-Encoding, `start` how the

@@ -348,10 +348,13 @@ fn respond(
     let Some(status) = status.filter(|s| (200..600).contains(&s.as_u16())) else {
         return Err(Problem::response(format!("the status code cannot be sent: {}", response.status)));
     };
-    let count = response.headers.len();
-    response.headers.retain(|(name, _)| name != encoding::MANUAL);
-    // What was fetched is described by its headers as it is.
-    let is_as_it_is = response.headers.len() < count || matches!(response.body, ResponseBody::Fetched(_));
+    let says = response.headers.iter().position(|(name, _)| name == encoding::MANUAL);
+    let says = says.map(|at| response.headers.remove(at).1);
+    let is_as_it_is = match says.as_deref() {
+        Some(says) => says == "manual",
+        // What comes from elsewhere is described by its headers as it is.
+        None => matches!(response.body, ResponseBody::Fetched(_)),
+    };
     let mut headers = response_headers(&response.headers)?;
     let start = match &response.body {
         ResponseBody::Full(bytes) => bytes.as_ref(),
@@ -366,10 +369,12 @@ fn respond(
         }
         ResponseBody::Fetched(body) if !without_body => {
             headers.remove(header::CONTENT_LENGTH);
-            if let Some(length) = body.length() {
+            if encoder.is_none()
+                && let Some(length) = body.length()
+            {
                 headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             }
-            Body::stream(Stream::fetched(body, presence))
+            Body::stream(Stream::fetched(body, presence)).encoded(encoder)
         }
         other => {
             presence.served();

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use taipan_bindings::{BodySource, FetchAnswer, FetchBody, FetchHead, FetchRequest, Redirect};
 use url::Url;
 
+use crate::encoding;
 use crate::service::header_text;
 
 /// The standard's.
@@ -33,12 +34,13 @@ impl Reply {
     pub(crate) fn new(status: StatusCode, headers: &HeaderMap, body: Option<Box<dyn BodySource>>) -> Self {
         let text =
             |(name, value): (&HeaderName, &HeaderValue)| (name.as_str().to_owned(), header_text(value));
-        Self {
-            status: status.as_u16(),
-            status_text: status.canonical_reason().unwrap_or_default().to_owned(),
-            headers: headers.iter().map(text).collect(),
-            body,
+        let mut headers: Vec<_> = headers.iter().map(text).collect();
+        if headers.iter().any(|(name, _)| name == header::CONTENT_ENCODING.as_str()) {
+            // A file that was there in that form.
+            headers.push((encoding::MANUAL.into(), "manual".into()));
         }
+        let status_text = status.canonical_reason().unwrap_or_default().to_owned();
+        Self { status: status.as_u16(), status_text, headers, body }
     }
 }
 

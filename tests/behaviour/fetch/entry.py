@@ -32,7 +32,13 @@ class Default(WorkerEntrypoint):
         if kind == "pass":
             # What the host passes on, and what goes through here because it was touched.
             path = request.url.split("/pass/", 1)[1].split("/", 1)[1]
-            response = await js.fetch(f"{env.UPSTREAM}/{path}")
+            options = {"encodeResponseBody": "manual"} if name == "raw" else {}
+            response = await js.fetch(f"{env.UPSTREAM}/{path}", to_js(options, dict_converter=js.Object.fromEntries))
+            if name == "again":
+                # What came decoded is encoded when the Worker asks for it, like everything else.
+                response = js.Response.new(response.body, response)
+                response.headers.set("content-encoding", "gzip")
+                return response
             if name == "body":
                 return js.Response.new(response.body, response)
             if name == "python":
@@ -53,7 +59,10 @@ class Default(WorkerEntrypoint):
             elif name == "aborted":
                 options["signal"] = js.AbortSignal.abort()
             elif name == "back":
-                return js.Response.new(incoming.body)
+                response = js.Response.new(incoming.body)
+                if encoding := url.query:
+                    response.headers.set("content-encoding", encoding)
+                return response
             elif name == "python":
                 return await fetch(there, method="POST", body=request.body)
             target = incoming if name == "whole" else there

@@ -66,6 +66,10 @@ class Default(WorkerEntrypoint):
         path = "/" + request.url.split("/", 3)[3]
         if path == "/echo":
             return Response(await request.bytes(), headers={"x-method": str(request.method), "x-props": str(self.ctx.props)})
+        if path.startswith("/encoded"):
+            init = js.JSON.parse('{"headers": {"content-encoding": "br"}}')
+            init.encodeBody = "manual" if path == "/encoded-by-itself" else "automatic"
+            return js.Response.new("text " * 1000, init)
         if path == "/upper":
 
             async def pieces():

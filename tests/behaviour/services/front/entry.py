@@ -295,6 +295,8 @@ async def queue():
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
         name = request.url.split("/")[3]
+        if name.startswith("encoded"):
+            return await self.env.BACK.fetch(f"https://back/{name}")
         try:
             result = globals()[name]()
             result = await result if result is not None else None

@@ -20,6 +20,8 @@ export interface PullSource {
   cancel?(): void;
   /** Gives the body away as the host knows it, by a number; undefined once some of it was pulled. */
   release?(): number | undefined;
+  /** The bytes are not encoded: when they are answered with, they can be. */
+  isPlain?: boolean;
   /** Has the host move all of it into a blob; undefined once some of it was pulled. */
   save?(blob: number): Promise<unknown> | undefined;
 }
@@ -78,9 +80,17 @@ export class Body {
     return this.stream;
   }
 
+  get #source(): PullSource | undefined {
+    return this.pull ?? (this.stream ? pulls.get(this.stream) : undefined);
+  }
+  /** Whether the host has the body, and nobody has encoded it. */
+  get isPlain(): boolean {
+    return this.#source?.isPlain ?? false;
+  }
+
   /** The host's number of the body, which has been read then; undefined when it is not the host's, or not whole. */
   release(): number | undefined {
-    const pull = this.pull ?? (this.stream ? pulls.get(this.stream) : undefined);
+    const pull = this.#source;
     if (!pull?.release || this.isUnusable) return undefined;
     const number = pull.release();
     if (number === undefined) return undefined;

@@ -86,8 +86,9 @@ class Exchange {
   }
 
   /** The response's body. */
-  source(): PullSource {
+  source(isPlain: boolean): PullSource {
     const pull: PullSource = () => this.#pull();
+    pull.isPlain = isPlain;
     pull.cancel = () => this.close();
     pull.release = () => {
       if (this.#wasPulled || this.#isOver) return undefined;
@@ -175,13 +176,17 @@ async function send(request: Request, open: Open, connect?: Connect): Promise<Re
   if (!isWhole) void exchange.upload(body as ReadableStream<unknown>);
   const [status, statusText, url, redirected, length, ...headers] = await exchange.response();
   if (length === null) exchange.close();
+  // Another Worker says of its response that it has encoded it. No header has such a name.
+  const says = headers.indexOf(":encode-body");
+  const isEncoded = isRaw || (says >= 0 && headers.splice(says, 2)[1] === "manual");
   return makeFetchedResponse({
     status: status as number,
     statusText: statusText as string,
     url: (url as string).replace(/#.*/s, ""),
     redirected: redirected === 1,
     headers: headers as string[],
-    body: length === null ? null : exchange.source(),
+    isEncoded,
+    body: length === null ? null : exchange.source(!isEncoded),
     length: length === -1 ? null : (length as number | null),
   });
 }

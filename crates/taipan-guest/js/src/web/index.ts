@@ -33,7 +33,7 @@ import { Scheduler } from "./scheduler";
 import * as streams from "./streams";
 import { deserialize } from "./serialize";
 import { structuredClone } from "./structured-clone";
-import { releaseBody, takeBody } from "./take-body";
+import { isPlainBody, releaseBody, takeBody } from "./take-body";
 import * as timers from "./timers";
 import { URL } from "./url";
 import { URLPattern } from "./url-pattern";
@@ -54,6 +54,7 @@ const internals = {
   inspect,
   installNavigator,
   isEncodedResponse,
+  isPlainBody,
   makeHeaders,
   makeIncomingRequest,
   releaseBody,

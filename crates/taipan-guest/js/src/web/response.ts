@@ -40,6 +40,8 @@ export interface FetchedResponse {
   /** Of the body in bytes, when it is known. */
   length: number | null;
   webSocket?: WebSocket;
+  /** The body is encoded as the headers say. */
+  isEncoded?: boolean;
 }
 
 let bodyOf!: (response: Response) => Body;
@@ -63,7 +65,7 @@ export class Response {
   static {
     bodyOf = (response) => response.#body;
     isEncoded = (response) => response.#isEncoded;
-    fetched = ({ status, statusText, url, redirected, headers, body, length, webSocket }) => {
+    fetched = ({ status, statusText, url, redirected, headers, body, length, webSocket, isEncoded = false }) => {
       const response = new Response();
       response.#status = status;
       response.#statusText = statusText;
@@ -72,6 +74,7 @@ export class Response {
       response.#headers = makeHeaders(headers, true);
       if (body) response.#body = Body.of({ pull: body, length });
       response.#webSocket = webSocket ?? null;
+      response.#isEncoded = isEncoded;
       return response;
     };
   }

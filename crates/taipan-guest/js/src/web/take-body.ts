@@ -15,6 +15,11 @@ export function takeBody(message: Request | Response): null | Uint8Array | strin
   return body.source;
 }
 
+/** Whether the host has the message's body, and nobody has encoded it. */
+export function isPlainBody(message: Response): boolean {
+  return bodyOfResponse(message).isPlain;
+}
+
 /** The host's number of a body that came from elsewhere and was not touched here; the message has been read then. */
 export function releaseBody(message: Request | Response): number | undefined {
   return (message instanceof Request ? bodyOfRequest(message) : bodyOfResponse(message)).release();

@@ -151,7 +151,10 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
     if (web.isEncodedResponse(response)) headers.push(":encode-body", "manual");
     const { status, statusText } = response;
     // The answer to a request of the Worker's: the host passes it on, and nothing of it comes in here.
+    const isPlain = web.isPlainBody(response);
     const fetched = web.releaseBody(response);
+    // What was encoded elsewhere is sent as it is.
+    if (fetched !== undefined && isPlain) headers.push(":encode-body", "automatic");
     if (fetched !== undefined) {
       H.opSync(RESPOND, entry.id, status, statusText, fetched, ...headers);
       entry.isAnswered = true;
@@ -230,6 +233,7 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       isUntouched = false;
       return read(id);
     };
+    pull.isPlain = true;
     pull.save = blob => {
       if (!isUntouched) return undefined;
       isUntouched = false;
