@@ -6,13 +6,37 @@ import aiohttp
 import httpx
 import requests
 import urllib3
+from js import WebSocketPair
+from more import case_aiohttp_more, case_httpx_more, case_requests_more, case_urllib_more, case_websockets, own  # noqa: F401
+from pyodide.ffi import create_proxy
 from workers import Response, WorkerEntrypoint
+
+
+def echo_socket(request):
+    client, server = WebSocketPair.new().object_values()
+    server.accept()
+
+    def answer(event):
+        if event.data == "close":
+            server.close(4001, "as asked")
+        else:
+            server.send(event.data)
+
+    server.addEventListener("message", create_proxy(answer))
+    protocol = request.headers.get("sec-websocket-protocol")
+    return Response(None, status=101, headers={"sec-websocket-protocol": protocol} if protocol else {}, web_socket=client)
 
 
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
-        name = urlsplit(request.url).path.split("/")[1]
+        url = urlsplit(request.url)
+        name, *rest = url.path[1:].split("/")
+        if name == "own":
+            return echo_socket(request) if rest == ["socket"] else await own(request, rest[0])
         try:
+            if name.endswith("_more") or name == "websockets":
+                result = globals()[f"case_{name}"](self.env, f"http://{url.netloc}")
+                return Response.json(await result if asyncio.iscoroutine(result) else result)
             result = globals()[f"case_{name}"](self.env)
             return Response.json(await result if asyncio.iscoroutine(result) else result)
         except Exception:
