@@ -377,11 +377,9 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
       sys.destroy();
       H.startPython();
       module = py.pyimport("_taipan_worker");
-      if (hasSockets) {
-        const network = py.pyimport("_taipan_network");
-        network.install();
-        network.destroy();
-      }
+      const network = py.pyimport(hasSockets ? "_taipan_network" : "_taipan_no_network");
+      network.install();
+      network.destroy();
       // What runs from now on is what isolates run.
       module.compact();
       module.costs.watch();

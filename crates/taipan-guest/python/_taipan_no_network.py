@@ -1,0 +1,46 @@
+"""Sockets of releases before 3.14: their Pyodide has none that the host can be behind, and no `ssl`. What uses them is told so, with an
+error that libraries expect; Pyodide's own attempt would end the isolate.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.abc
+import socket
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from typing import Any, NoReturn
+
+from pyodide.webloop import WebLoop
+
+_HINT = (
+    f"on Python {sys.version_info.major}.{sys.version_info.minor} a Worker has no sockets and no ssl. Set a compatibility_date of 2026-09-08 "
+    "or later for Python 3.14, which has both; fetch, requests and urllib3 work here, too"
+)
+
+
+def _refuse(*_: Any, **__: Any) -> NoReturn:
+    raise OSError(errno.ENETUNREACH, _HINT)
+
+
+async def _refuse_later(*_: Any, **__: Any) -> NoReturn:
+    _refuse()
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Comes last: a package may bring a module of the name."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: Any = None) -> ModuleSpec | None:
+        if name in ("ssl", "_ssl"):
+            raise ModuleNotFoundError(f"No module named {name!r}: {_HINT}", name=name)
+        return None
+
+
+def install() -> None:
+    """Once, at start."""
+    for name in ("connect", "connect_ex", "bind", "listen", "accept", "sendto"):
+        setattr(socket.socket, name, _refuse)
+    for name in ("getaddrinfo", "create_connection", "create_datagram_endpoint", "sock_connect"):
+        setattr(WebLoop, name, _refuse_later)
+    sys.meta_path.append(_Finder())
