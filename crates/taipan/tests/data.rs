@@ -268,7 +268,8 @@ fn messages_are_sent_seen_and_removed_from_outside() {
     // Now by asking the process that has them. Its consumer would take them.
     let config = dir.join("wrangler.jsonc");
     let text = fs::read_to_string(&config).unwrap();
-    let consumer = r#"{ "queue": "jobs", "max_batch_size": 5, "max_batch_timeout": 1, "max_concurrency": 1 },"#;
+    let consumer =
+        r#"{ "queue": "jobs", "max_batch_size": 5, "max_batch_timeout": 1, "max_concurrency": 1 },"#;
     assert!(text.contains(consumer));
     fs::write(&config, text.replace(consumer, "")).unwrap();
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");

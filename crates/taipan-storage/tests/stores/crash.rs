@@ -229,7 +229,11 @@ fn objects() {
     for i in first().. {
         let again = format!("{i}{}", "x".repeat(10 + i % 9000));
         r2::put(&bucket, "again", again.as_bytes());
-        r2::put(&bucket, &format!("k{i}"), &value(i));
+        let key = format!("k{i}");
+        match i % 3 {
+            0 => r2::put_in_parts(&bucket, &key, &value(i)),
+            _ => drop(r2::put(&bucket, &key, &value(i))),
+        }
         acknowledge(&i.to_string());
     }
 }

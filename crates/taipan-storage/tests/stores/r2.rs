@@ -19,6 +19,15 @@ pub(crate) fn put(bucket: &R2Bucket, key: &str, bytes: &[u8]) -> Object {
     wait(|reply| bucket.put(key.into(), stored, metadata, Conditions::default(), reply)).unwrap().unwrap()
 }
 
+/// As one part, which is the last one.
+pub(crate) fn put_in_parts(bucket: &R2Bucket, key: &str, bytes: &[u8]) {
+    let stored = stored(bucket, bytes);
+    let metadata = Metadata { http: "{}".into(), custom: "{}".into() };
+    let id = wait(|reply| bucket.create_upload(key.into(), metadata, reply)).unwrap();
+    let etag = wait(|reply| bucket.put_part(key.into(), id.clone(), 1, stored, reply)).unwrap();
+    wait(|reply| bucket.complete_upload(key.into(), id, vec![(1, etag)], reply)).unwrap();
+}
+
 pub(crate) fn get(bucket: &R2Bucket, key: &str) -> Option<Vec<u8>> {
     match wait(|reply| bucket.get(key.into(), Conditions::default(), None, reply)).unwrap()? {
         Found::Object(_, _, _, body) => Some(read(body)),
