@@ -99,7 +99,7 @@ class Stub(ast.NodeTransformer):
                 return [node]
             case ast.Assign(
                 targets=[ast.Name(id=name)],
-                value=ast.Call(func=ast.Name(id="blocking"), args=[ast.Attribute(value=ast.Name(id=owner), attr=method)]),
+                value=ast.Call(func=ast.Name(id="blocking" | "prompt"), args=[ast.Attribute(value=ast.Name(id=owner), attr=method)]),
             ):
                 return self.twins(name, self.classes[owner][method])
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
