@@ -7,7 +7,10 @@ import js
 from pyodide.ffi import create_proxy
 from workers import Response, WorkerEntrypoint
 
-run = js.eval((Path(__file__).parent / "harness.js").read_text())
+HERE = Path(__file__).parent
+OURS = "/urlpattern.any.js"
+
+run = js.eval((HERE / "harness.js").read_text())
 
 
 class Default(WorkerEntrypoint):
@@ -15,6 +18,8 @@ class Default(WorkerEntrypoint):
         url = urlsplit(request.url)
 
         async def read(path):
+            if path == OURS:
+                return (HERE / path[1:]).read_text()
             response = await self.env.ASSETS.fetch(f"http://tests{path}")
             return await response.text() if response.ok else None
 

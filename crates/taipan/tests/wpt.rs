@@ -52,6 +52,9 @@ const NOT_APPLICABLE: [(&str, &str); 14] = [
 const SAMPLED: [&str; 2] =
     ["WebCryptoAPI/derive_bits_keys/pbkdf2.https.any.js", "WebCryptoAPI/generateKey/successes_RSA"];
 
+/// Our own, which runs data of theirs.
+const OURS: &str = "urlpattern.any.js";
+
 /// What is known to fail: names of tests, or a part of names, by file.
 #[derive(Default)]
 struct Known {
@@ -70,14 +73,19 @@ fn main() -> Result<ExitCode> {
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/wpt");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let tests = target.join("../tools/web-platform-tests");
-    ensure!(tests.join("versions.json").exists(), "the Web Platform Tests are not there: run ./x test once");
+    let data = tests.join("urlpattern/resources/urlpatterntestdata.json");
+    ensure!(
+        tests.join("versions.json").exists() && data.exists(),
+        "the Web Platform Tests are not there: run ./x test once"
+    );
     let folder = tempfile::tempdir()?;
-    for file in ["entry.py", "harness.js", "wrangler.jsonc"] {
+    for file in ["entry.py", "harness.js", "wrangler.jsonc", OURS] {
         fs_err::copy(ours.join(file), folder.path().join(file))?;
     }
     fs_err::os::unix::fs::symlink(fs_err::canonicalize(&tests)?, folder.path().join("tests"))?;
 
-    let files = files(&tests)?;
+    let mut files = files(&tests)?;
+    files.insert(OURS.to_owned());
     let known = known(&fs_err::read_to_string(ours.join("known-failures.txt"))?)?;
     for name in known.keys() {
         ensure!(files.contains(name), "known-failures.txt names a file that is not run: {name}");
