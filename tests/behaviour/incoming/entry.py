@@ -2,6 +2,7 @@ import json
 
 from js import JSON
 from js import Request as JsRequest
+from js import eval as js_eval
 from workers import Response, WorkerEntrypoint
 
 
@@ -12,6 +13,12 @@ class Default(WorkerEntrypoint):
                 return Response(f"{request.method} {await request.text()}")
             case "unread":
                 return Response("not wanted", status=403)
+            case "later":
+                return Response(later(request))
+            case "pulled":
+                return pulled(request.js_object)
+            case "pulled-by-python":
+                return Response(pulled(request.js_object).body)
             case "stream":
                 return Response(pieces())
             case "range":
@@ -24,6 +31,21 @@ class Default(WorkerEntrypoint):
                 copy = JSON.stringify(JsRequest.new("http://a/", request.js_object).cf)
                 shown = "colo country city timezone asn clientAcceptEncoding httpProtocol tlsVersion tlsClientAuth".split()
                 return Response.json({**{name: own[name] for name in shown}, "same": json.loads(copy) == own})
+
+
+# Reads the request when somebody reads the response.
+pulled = js_eval("""
+request => new Response(new ReadableStream({
+  async pull(c) {
+    c.enqueue(new TextEncoder().encode(`<${await request.text()}>`));
+    c.close();
+  },
+}, { highWaterMark: 0 }))
+""")
+
+
+async def later(request):
+    yield f"<{await request.text()}>"
 
 
 def pieces():
