@@ -75,6 +75,9 @@ pub fn main(binary: &Path, folder: &Path, shared: &Shared) -> Result<ExitCode> {
 fn run(binary: &Path, folder: &Path, case: &Case, python: Option<&str>, shared: &Shared) -> Result<()> {
     let worker = tempfile::tempdir()?;
     copy(&case.worker.as_ref().map_or(folder.to_owned(), |path| folder.join(path)), worker.path())?;
+    for name in &case.shared {
+        fs_err::copy(folder.join("../../shared").join(name), worker.path().join(name))?;
+    }
     if let Some(python) = python {
         releases::select(worker.path(), python)?;
     }

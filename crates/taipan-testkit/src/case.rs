@@ -18,6 +18,9 @@ pub struct Case {
     /// Older releases of Python on which the same must come of it: `3.13` and `3.12`.
     #[serde(default)]
     pub also_on: Vec<String>,
+    /// Files of `tests/shared` that the Worker has, too.
+    #[serde(default)]
+    pub shared: Vec<String>,
     /// Further arguments of `taipan dev`.
     #[serde(default)]
     pub args: Vec<String>,

@@ -6,6 +6,7 @@ from enum import IntEnum
 from urllib.parse import urlsplit
 
 import js
+from cases import named, raises
 from workers import BindingError, D1Database, Response, WorkerEntrypoint, import_from_javascript
 
 
@@ -15,15 +16,6 @@ class Number(IntEnum):
 
 class Real(float):
     pass
-
-
-async def raises(kind, text, awaitable):
-    try:
-        await awaitable
-    except kind as error:
-        assert text in str(error), f"{error!r} does not say {text!r}"
-        return error
-    raise AssertionError(f"no {kind.__name__} that says {text!r}")
 
 
 async def types(db):
@@ -167,7 +159,7 @@ async def from_javascript(db):
         raise AssertionError("no error")
 
 
-TESTS = {f.__name__: f for f in (types, statements, on_the_spot, batches, errors, sync, sessions, from_javascript)}
+TESTS = named(types, statements, on_the_spot, batches, errors, sync, sessions, from_javascript)
 
 
 class Default(WorkerEntrypoint):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import js
+from cases import named, raises
 from workers import BindingError, KVNamespace, Response, WorkerEntrypoint, env, import_from_javascript
 
 try:
@@ -13,15 +14,6 @@ try:
     AT_IMPORT = "it was allowed"
 except BindingError as error:
     AT_IMPORT = str(error)
-
-
-async def raises(kind, text, awaitable):
-    try:
-        await awaitable
-    except kind as error:
-        assert text in str(error), f"{error!r} does not say {text!r}"
-        return error
-    raise AssertionError(f"no {kind.__name__} that says {text!r}")
 
 
 async def types(kv):
@@ -165,7 +157,7 @@ async def imports(kv):
     assert "Use it in a handler" in AT_IMPORT
 
 
-TESTS = {f.__name__: f for f in (types, metadata, lists, endings, limits, sync, on_the_spot, from_javascript, imports)}
+TESTS = named(types, metadata, lists, endings, limits, sync, on_the_spot, from_javascript, imports)
 
 
 class Default(WorkerEntrypoint):

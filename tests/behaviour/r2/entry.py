@@ -4,16 +4,8 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import js
+from cases import named, raises
 from workers import BindingError, Headers, R2Bucket, R2Object, R2ObjectBody, Response, WorkerEntrypoint, import_from_javascript
-
-
-async def raises(kind, text, awaitable):
-    try:
-        await awaitable
-    except kind as error:
-        assert text in str(error), f"{error!r} does not say {text!r}"
-        return error
-    raise AssertionError(f"no {kind.__name__} that says {text!r}")
 
 
 async def objects(bucket):
@@ -202,10 +194,7 @@ async def from_javascript(bucket):
     assert whole.size == 3 and await (await there.get("js-parts")).text() == "one"
 
 
-TESTS = {
-    f.__name__: f
-    for f in (objects, metadata, conditions, ranges, checksums, lists, multipart, limits, sync, from_javascript)
-}
+TESTS = named(objects, metadata, conditions, ranges, checksums, lists, multipart, limits, sync, from_javascript)
 
 
 class Default(WorkerEntrypoint):
