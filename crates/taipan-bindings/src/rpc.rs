@@ -159,7 +159,7 @@ impl Seat {
         let table = &mut *self.functions.lock();
         let owner = table.owners.entry(self.owner).or_default();
         if owner.functions.len() >= MOST_FUNCTIONS {
-            return Err(format!("too many functions are with other Workers: {MOST_FUNCTIONS}"));
+            return Err(format!("too many functions and objects are with other Workers: {MOST_FUNCTIONS}"));
         }
         owner.functions.insert(token.clone());
         table.functions.insert(token.clone(), Function { owner: self.owner, holds: 1 });
@@ -341,7 +341,10 @@ mod tests {
         for _ in 1..10_000 {
             here.export().unwrap();
         }
-        assert_eq!(here.export().unwrap_err(), "too many functions are with other Workers: 10000");
+        assert_eq!(
+            here.export().unwrap_err(),
+            "too many functions and objects are with other Workers: 10000"
+        );
         there.export().unwrap();
         let large = Bytes::from(vec![0; (32 << 20) + 1]);
         let refused = there.invoke(&token, large.clone(), 1, to_there.clone()).unwrap_err();

@@ -299,7 +299,10 @@ def js_error(error: BaseException) -> Any:
 def raised(error: Any, where: str, binding: str = "") -> Exception:
     """The exception for an error that has come from another Worker."""
     name, message = str(getattr(error, "name", "Error")), str(getattr(error, "message", error))
-    known = getattr(builtins, name, None)
+    # What the runtime says, which Python has other names for: a value is beyond a limit, memory is full.
+    if name == "InternalError" and message == "out of memory":
+        name = "MemoryError"
+    known = ValueError if name == "RangeError" else getattr(builtins, name, None)
     made: Exception
     if isinstance(known, type) and issubclass(known, Exception):
         arguments = getattr(error, "pythonArguments", None)

@@ -70,8 +70,12 @@ async def errors():
     assert "no entrypoint 'Missing'" in str(error), error
     error = await raised(env.BACK.add())
     assert type(error) is TypeError and "missing 1 required" in str(error), error
-    error = await raised(env.BACK.same(object()))
-    assert type(error) is TypeError, error
+    for value, said in [(object(), "object"), ((1, 2), "tuple"), (env.BACK, "Service"), (env.BACK.add, "RpcMember"), ({1: 2}, "str, not int")]:
+        error = await raised(env.BACK.same(value))
+        assert type(error) is TypeError and said in str(error), error
+    # JavaScript's word for what is beyond a limit.
+    error = await raised(env.BACK.each([1], js.eval("() => { throw new RangeError('too much') }")))
+    assert type(error) is ValueError and error.args == ("too much",), error
 
 
 async def callbacks():
