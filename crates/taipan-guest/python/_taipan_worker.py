@@ -177,7 +177,7 @@ class Runtime:
                 result = self._call(context)
             if type(result) is CoroutineType:
                 result = await result
-            while isawaitable(result):
+            while type(result) is not Response and isawaitable(result):
                 result = await result
             _flush()
             if type(result) is Response:

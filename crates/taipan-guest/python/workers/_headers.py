@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from http.client import HTTPMessage
 from typing import Any
 
@@ -39,11 +40,18 @@ def sendable(text: str, what: str) -> str:
     return text
 
 
+@lru_cache(maxsize=256)
+def _key(name: bytes) -> str:
+    """A program has few names, and sends them with every response."""
+    return _name(name.decode("latin-1").lower())
+
+
 def field_pairs(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """Names and values that are bytes, as a program has them, in the way in which the border takes them."""
+    """Names and values that are bytes, or like them, in the way in which the border takes them."""
     pairs = []
     for name, value in fields:
-        key = _name(name.decode("latin-1").lower())
+        key = _key(bytes(name))
+        value = bytes(value)
         try:
             text = value.decode()
         except UnicodeDecodeError:

@@ -103,6 +103,12 @@ class Request:
             return list(zip(fields[::2], fields[1::2], strict=True))
         return [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
 
+    def _is_upgrade(self) -> bool:
+        """Whether the client wants a WebSocket."""
+        if self._context is not None and "upgrade" not in self._context._fields[5::2]:
+            return False
+        return (self.headers.get("upgrade") or "").lower() == "websocket"
+
     def _length(self) -> int | None:
         """Of the body: None when there is none, -1 when it is not known."""
         if self._context is not None:

@@ -15,7 +15,7 @@ import asyncio
 import contextvars
 import importlib
 import sys
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
@@ -181,10 +181,6 @@ def _scope(kind: str, request: Request, env: Any, state: dict[str, Any], options
     return scope
 
 
-def _fields(headers: Iterable[Any]) -> list[tuple[str, str]]:
-    return field_pairs((bytes(name), bytes(value)) for name, value in headers)
-
-
 class _Exchange:
     """A request and its response, as an application sees them."""
 
@@ -239,7 +235,11 @@ class _Exchange:
 
     async def response(self) -> Response:
         if self._response is None:
-            self._answered = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            self._answered = loop.create_future()
+            if self._status is not None:
+                # A body that follows at once goes with the head. The client waits for nothing else.
+                loop.call_soon(self._begin)
             await self._answered
         if isinstance(self._response, BaseException):
             raise self._response
@@ -278,18 +278,19 @@ class _Exchange:
             if self._status is not None:
                 raise RuntimeError("http.response.start was sent twice")
             self._status = int(message["status"])
-            self._headers = _fields(message.get("headers", ()))
+            self._headers = field_pairs(message.get("headers", ()))
             self._expects_trailers = bool(message.get("trailers", False))
             if self._status in NULL_BODY:
                 self._has_body = False
-            # A body that follows at once goes with the head. The client waits for nothing else.
-            asyncio.get_running_loop().call_soon(self._begin)
+            # As long as nobody waits, the application is in its first step, and `response` is next.
+            if self._answered is not None:
+                asyncio.get_running_loop().call_soon(self._begin)
         elif kind == "http.response.body":
             if self._status is None:
                 raise RuntimeError("http.response.body was sent before http.response.start")
             await self._send_body(message.get("body", b""), bool(message.get("more_body", False)))
         elif kind == "http.response.trailers":
-            self._trailers += _fields(message.get("headers", ()))
+            self._trailers += field_pairs(message.get("headers", ()))
             if not message.get("more_trailers", False):
                 self._end()
         else:
@@ -448,7 +449,7 @@ class _Socket:
         elif kind == "websocket.accept":
             if self._answered.done():
                 raise RuntimeError("The WebSocket has been answered already")
-            headers = _fields(message.get("headers") or ())
+            headers = field_pairs(message.get("headers") or ())
             if protocol := message.get("subprotocol"):
                 headers.append(("sec-websocket-protocol", protocol))
             self._is_accepted = True
@@ -461,7 +462,7 @@ class _Socket:
             else:
                 self._refuse(403, [], None)
         elif kind == "websocket.http.response.start":
-            self._denial = (int(message["status"]), _fields(message.get("headers", ())))
+            self._denial = (int(message["status"]), field_pairs(message.get("headers", ())))
         elif kind == "websocket.http.response.body":
             if self._denial is None:
                 raise RuntimeError("websocket.http.response.body was sent before websocket.http.response.start")
@@ -524,7 +525,7 @@ def entrypoint(app: Application, *, options: Options | None = None) -> type[Work
 
     class Default(WorkerEntrypoint):
         async def fetch(self, request: Request) -> Response:
-            if (request.headers.get("upgrade") or "").lower() == "websocket":
+            if request._is_upgrade():
                 return await websocket(app, request, self.env, options=options)
             return await fetch(app, request, self.env, self.ctx, options=options)
 
