@@ -143,11 +143,9 @@ fn the_terminal_is_as_it_was_after_each_way_to_end() {
     let session = Session::start(DEV);
     session.wait_to_see("[x] exit");
     // Of the process with the Worker's folder, whose number its state does not say: it has no data.
-    let children = Command::new("pgrep").args(["-P", &session.process.id().to_string()]).output().unwrap();
-    let shell = String::from_utf8(children.stdout).unwrap();
-    let children = Command::new("pgrep").args(["-P", shell.trim()]).output().unwrap();
-    let pid = String::from_utf8(children.stdout).unwrap();
-    assert!(Command::new("kill").args(["-TERM", pid.trim()]).status().unwrap().success());
+    let child = |pid: &str| fs::read_to_string(format!("/proc/{0}/task/{0}/children", pid.trim())).unwrap();
+    let kill = format!("kill -TERM {}", child(&child(&session.process.id().to_string())));
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     session.expect_end(0);
 }
 
