@@ -17,9 +17,10 @@ use taipan_storage::r2::R2Bucket;
 use crate::power::Disk;
 use crate::{folder, r2, wait};
 
-/// 250 for the five kinds of stores together; `TAIPAN_CRASH_ROUNDS` asks for more of each.
+/// Of each kind of store. In CI they take some three minutes; who has less patience, or more, says so in `TAIPAN_CRASH_ROUNDS`.
 fn rounds() -> usize {
-    std::env::var("TAIPAN_CRASH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
+    let usual = if std::env::var_os("CI").is_some() { 200 } else { 50 };
+    std::env::var("TAIPAN_CRASH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
 }
 
 /// The power fails less often: it takes longer.
