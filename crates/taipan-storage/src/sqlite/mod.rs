@@ -64,6 +64,10 @@ fn try_open(file: &Path, layout: Layout) -> Result<Connection, StorageError> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let connection = Connection::open_with_flags(file, flags).map_err(at)?;
+    // SQLite is content with reading; whoever writes would learn of it with the first write.
+    if connection.is_readonly(rusqlite::MAIN_DB).map_err(at)? {
+        return Err(StorageError::ReadOnly { path: file.to_owned() });
+    }
     prepare(&connection).map_err(at)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(at)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(at)?;
