@@ -26,9 +26,11 @@ pub enum TablePlacement {
     },
 }
 
-/// [`Options::table_reserve`] of a main module. An entry that nobody uses costs nothing but addresses; there is room for a
-/// JavaScript engine and all large packages together.
-pub const MAIN_TABLE_RESERVE: u32 = 256 << 10;
+/// [`Options::table_reserve`] of a main module: room for a JavaScript engine and all large packages together (numpy, scipy, pandas,
+/// scikit-learn and pyarrow have 64 thousand functions in tables). An entry that nobody uses costs nothing but addresses. With
+/// more entries two tables would not fit into what Linux leaves between the memories of isolates, which begin at multiples of
+/// 2 MiB, and each would be a mapping of its own.
+pub const MAIN_TABLE_RESERVE: u32 = 112 << 10;
 
 /// What [`rewrite`](crate::rewrite) changes. The default is nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
