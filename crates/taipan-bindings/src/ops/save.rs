@@ -74,6 +74,10 @@ impl Saving {
     /// Takes a chunk.
     fn take(self: &Arc<Self>, chunk: Result<Option<Bytes>, String>) {
         let mut state = self.lock();
+        if state.done.is_none() {
+            // Writing has failed: nothing more is wanted of the client.
+            return;
+        }
         match chunk {
             Ok(Some(chunk)) => state.append(&chunk, &self.blocks),
             Ok(None) => {
@@ -133,9 +137,6 @@ impl Saving {
 
 impl State {
     fn append(&mut self, mut bytes: &[u8], blocks: &Blocks) {
-        if self.done.is_none() {
-            return;
-        }
         while !bytes.is_empty() {
             let block = self.block.get_or_insert_with(|| blocks.take());
             bytes = block.append(bytes);
