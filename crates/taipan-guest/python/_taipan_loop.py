@@ -213,13 +213,14 @@ def async_op(name: str) -> Callable[..., Any]:
 
 
 def _make_others_quietly() -> None:
-    """Pyodide's loops make themselves the running one when they are made, as by `asyncio.new_event_loop()` in a request."""
+    """Pyodide's loops make themselves the running one when they are made, as by `asyncio.new_event_loop()` in a request or a thread."""
     make = WebLoop.__init__
 
     def init(self: Any) -> None:
         running = asyncio._get_running_loop()
         make(self)
-        if running is not None:
+        # In a thread of older releases it must be: their loops do not see to that when they run.
+        if running is not None or sys.version_info >= (3, 14):
             asyncio._set_running_loop(running)
 
     WebLoop.__init__ = init  # type: ignore[method-assign]

@@ -5,12 +5,11 @@ error that libraries expect; Pyodide's own attempt would end the isolate.
 from __future__ import annotations
 
 import errno
-import importlib.abc
 import socket
 import sys
-from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
 from typing import Any, NoReturn
+
+import _taipan_patches as patches
 
 from pyodide.webloop import WebLoop
 
@@ -28,19 +27,10 @@ async def _refuse_later(*_: Any, **__: Any) -> NoReturn:
     _refuse()
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """Comes last: a package may bring a module of the name."""
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: Any = None) -> ModuleSpec | None:
-        if name in ("ssl", "_ssl"):
-            raise ModuleNotFoundError(f"No module named {name!r}: {_HINT}", name=name)
-        return None
-
-
 def install() -> None:
     """Once, at start."""
     for name in ("connect", "connect_ex", "bind", "listen", "accept", "sendto"):
         setattr(socket.socket, name, _refuse)
-    for name in ("getaddrinfo", "create_connection", "create_datagram_endpoint", "sock_connect"):
+    for name in ("getaddrinfo", "create_connection", "sock_connect"):
         setattr(WebLoop, name, _refuse_later)
-    sys.meta_path.append(_Finder())
+    patches.missing.update(ssl=_HINT, _ssl=_HINT)

@@ -1,4 +1,4 @@
-"""Packages that expect what there is not here: a folder of their own to write to, or a page to draw on."""
+"""Packages that expect what there is not here: a folder of their own to write to, a page to draw on, a module of the standard library."""
 
 from __future__ import annotations
 
@@ -38,7 +38,25 @@ class _Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
+#: Modules that are not there, and what to do.
+missing = {
+    "_multiprocessing": "a Worker is one process. Threads work: threading, concurrent.futures.ThreadPoolExecutor, asyncio.to_thread",
+}
+
+
+class _Missing(importlib.abc.MetaPathFinder):
+    """Comes last: a package may bring a module of the name."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if hint := missing.get(name):
+            raise ModuleNotFoundError(f"No module named {name!r}: {hint}", name=name)
+        return None
+
+
 def install() -> None:
     sys.meta_path.insert(0, _Finder())
+    sys.meta_path.append(_Missing())
     # Matplotlib's usual choice in Pyodide draws on a page of a browser.
     os.environ.setdefault("MPLBACKEND", "agg")

@@ -35,6 +35,8 @@ import workers._runtime as runtime
 
 #: Together, in seconds, a daemon thread for which nobody waits may sleep.
 _PATIENCE = 1.0
+#: How often a thread sleeps until others may begin in the meantime.
+_NAPS = 3
 
 #: Whose loops keep nothing from one turn to the next: they are begun again after any of them.
 _STATELESS = frozenset({("anyio._backends._asyncio", "WorkerThread"), ("logging.handlers", "QueueListener")})
@@ -47,6 +49,8 @@ _idents = itertools.count(_MAIN_IDENT + 1)
 current: _Run | None = None
 #: Threads that were started and have not run.
 _ready: deque[_Run] = deque()
+#: How many threads sleep on which no other may begin.
+_sleeping = 0
 #: How many waits are on the stack in which somebody waits for what threads do.
 _waits = 0
 
@@ -67,6 +71,8 @@ class _Run:
         self.ident = next(_idents)
         self.is_done = False
         self.slept = 0.0
+        self.naps = 0
+        self.held = 0
         self.has_begun = False
         self.has_taken = False
         self.is_waited_for = False
@@ -95,6 +101,7 @@ class _Run:
         self.has_taken = False
         self.has_begun = True
         self.slept = 0.0
+        self.naps = self.held = 0
         thread._ident = self.ident
         threading._active[self.ident] = thread  # type: ignore[attr-defined]
         try:
@@ -157,7 +164,7 @@ def _loop() -> Any:
 
 
 def _run_ready() -> None:
-    if _ready:
+    if _ready and not _sleeping:
         _ready.popleft().execute()
 
 
@@ -172,7 +179,10 @@ def _wait(future: asyncio.Future[None], timeout: float | None, what: str) -> boo
             return True
         if timeout is not None:
             _sleep_in_daemon(timeout)
-        run_sync(asyncio.wait([future], timeout=timeout))
+        waiting: Any = asyncio.ensure_future(asyncio.wait([future], timeout=timeout), loop=_loop())
+        # When nothing can end the wait, an error says so.
+        waiting._log_destroy_pending = False
+        run_sync(waiting)
         return future.done()
     except JsException as error:
         if "can never happen" not in str(error):
@@ -187,6 +197,15 @@ def _wait(future: asyncio.Future[None], timeout: float | None, what: str) -> boo
         _waits -= 1
 
 
+def _lets_others_run() -> bool:
+    """Whether threads may begin on top of one that sleeps. They would wait for ever for what it holds, a lock or a turn of a semaphore:
+    so only when it seems to wait for them."""
+    if current is None:
+        return True
+    current.naps += 1
+    return current.held == 0 and current.naps > _NAPS
+
+
 def _sleep_in_daemon(seconds: float) -> None:
     if current is None or not current.thread.daemon or current.is_waited_for:
         return
@@ -198,15 +217,16 @@ def _sleep_in_daemon(seconds: float) -> None:
 class Lock:
     """As `threading.Lock`."""
 
-    __slots__ = ("__weakref__", "_is_held", "_waiters")
+    __slots__ = ("__weakref__", "_holder", "_is_held", "_waiters")
 
     def __init__(self) -> None:
         self._is_held = False
+        self._holder: _Run | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         if not self._is_held:
-            self._is_held = True
+            self._hold()
             return True
         if not blocking:
             if timeout != -1:
@@ -225,13 +245,21 @@ class Lock:
                     return False
             finally:
                 self._waiters.remove(future)
-        self._is_held = True
+        self._hold()
         return True
+
+    def _hold(self) -> None:
+        self._is_held = True
+        self._holder = current
+        if current is not None:
+            current.held += 1
 
     def release(self) -> None:
         if not self._is_held:
             raise RuntimeError("release unlocked lock")
         self._is_held = False
+        if self._holder is not None:
+            self._holder.held -= 1
         for future in self._waiters or ():
             if not future.done():
                 future.set_result(None)
@@ -354,7 +382,8 @@ def _work(executor: Any) -> None:
             break
         if item is not None:
             item.run()
-    executor._threads.discard(threading.current_thread())
+    # Whoever shuts it down looks at the set that there was.
+    executor._threads = executor._threads - {threading.current_thread()}
 
 
 def _submit(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> PoolFuture[Any]:
@@ -422,10 +451,20 @@ def install() -> None:
     sleep = time.sleep
 
     def sleep_here(seconds: float) -> None:
-        while _ready:
-            _ready.popleft().execute()
+        global _sleeping
         _sleep_in_daemon(seconds)
-        sleep(seconds)
+        if _lets_others_run():
+            while _ready:
+                _ready.popleft().execute()
+            sleep(seconds)
+            return
+        _sleeping += 1
+        try:
+            sleep(seconds)
+        finally:
+            _sleeping -= 1
+            for _ in _ready:
+                _loop().call_soon(_run_ready, context=contextvars.Context())
 
     time.sleep = sleep_here
 

@@ -249,3 +249,83 @@ async def log_queue():
         logger.warning("record %d", i)
         await asyncio.sleep(0.01)
     return Keep.kept
+
+
+def timers():
+    seen = []
+    timer = threading.Timer(0.02, seen.append, [1])
+    timer.start()
+    timer.join()
+    cancelled = threading.Timer(5, seen.append, [2])
+    cancelled.start()
+    cancelled.cancel()
+    cancelled.join(1)
+    event = threading.Event()
+    threading.Timer(0.02, event.set).start()
+    return [seen, cancelled.is_alive(), event.wait(5)]
+
+
+def completed():
+    """An executor whose threads are still there when it is shut down."""
+    with ThreadPoolExecutor(3) as executor:
+        futures = [executor.submit(lambda i=i: (time.sleep(0.005 * (3 - i)), i)[1]) for i in range(3)]
+        values = sorted(future.result() for future in concurrent.futures.as_completed(futures, timeout=5))
+        done, waiting = concurrent.futures.wait([executor.submit(time.sleep, 0.01)], timeout=5)
+        told = []
+        executor.submit(lambda: 1).add_done_callback(lambda future: told.append(future.result()))
+        executor.submit(time.sleep, 0.01)
+    return [values, len(done), len(waiting), told]
+
+
+def contention():
+    """Threads that sleep with what the others want."""
+    lock, semaphore, count, order = threading.Lock(), threading.BoundedSemaphore(2), [0], []
+
+    def add():
+        for _ in range(20):
+            with lock:
+                before = count[0]
+                time.sleep(0)
+                count[0] = before + 1
+
+    def take(i):
+        with semaphore:
+            time.sleep(0.002)
+            order.append(i)
+
+    threads = [threading.Thread(target=add) for _ in range(4)] + [threading.Thread(target=take, args=(i,)) for i in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [count, sorted(order)]
+
+
+def polling():
+    """A thread that looks again and again whether another one is done."""
+    done, looks = [], []
+
+    def look():
+        while not done:
+            looks.append(1)
+            time.sleep(0.001)
+
+    threads = [threading.Thread(target=look), threading.Thread(target=done.append, args=(1,))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [done, len(looks) > 0]
+
+
+def processes():
+    import multiprocessing
+    import subprocess
+
+    said = []
+    for start in (lambda: subprocess.run(["ls"]), lambda: multiprocessing.get_context("spawn").Lock()):
+        try:
+            start()
+        except (OSError, ImportError) as error:
+            said.append(str(error))
+    return said

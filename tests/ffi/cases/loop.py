@@ -282,6 +282,16 @@ async def loops_beside_the_running_one():
     same(await asyncio.gather(asyncio.sleep(0, 1), asyncio.sleep(0.001, 2)), [1, 2])
 
 
+@only("taipan", "Pyodide on Node has no threads")
+async def runners_in_threads():
+    def run():
+        with asyncio.Runner() as runner:
+            return [runner.run(asyncio.sleep(0.005, "first")), runner.run(asyncio.sleep(0, "second"))]
+
+    same(await asyncio.to_thread(run), ["first", "second"])
+    same(await asyncio.sleep(0.001, "after"), "after")
+
+
 async def _divide():
     await asyncio.sleep(0)
     return 1 / 0
