@@ -126,11 +126,11 @@ impl Packages<'_> {
         let usual =
             Index::Url { url: format!("https://cdn.jsdelivr.net/pyodide/v{}/full", self.release.version) };
         let places = match &self.settings.index {
-            Some(folder @ Index::Folder(_)) => vec![folder.clone()],
-            Some(url) => vec![url.clone(), usual],
+            Some(own) => vec![own.clone(), usual],
             None => vec![usual],
         };
-        let libraries = Libraries { release: &release, places: &places };
+        let platform = self.release.platform_tag;
+        let libraries = Libraries { platform, release: &release, places: &places };
         store.obtain(lock, self.folder, &uv, &interpreter, &libraries).map_err(advised)
     }
 

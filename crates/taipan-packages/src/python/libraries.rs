@@ -1,10 +1,11 @@
-//! Shared libraries that packages with native code need and do not bring along, as scipy needs OpenBLAS on Python 3.12.
+//! What packages need that is part of a Pyodide release and lies beside it: shared libraries, as scipy needs OpenBLAS on Python 3.12, and
+//! modules of the standard library that older releases have taken out of it, as httpx needs `ssl` there.
 //!
-//! They are no wheels, so no index has them and uv cannot obtain them: Pyodide publishes them as archives, and the list of packages
-//! in its release says who needs which, and their digests. As the release's own digest is known, so are theirs: a lock need not name them.
+//! No index has them, so uv cannot obtain them: Pyodide publishes them as archives, and the list of packages in its release says who
+//! needs which, and their digests. As the release's own digest is known, so are theirs: a lock need not name them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 use serde::Deserialize;
@@ -18,18 +19,23 @@ use crate::pyodide::http;
 /// The list of packages among a release's files.
 const LIST: &str = "pyodide-lock.json";
 
+/// What the list calls things that are no packages of their own.
+const KINDS: &[&str] = &["shared_library", "cpython_module"];
+
 /// The largest archive, and the largest sum of its files, in bytes.
 const MOST: u64 = 512 << 20;
 
-/// Where shared libraries of a release are.
+/// Where libraries of a release are.
 pub struct Libraries<'a> {
-    /// The folder with the release's files. Only asked when packages with native code are to be obtained.
+    /// The release's tag in wheels.
+    pub platform: &'a str,
+    /// The folder with the release's files.
     pub release: &'a dyn Fn() -> Result<PathBuf, String>,
     /// Folders with archives, and addresses below which they are. The first that has one is used.
     pub places: &'a [Index],
 }
 
-/// A library.
+/// A shared library, or a module of the standard library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Library {
     pub(super) name: String,
@@ -59,19 +65,14 @@ struct Listed {
 impl Libraries<'_> {
     /// The libraries that each of the packages needs, by itself or for another library.
     pub(super) fn of(&self, packages: &[&LockedPackage]) -> Result<Vec<Vec<Library>>, PackageError> {
-        let is_native =
-            |package: &&LockedPackage| !package.is_source && !package.file_name().ends_with("-any.whl");
-        if !packages.iter().any(is_native) {
-            return Ok(packages.iter().map(|_| vec![]).collect());
+        if packages.is_empty() {
+            return Ok(vec![]);
         }
         let unknown = |reason| PackageError::Libraries { reason };
         let path = (self.release)().map_err(unknown)?.join(LIST);
         let text = fs::read(&path).map_err(PackageError::io(&path))?;
         let list: List = serde_json::from_slice(&text).map_err(|e| unknown(e.to_string()))?;
-        let found = packages
-            .iter()
-            .map(|package| if is_native(package) { list.needed_by(&package.name) } else { vec![] });
-        Ok(found.collect())
+        Ok(packages.iter().map(|package| list.needed_by(&package.name)).collect())
     }
 
     /// The files of a library, by name.
@@ -92,6 +93,22 @@ impl Libraries<'_> {
             }
         }
         Err(failed(tried.join("; ")))
+    }
+}
+
+impl Library {
+    /// Where a file of its archive belongs on the module search path; `None` if it is of no use there.
+    pub(super) fn place(&self, path: &str) -> Option<String> {
+        let is_within = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        if !is_within || path.contains('\\') {
+            return None;
+        }
+        if self.file.ends_with(".whl") {
+            return (!path.contains(".dist-info/")).then(|| path.to_owned());
+        }
+        // Where the loader of native modules looks for them: as tools that repair wheels put them.
+        let name = path.rsplit('/').next().filter(|name| name.ends_with(".so"))?;
+        Some(format!("{}.libs/{name}", self.name))
     }
 }
 
@@ -132,7 +149,7 @@ impl List {
         let mut found: Vec<Library> = vec![];
         let mut waiting = self.depends(package);
         while let Some(name) = waiting.pop() {
-            let Some(listed) = self.packages.get(&name).filter(|p| p.package_type == "shared_library") else {
+            let Some(listed) = self.packages.get(&name).filter(|p| KINDS.contains(&&*p.package_type)) else {
                 continue;
             };
             if found.iter().all(|library| library.name != name) {

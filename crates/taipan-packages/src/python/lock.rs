@@ -23,6 +23,7 @@ pub struct Lock {
     text: String,
     packages: Vec<LockedPackage>,
     made_from: Option<MadeFrom>,
+    platform: String,
 }
 
 /// A package at a version, and the wheel to use.
@@ -247,11 +248,17 @@ impl Lock {
                 }),
             }
         }
-        Ok((Self { text, packages, made_from: document.tool.taipan }, Unusable(unusable)))
+        let platform = target.platform.clone();
+        Ok((Self { text, packages, made_from: document.tool.taipan, platform }, Unusable(unusable)))
     }
 
     pub(super) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The tag of the platform that its wheels were chosen for.
+    pub(super) fn platform(&self) -> &str {
+        &self.platform
     }
 
     /// The packages, in the order of their names.

@@ -9,10 +9,10 @@
 //! ```
 //! uv downloads wheels, compares their digests with those in the lock, and unpacks them. Then each file is compared with the digest
 //! that its wheel says it has, and moved to its place; folders get their final names whole. Of a package that has only a source, uv
-//! builds the wheel first; its folder is named by the SHA-256 of the source. Shared libraries that a wheel needs (`libraries.rs`) lie
-//! beside it, each in a folder of that kind, named by the SHA-256 of its archive.
+//! builds the wheel first; its folder is named by the SHA-256 of the source. What a wheel needs of a release's own (`libraries.rs`)
+//! lies beside it, each in a folder of that kind, named by the SHA-256 of its archive; `needs-<platform>.json` says which those are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
@@ -59,8 +59,6 @@ struct Index {
     files: Vec<(String, u64)>,
     /// Bytes of files that no Worker needs.
     left_out: u64,
-    /// The digests of the shared libraries that it needs beside itself.
-    libraries: Vec<String>,
 }
 
 impl StoredWheel {
@@ -110,25 +108,39 @@ impl Store {
         Some(StoredWheel { sha256, folder, index })
     }
 
-    /// Whether the store has a package and the libraries that it needs.
-    fn has(&self, package: &LockedPackage) -> bool {
-        let wheel = package.wheel.sha256().and_then(|sha256| self.stored(sha256));
-        wheel.is_some_and(|wheel| wheel.index.libraries.iter().all(|library| self.stored(library).is_some()))
+    /// The libraries that a package needs on a platform, if the store has them and knows that.
+    fn libraries_of(&self, package: &LockedPackage, platform: &str) -> Option<Vec<StoredWheel>> {
+        let path = self.needs(package, platform);
+        let digests: Vec<String> = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        digests.iter().map(|sha256| self.stored(sha256)).collect()
+    }
+
+    /// The file that names them. A pure wheel is for several platforms.
+    fn needs(&self, package: &LockedPackage, platform: &str) -> PathBuf {
+        let sha256 = package.wheel.sha256().unwrap_or_default();
+        self.folder.join(sha256).join(format!("needs-{platform}.json"))
+    }
+
+    fn stored_package(&self, package: &LockedPackage) -> Option<StoredWheel> {
+        self.stored(package.wheel.sha256()?)
     }
 
     /// The locked packages, and the libraries that they need, if the store has them all.
     pub fn open(&self, lock: &Lock) -> Option<Vec<StoredWheel>> {
-        self.open_all(lock.packages())
+        self.open_all(lock.packages(), Some(lock.platform()))
     }
 
-    fn open_all(&self, packages: &[LockedPackage]) -> Option<Vec<StoredWheel>> {
-        let wheels = packages.iter().map(|package| self.stored(package.wheel.sha256()?));
-        let mut all = wheels.collect::<Option<Vec<_>>>()?;
-        let libraries: BTreeSet<String> =
-            all.iter().flat_map(|wheel| wheel.index.libraries.clone()).collect();
-        for library in libraries {
-            all.push(self.stored(&library)?);
+    fn open_all(&self, packages: &[LockedPackage], platform: Option<&str>) -> Option<Vec<StoredWheel>> {
+        let mut all =
+            packages.iter().map(|package| self.stored_package(package)).collect::<Option<Vec<_>>>()?;
+        let mut libraries = BTreeMap::new();
+        for package in packages {
+            let needed = platform.map(|platform| self.libraries_of(package, platform));
+            for library in needed.unwrap_or_else(|| Some(vec![]))? {
+                libraries.insert(library.sha256.clone(), library);
+            }
         }
+        all.extend(libraries.into_values());
         Some(all)
     }
 
@@ -156,36 +168,28 @@ impl Store {
         interpreter: &Path,
         libraries: Option<&Libraries<'_>>,
     ) -> Result<Vec<StoredWheel>, PackageError> {
-        if let Some(all) = self.open_all(packages) {
+        let platform = libraries.map(|libraries| libraries.platform);
+        if let Some(all) = self.open_all(packages, platform) {
             return Ok(all);
         }
         fs::create_dir_all(&self.folder).map_err(PackageError::io(&self.folder))?;
         let _guard = self.lock()?;
-        let missing: Vec<_> = packages.iter().filter(|package| !self.has(package)).collect();
-        if !missing.is_empty() {
-            let needed = match libraries {
-                Some(libraries) => libraries.of(&missing)?,
-                None => missing.iter().map(|_| vec![]).collect(),
-            };
-            let partial = self.folder.join(".partial");
-            // What an interrupted process has left.
-            remove(&partial)?;
-            let with_libraries: Vec<_> = missing.into_iter().zip(needed).collect();
-            let fill = || {
-                if let Some(libraries) = libraries {
-                    self.add_libraries(
-                        libraries,
-                        with_libraries.iter().flat_map(|(_, needed)| needed),
-                        &partial,
-                    )?;
-                }
-                self.fill(&with_libraries, folder, uv, interpreter, &partial)
-            };
-            let done = fill();
-            remove(&partial)?;
-            done?;
-        }
-        self.open_all(packages)
+        let partial = self.folder.join(".partial");
+        // What an interrupted process has left.
+        remove(&partial)?;
+        let work = || {
+            let missing: Vec<_> = packages.iter().filter(|p| self.stored_package(p).is_none()).collect();
+            self.fill(&missing, folder, uv, interpreter, &partial)?;
+            let Some(libraries) = libraries else { return Ok(()) };
+            let is_unknown =
+                |package: &&LockedPackage| self.libraries_of(package, libraries.platform).is_none();
+            let unknown: Vec<_> = packages.iter().filter(is_unknown).collect();
+            self.add_libraries(libraries, &unknown, &partial)
+        };
+        let done = work();
+        remove(&partial)?;
+        done?;
+        self.open_all(packages, platform)
             .ok_or_else(|| PackageError::Download { reason: "not every package arrived".into() })
     }
 
@@ -198,51 +202,61 @@ impl Store {
         &self.folder
     }
 
-    fn add_libraries<'l>(
+    /// Obtains the libraries that packages need, and notes which those are.
+    fn add_libraries(
         &self,
         libraries: &Libraries<'_>,
-        wanted: impl Iterator<Item = &'l Library>,
+        packages: &[&LockedPackage],
         partial: &Path,
     ) -> Result<(), PackageError> {
-        for library in wanted {
-            if self.stored(&library.sha256).is_some() {
-                continue;
+        for (package, needed) in packages.iter().zip(libraries.of(packages)?) {
+            for library in needed.iter().filter(|library| self.stored(&library.sha256).is_none()) {
+                self.add_library(library, libraries.obtain(library)?, partial)?;
             }
-            let (name, version) = (library.name.clone(), library.version.clone());
-            let mut index = Index { name, version, files: vec![], left_out: 0, libraries: vec![] };
-            let new = partial.join("library");
-            remove(&new)?;
-            // Where the loader of native modules looks for them: as tools that repair wheels put them.
-            let folder = format!("{}.libs", library.name);
-            let place = new.join("files").join(&folder);
-            fs::create_dir_all(&place).map_err(PackageError::io(&place))?;
-            for (path, content) in libraries.obtain(library)? {
-                let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
-                if !name.ends_with(".so") {
-                    index.left_out += content.len() as u64;
-                    continue;
-                }
-                let file = place.join(name);
-                fs::write(&file, &content).map_err(PackageError::io(&file))?;
-                index.files.push((format!("{folder}/{name}"), content.len() as u64));
-            }
-            self.finish(&new, &index, &library.sha256)?;
+            let digests: Vec<&str> = needed.iter().map(|library| library.sha256.as_str()).collect();
+            let path = self.needs(package, libraries.platform);
+            let text = serde_json::to_vec(&digests).map_err(|e| PackageError::io(&path)(e.into()))?;
+            fs::write(&path, text).map_err(PackageError::io(&path))?;
         }
         Ok(())
     }
 
+    fn add_library(
+        &self,
+        library: &Library,
+        files: Vec<(String, Vec<u8>)>,
+        partial: &Path,
+    ) -> Result<(), PackageError> {
+        let (name, version) = (library.name.clone(), library.version.clone());
+        let mut index = Index { name, version, files: vec![], left_out: 0 };
+        let new = partial.join("library");
+        remove(&new)?;
+        for (path, content) in files {
+            let size = content.len() as u64;
+            let Some(path) = library.place(&path).filter(|path| is_needed(path)) else {
+                index.left_out += size;
+                continue;
+            };
+            let file = new.join("files").join(&path);
+            let above = file.parent().unwrap_or(&new);
+            fs::create_dir_all(above).map_err(PackageError::io(above))?;
+            fs::write(&file, &content).map_err(PackageError::io(&file))?;
+            index.files.push((path, size));
+        }
+        index.files.sort();
+        fs::create_dir_all(&new).map_err(PackageError::io(&new))?;
+        self.finish(&new, &index, &library.sha256)
+    }
+
     fn fill(
         &self,
-        missing: &[(&LockedPackage, Vec<Library>)],
+        missing: &[&LockedPackage],
         folder: &Path,
         uv: &Uv,
         interpreter: &Path,
         partial: &Path,
     ) -> Result<(), PackageError> {
-        let (sources, wheels): (Vec<_>, Vec<_>) = missing
-            .iter()
-            .map(|(package, libraries)| (*package, &**libraries))
-            .partition(|(p, _)| p.is_source);
+        let (sources, wheels): (Vec<&LockedPackage>, Vec<_>) = missing.iter().partition(|p| p.is_source);
         if !wheels.is_empty() {
             let more = [Path::new("--no-build"), Path::new("--python"), interpreter];
             // The lock says all that an index could, so none is asked about what uv has downloaded before.
@@ -259,7 +273,7 @@ impl Store {
             let build = |all: &[&Path]| uv.build(folder, all, "", &self.builds());
             self.install(&[source], folder, partial, &more, build).map_err(|error| match error {
                 PackageError::Download { reason } => {
-                    PackageError::Unbuildable { package: source.0.name.clone(), reason }
+                    PackageError::Unbuildable { package: source.name.clone(), reason }
                 }
                 error => error,
             })?;
@@ -270,7 +284,7 @@ impl Store {
     /// Has uv unpack packages into a folder, and adopts them from there.
     fn install(
         &self,
-        packages: &[(&LockedPackage, &[Library])],
+        packages: &[&LockedPackage],
         folder: &Path,
         partial: &Path,
         more: &[&Path],
@@ -280,18 +294,17 @@ impl Store {
         remove(&tree)?;
         fs::create_dir_all(&tree).map_err(PackageError::io(&tree))?;
         let excerpt = partial.join("pylock.toml");
-        let only_packages: Vec<_> = packages.iter().map(|(package, _)| *package).collect();
-        fs::write(&excerpt, Lock::excerpt(&only_packages, folder)).map_err(PackageError::io(&excerpt))?;
+        fs::write(&excerpt, Lock::excerpt(packages, folder)).map_err(PackageError::io(&excerpt))?;
         let arguments = ["pip", "install", "--quiet"].map(Path::new);
         let paths = [Path::new("--target"), &tree, Path::new("--requirements"), &excerpt];
         if let Err(reason) = run(&[&arguments[..], &paths[..], more].concat())? {
             return Err(PackageError::Download { reason });
         }
         let records = records(&tree)?;
-        for (package, libraries) in packages {
+        for package in packages {
             let lost = || PackageError::Download { reason: format!("{} did not arrive", package.name) };
             let (_, info) = records.iter().find(|(name, _)| *name == package.name).ok_or_else(lost)?;
-            self.adopt(package, libraries, &tree, info, partial)?;
+            self.adopt(package, &tree, info, partial)?;
         }
         Ok(())
     }
@@ -300,7 +313,6 @@ impl Store {
     fn adopt(
         &self,
         package: &LockedPackage,
-        libraries: &[Library],
         tree: &Path,
         info: &str,
         partial: &Path,
@@ -315,7 +327,6 @@ impl Store {
             version: package.version.clone(),
             files: vec![],
             left_out: 0,
-            libraries: libraries.iter().map(|library| library.sha256.clone()).collect(),
         };
         let mut kept = String::new();
         let mut seen = BTreeSet::new();
