@@ -231,5 +231,6 @@ def install(on_event: Callable[[int, int, tuple[Any, ...]], None] | None) -> Loo
     loop = Loop()
     _make_others_quietly()
     asyncio.get_event_loop_policy().set_event_loop(loop)
+    asyncio._set_running_loop(loop)
     _taipan.connect(loop.run, loop.create_future, _completed, _make_error, on_event)
     return loop

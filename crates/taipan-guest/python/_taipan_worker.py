@@ -127,7 +127,7 @@ class Runtime:
         self._entrypoint = entrypoint
         self._name = name
         self._function = function
-        self._loop = asyncio.get_running_loop()
+        self._loop = _loop
 
     def is_busy(self) -> bool:
         """Whether a request is being handled."""
