@@ -34,12 +34,6 @@ async def refusals():
 
     await attempt("aiohttp", aiohttp.ClientConnectorError, get)
 
-    def client():
-        import httpx
-
-        httpx.Client()
-
-    await attempt("httpx", ModuleNotFoundError, client)
     return results
 
 
