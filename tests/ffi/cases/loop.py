@@ -254,8 +254,12 @@ def processes_are_refused():
 
 
 def policies_make_the_loop():
-    policy = WebLoopPolicy()
-    assert isinstance(policy.get_event_loop(), WebLoop)
+    running = asyncio._get_running_loop()
+    try:
+        assert isinstance(WebLoopPolicy().get_event_loop(), WebLoop)
+    finally:
+        # Pyodide's becomes the one that runs, and further cases would wait for ever.
+        asyncio._set_running_loop(running)
 
 
 @only("taipan", "without JSPI, Node's Pyodide cannot wait")
