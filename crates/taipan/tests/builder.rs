@@ -137,28 +137,30 @@ fn what_packages_import_in_a_request_is_learned() {
         fs_err::write(modules.join(name), format!("# {unique}\n{text}")).unwrap();
     };
     write("package/__init__.py", "def use():\n    import package.late\n");
-    write("package/late.py", "import time\nimport package.later\nprint('imported late', flush=True)\n");
-    write("package/later.py", "import time\ntime.sleep(0.05)\nprint('imported later', flush=True)\n");
+    write("package/late.py", "import time\nimport package.later\nprint('imported late.', flush=True)\n");
+    write("package/later.py", "import time\ntime.sleep(0.05)\nprint('imported later.', flush=True)\n");
     write("other.py", "import time\ntime.sleep(0.05)\nprint('imported other', flush=True)\n");
     let save = |name: &str| {
         let code = format!(
             "import package\nfrom workers import Response, WorkerEntrypoint\n\n\nclass Default(WorkerEntrypoint):\n    \
-             async def fetch(self, request):\n        import other\n        package.use()\n        return Response('{name}')\n"
+             async def fetch(self, request):\n        import other\n        package.use()\n        \
+             print('answered {name}.', flush=True)\n        return Response('{name}')\n"
         );
         fs_err::write(folder.path().join("entry.py"), code).unwrap();
     };
     save("0");
     let mut server = start(folder.path());
     assert_eq!(get(&server).text(), "0");
-    server.log.wait_for("imported late", None, 0, WAIT).unwrap();
+    server.log.wait_for("answered 0.", None, 0, WAIT).unwrap();
 
     let begun = Instant::now();
     for version in 1.. {
         let before = server.log.len();
         save(&version.to_string());
         eventually(&server, |response| response.text() == version.to_string());
-        server.log.wait_for("imported other", None, before, WAIT).unwrap();
-        let [late, later] = ["imported late", "imported later"]
+        server.log.wait_for(&format!("answered {version}."), None, before, WAIT).unwrap();
+        assert!(server.log.wait_for("imported other", None, before, Duration::ZERO).is_some());
+        let [late, later] = ["imported late.", "imported later."]
             .map(|text| server.log.wait_for(text, None, before, Duration::ZERO).is_some());
         assert_eq!(late, later);
         if !late {
