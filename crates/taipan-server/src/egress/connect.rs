@@ -41,34 +41,24 @@ pub(crate) async fn dial(
     policy: Policy,
     tls: Option<TlsConnector>,
 ) -> Result<Dialed, EgressError> {
-    dial_within(Patience::default().connect, host, port, policy, tls).await
+    dial_by(Patience::default().connect, None, host, port, policy, tls).await
 }
 
-async fn dial_within(
-    patience: Duration,
-    host: &str,
-    port: u16,
-    policy: Policy,
-    tls: Option<TlsConnector>,
-) -> Result<Dialed, EgressError> {
-    let opened = async {
-        let tcp = dial_tcp(host, port, policy).await?;
-        let Some(tls) = tls else { return Ok(Dialed::Plain(tcp)) };
-        secure(host, tcp, &tls).await
-    };
-    in_time(patience, host, opened).await
-}
-
-/// The same through a proxy, which reads what is not secure, and is sent it as for a proxy.
+/// The same within a time, and through a proxy if there is one, which reads what is not secure, and is sent it as for a proxy.
 async fn dial_by(
     patience: Duration,
-    proxy: &Intercept,
+    proxy: Option<&Intercept>,
     host: &str,
     port: u16,
     policy: Policy,
     tls: Option<TlsConnector>,
 ) -> Result<Dialed, EgressError> {
     let opened = async {
+        let Some(proxy) = proxy else {
+            let tcp = dial_tcp(host, port, policy).await?;
+            let Some(tls) = tls else { return Ok(Dialed::Plain(tcp)) };
+            return secure(host, tcp, &tls).await;
+        };
         if policy != Policy::Open {
             // The proxy may find another address; but none that is not allowed can be asked for by name or number.
             resolve(host, port, policy).await?;
@@ -80,14 +70,6 @@ async fn dial_by(
         proxy::tunnel(proxy, &mut tcp, host, port).await?;
         secure(host, tcp, &tls).await
     };
-    in_time(patience, host, opened).await
-}
-
-async fn in_time(
-    patience: Duration,
-    host: &str,
-    opened: impl Future<Output = Result<Dialed, EgressError>>,
-) -> Result<Dialed, EgressError> {
     timeout(patience, opened).await.unwrap_or_else(|_| Err(EgressError::ConnectTimeout(host.to_owned())))
 }
 
@@ -198,10 +180,7 @@ impl Service<Uri> for Connector {
             let tls_error = |source| EgressError::Tls { host: host.to_owned(), source };
             let tls = if is_secure { Some(tls.http().map_err(tls_error)?) } else { None };
             let proxy = proxies.of(&uri);
-            let dialed = match &proxy {
-                Some(proxy) => dial_by(patience, proxy, host, port, policy, tls).await?,
-                None => dial_within(patience, host, port, policy, tls).await?,
-            };
+            let dialed = dial_by(patience, proxy.as_ref(), host, port, policy, tls).await?;
             Ok(HttpConnection { io: TokioIo::new(dialed), has_proxy: proxy.is_some() })
         })
     }
@@ -261,7 +240,8 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         // The time is for TLS, too.
         let tls = TlsClient::default().connector().unwrap();
-        let dialed = dial_within(Duration::from_millis(20), "127.0.0.1", port, Policy::Open, Some(tls)).await;
+        let dialed =
+            dial_by(Duration::from_millis(20), None, "127.0.0.1", port, Policy::Open, Some(tls)).await;
         assert!(matches!(dialed, Err(EgressError::ConnectTimeout(host)) if host == "127.0.0.1"));
     }
 }
