@@ -92,8 +92,8 @@ impl Broker {
                 Ok(messages.into_iter().map(shown_message).collect())
             }
             Self::There(remote) => {
-                let query = [("limit", limit.to_string())];
-                let query = query.each_ref().map(|(name, value)| (*name, value.as_str()));
+                let limit = limit.to_string();
+                let query = [("limit", limit.as_str())];
                 remote.json(Method::GET, &path(queue, "messages"), &query, SendBody::none())
             }
         }
