@@ -127,7 +127,6 @@ class Runtime:
         self._entrypoint = entrypoint
         self._name = name
         self._function = function
-        self._loop = _loop
 
     def is_busy(self) -> bool:
         """Whether a request is being handled."""
@@ -146,7 +145,7 @@ class Runtime:
 
     def pending(self) -> str:
         """Says what goes on after module scope has ended, as a report in JSON."""
-        return reports.to_json(reports.pending(asyncio.all_tasks(self._loop)))
+        return reports.to_json(reports.pending(asyncio.all_tasks(_loop)))
 
     def thaw(self, env_json: str, js_env: Any) -> None:
         """The isolate was made from a snapshot."""
@@ -159,8 +158,8 @@ class Runtime:
         context = Context(event, fields)
         workers._context.events[event] = context
         # A loop that a Worker made may have run since.
-        asyncio._set_running_loop(self._loop)
-        task = asyncio.Task(self._run(context), loop=self._loop, eager_start=True)
+        asyncio._set_running_loop(_loop)
+        task = asyncio.Task(self._run(context), loop=_loop, eager_start=True)
         if not task.done():
             context.task = task
 
