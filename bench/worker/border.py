@@ -1,5 +1,7 @@
 """Calls and values that cross between Python and JavaScript."""
 
+import time
+
 from pyodide.code import run_js
 from pyodide.ffi import create_proxy, to_js
 
@@ -40,6 +42,11 @@ def list_round_trip(n):
         to_js(numbers).to_py()
 
 
+def clock(n):
+    for _ in range(n):
+        time.monotonic()
+
+
 async def await_resolved(n):
     for _ in range(n):
         await resolved
@@ -54,4 +61,5 @@ CASES = {
     "method with a string": method_with_string,
     "list of 10 there and back": list_round_trip,
     "await a resolved promise": await_resolved,
+    "time.monotonic": clock,
 }

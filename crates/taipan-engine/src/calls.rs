@@ -191,7 +191,11 @@ fn dispatch(
 ) -> Result<()> {
     let guest = guest(&caller)?;
     let (base, room) = guest.arguments;
-    let used = caller.data().arguments_used;
+    let state = caller.data_mut();
+    if let Some(calls) = state.crossings.get_mut(slot as usize) {
+        *calls += 1;
+    }
+    let used = state.arguments_used;
     let cells = count(signature.params.len().max(1));
     if used.saturating_add(cells) > room {
         return Err(Stop::StackOverflow.into());

@@ -1,12 +1,13 @@
 //! The host functions that the engine imports (`engine/src/shim.h` declares their other side).
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use taipan_guest::ops::{self, OPS};
 use taipan_guest::protocol::{Message, encode};
 use wasmtime::{AsContext, AsContextMut, Caller, Linker, Ref, Result, Val};
 
 use crate::calls::{self, guest, trampoline};
+use crate::clocks;
 use crate::entities::{cell_of, function, global, make_global, number_of, value_of};
 use crate::functions::{Function, Origin};
 use crate::host::{Event, OpReply};
@@ -110,13 +111,7 @@ pub(crate) fn define(linker: &mut Linker<State>) -> Result<()> {
 }
 
 fn now(state: &State, clock: i32) -> f64 {
-    let since = if clock == 0 {
-        // A clock before 1970 is a machine's mistake that guests need not die of.
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-    } else {
-        state.started.elapsed()
-    };
-    since.as_secs_f64() * 1e3
+    clocks::milliseconds(if clock == 0 { clocks::wall() } else { clocks::monotonic(state) })
 }
 
 /// A point in the guest's monotonic milliseconds as ours; `None` for "never".

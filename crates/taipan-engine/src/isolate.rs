@@ -314,6 +314,13 @@ impl Isolate {
         turn.map_err(|e| self.end(e))
     }
 
+    /// What the main module has called of JavaScript since the isolate was made, and how often. What is native is not among it.
+    pub fn crossings(&self) -> Vec<(String, u64)> {
+        let state = self.store.data();
+        let names = state.runtime.links().names().map(str::to_owned);
+        names.zip(state.crossings.iter().copied()).filter(|(_, calls)| *calls > 0).collect()
+    }
+
     fn end(&mut self, mut error: wasmtime::Error) -> IsolateError {
         self.dead = true;
         if error.is::<ThrownException>() && self.store.as_context_mut().take_pending_exception().is_some() {

@@ -8,6 +8,7 @@ mod ahead;
 mod base;
 mod cache;
 mod calls;
+mod clocks;
 mod code;
 mod cpu;
 mod entities;

@@ -22,6 +22,7 @@ use wasmtime::{
 };
 
 use crate::calls::define_trampoline;
+use crate::clocks;
 use crate::entities::value_of;
 use crate::imports;
 use crate::signature::{Kind, Signature, Signatures};
@@ -242,6 +243,7 @@ impl Links {
                         ("emscripten_resize_heap", _) => {
                             linker.func_wrap(import.module(), import.name(), resize_heap)?;
                         }
+                        (name, _) if clocks::define(&mut linker, import.module(), name)? => {}
                         (name, Some(signature)) => {
                             define_trampoline(&mut linker, (import.module(), name), ty, slots, signature)?;
                         }
@@ -265,6 +267,11 @@ impl Links {
         }
         let trampolines = Trampolines { linker: Linker::new(engine), known: HashMap::new() };
         Ok(Self { linker, main: links, trampolines: RwLock::new(trampolines) })
+    }
+
+    /// What the main module imports of JavaScript, in the order of its slots.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.main.iter().filter(|link| matches!(link.kind, LinkKind::Slot(_))).map(|link| link.name.as_str())
     }
 
     fn function(&self, store: &mut Store<State>, module: &str, name: &str) -> Result<Extern> {
@@ -310,6 +317,7 @@ fn instantiate_main(
     let mut globals = 0usize;
     let mut given = Vec::with_capacity(links.main.len());
     let mut described = Vec::new();
+    store.data_mut().crossings = vec![0; links.names().count()];
     for link in &links.main {
         let (item, value): (ImportItem, Extern) = match &link.kind {
             LinkKind::Slot(signature) => {

@@ -189,6 +189,8 @@ pub(crate) struct State {
     pub(crate) pressure: Pressure,
     /// Cells in use on the engine's argument stack.
     pub(crate) arguments_used: u32,
+    /// How often WebAssembly has called what JavaScript bound to each slot.
+    pub(crate) crossings: Vec<u64>,
     pub(crate) slots: u32,
     pub(crate) limits: Limits,
     /// What the turn at hand may spend.
@@ -247,6 +249,7 @@ impl State {
             exceptions: vec![],
             pressure: Pressure::default(),
             arguments_used: 0,
+            crossings: vec![],
             slots: 0,
             limits: Limits { memory: memory_limit, refused: false },
             cpu_limit,

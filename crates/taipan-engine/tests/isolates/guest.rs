@@ -303,6 +303,11 @@ impl Guest {
         self.host.0.lock().unwrap().log.clone()
     }
 
+    /// What the main module has called of JavaScript, and how often.
+    pub(crate) fn crossings(&self) -> Vec<(String, u64)> {
+        self.isolate.crossings()
+    }
+
     /// Makes the isolate a snapshot.
     pub(crate) fn learn(&self) {
         self.isolate.learn().unwrap();

@@ -13,6 +13,7 @@
 )]
 
 mod cache;
+mod clocks;
 mod endings;
 mod glue;
 mod guest;
