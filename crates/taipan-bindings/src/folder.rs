@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use fs_err as fs;
 
-use crate::{FileStat, Volume};
+use crate::{FileStat, Volume, read_at};
 
 /// A folder as it is now. Links are followed as long as they stay in it.
 #[derive(Debug)]
@@ -55,12 +55,12 @@ impl Volume for Folder {
         Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
     }
 
-    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &str, position: u64, to: &mut [u8]) -> io::Result<usize> {
         let found = self.find(path)?;
         if !found.is_file() {
             return Err(ErrorKind::NotFound.into());
         }
-        fs::read(found)
+        read_at(fs::File::open(found)?.file(), position, to)
     }
 }
 
@@ -85,16 +85,22 @@ mod tests {
         assert!(folder.stat("").unwrap().is_folder);
         assert_eq!(folder.stat("in/a.txt").unwrap().size, 3);
         assert_eq!(folder.list("in").unwrap(), ["a.txt"]);
-        assert_eq!(folder.read("in/a.txt").unwrap(), b"abc");
+        let read = |path: &str, position| {
+            let mut to = [0; 4];
+            folder.read(path, position, &mut to).map(|count| to[..count].to_vec())
+        };
+        assert_eq!(read("in/a.txt", 0).unwrap(), b"abc");
+        assert_eq!(read("in/a.txt", 2).unwrap(), b"c");
+        assert_eq!(read("in/a.txt", u64::MAX).unwrap_or_default(), b"");
         let secret = around.path().join("secret");
         for path in
             ["../secret", "in/../../secret", "out", "up/secret", "./in", secret.to_str().unwrap(), "nothing"]
         {
-            assert!(folder.read(path).is_err() && folder.stat(path).is_err(), "{path}");
+            assert!(read(path, 0).is_err() && folder.stat(path).is_err(), "{path}");
         }
         #[cfg(unix)]
-        assert_eq!(folder.read("b.txt").unwrap(), b"abc");
-        assert!(folder.read("in").is_err() && folder.list("in/a.txt").is_err());
+        assert_eq!(read("b.txt", 0).unwrap(), b"abc");
+        assert!(read("in", 0).is_err() && folder.list("in/a.txt").is_err());
         assert!(Folder::new(&secret).is_err());
     }
 }

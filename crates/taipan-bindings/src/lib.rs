@@ -31,7 +31,7 @@ pub use egress::{Egress, Fetcher};
 pub use events::EventSender;
 pub use fetches::{BodySource, FetchAnswer, FetchBody, FetchHead, FetchRequest, FetchedBody, Redirect, pump};
 pub use folder::Folder;
-pub use ops::{Embedder, FileStat, HostOps, Process, Volume, object_body};
+pub use ops::{Embedder, FileStat, HostOps, Process, Volume, object_body, read_at};
 pub use requests::{Failure, Requests, Response, ResponseBody};
 pub use rpc::{DEEPEST_CALL, Functions, RpcCall};
 pub use streams::{Aborted, Chunk, HIGH_WATER, Pull, RequestBody, ResponseStream, Trailers};

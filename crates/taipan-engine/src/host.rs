@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +40,22 @@ pub trait Ops: Send {
     /// code waits in the middle of a turn; must return only [`Event::Complete`] and [`Event::Failed`], and keep
     /// everything else for later turns.
     fn wait(&mut self, deadline: Option<Instant>) -> Option<Event>;
+
+    /// Reads a file of a volume from `position` on into `to`, and gives how many bytes that were: fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn read_file(&mut self, volume: u32, path: &str, position: u64, to: &mut [u8]) -> io::Result<usize> {
+        let _ = (volume, path, position, to);
+        Err(ErrorKind::NotFound.into())
+    }
+
+    /// A file of a volume, and its size in bytes, if it may be mapped: its content must never change while it is open, and above all
+    /// it must not become shorter, since a guest that reads where nothing is left ends the process. `None` for all others.
+    fn fixed_file(&mut self, volume: u32, path: &str) -> Option<(Arc<File>, u64)> {
+        let _ = (volume, path);
+        None
+    }
 
     /// Who adds up what requests cost.
     fn meter(&self) -> Arc<dyn Meter>;

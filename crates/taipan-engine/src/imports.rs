@@ -93,6 +93,7 @@ pub(crate) fn define(linker: &mut Linker<State>) -> Result<()> {
             .map_err(|e| wasmtime::Error::msg(format!("the operating system has no randomness: {e}")))
     })?;
     linker.func_wrap(MODULE, "read_file", read_file)?;
+    crate::files::define(linker, MODULE)?;
     linker.func_wrap(MODULE, "op_number", |c: C<'_>, at: u32, length: u32| -> Result<i32> {
         let name = guest(&c)?.text(&c, at, length)?;
         Ok(ops::number(&name).and_then(|n| i32::try_from(n).ok()).unwrap_or(-1))

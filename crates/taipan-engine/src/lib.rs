@@ -13,6 +13,7 @@ mod code;
 mod cpu;
 mod entities;
 mod error;
+mod files;
 mod functions;
 mod host;
 mod imports;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::{ExnRef, Global, Instance, Memory, OwnedRooted, ResourceLimiter, Table, Tag, TypedFunc};
 
 use crate::code::Code;
+use crate::files::Mapped;
 use crate::functions::Functions;
 use crate::host::{Meter, Ops, Source};
 use crate::layered::Layered;
@@ -199,6 +200,8 @@ pub(crate) struct State {
     pub(crate) spent_too_much: Arc<AtomicBool>,
     pub(crate) meter: Arc<dyn Meter>,
     pub(crate) ops: Box<dyn Ops>,
+    /// Where pages of files are, or were.
+    pub(crate) mapped: Vec<Mapped>,
     pub(crate) sources: Vec<Source>,
     pub(crate) started: Instant,
     /// How booting ended: `Err` with the report of the guest.
@@ -256,6 +259,7 @@ impl State {
             spent_too_much: Arc::default(),
             meter,
             ops,
+            mapped: vec![],
             sources: vec![],
             started: Instant::now(),
             booted: None,

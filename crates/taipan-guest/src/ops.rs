@@ -50,7 +50,7 @@ pub const OPS: &[OpDecl] = &[
     sync("files.stat"),
     // volume, path of a folder → names
     sync("files.list"),
-    // volume, path of a file → bytes
+    // Nothing performs it any more, as files are read without a message (`read_at`); the number stays taken
     sync("files.read"),
     // most bytes → bytes from standard input, none at its end. Only for programs, which may wait
     sync("program.input"),

@@ -51,8 +51,12 @@ impl Volume for SourceVolume {
         Ok(self.folders.get(path).ok_or(ErrorKind::NotFound)?.iter().cloned().collect())
     }
 
-    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        Ok(self.files.get(path).ok_or(ErrorKind::NotFound)?.to_vec())
+    fn read(&self, path: &str, position: u64, to: &mut [u8]) -> io::Result<usize> {
+        let content = self.files.get(path).ok_or(ErrorKind::NotFound)?;
+        let rest = usize::try_from(position).ok().and_then(|at| content.get(at..)).unwrap_or_default();
+        let count = rest.len().min(to.len());
+        to.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        Ok(count)
     }
 }
 
@@ -68,9 +72,15 @@ mod tests {
         assert_eq!(volume.list("data").unwrap(), ["c.txt", "deep"]);
         assert!(volume.stat("data/deep").unwrap().is_folder && volume.stat("").unwrap().is_folder);
         assert_eq!(volume.stat("data/c.txt").unwrap().size, 10);
-        assert_eq!(volume.read("data/deep/b.txt").unwrap(), b"data/deep/b.txt");
+        let read = |path: &str, position| {
+            let mut to = [0; 8];
+            volume.read(path, position, &mut to).map(|count| to[..count].to_vec())
+        };
+        assert_eq!(read("data/deep/b.txt", 0).unwrap(), b"data/dee");
+        assert_eq!(read("data/deep/b.txt", 8).unwrap(), b"p/b.txt");
+        assert_eq!(read("data/deep/b.txt", 1000).unwrap(), b"");
         for path in ["data", "b.txt", "../a.py", "/a.py", "data/"] {
-            assert!(volume.read(path).is_err(), "{path}");
+            assert!(read(path, 0).is_err(), "{path}");
         }
         assert!(SourceVolume::new(&[]).list("").unwrap().is_empty());
     }

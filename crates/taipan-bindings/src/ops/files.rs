@@ -1,8 +1,10 @@
-//! `files.*`: folders of the host that a guest may read.
+//! `files.*`: folders of the host that a guest may read. Content of files goes another way, into the guest's memory without a message.
 //!
 //! These read from disk on the spot, as the only ones: Python asks for files one by one and waits for each.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use taipan_engine::OpReply;
@@ -36,11 +38,39 @@ pub trait Volume: Send + Sync {
     /// When it is no folder that the guest may see.
     fn list(&self, path: &str) -> io::Result<Vec<String>>;
 
-    /// The content of a file.
+    /// Reads a file from `position` on into `to`, and gives how many bytes that were: fewer only at the end of the file.
     ///
     /// # Errors
-    /// When it is no file that the guest may see.
-    fn read(&self, path: &str) -> io::Result<Vec<u8>>;
+    /// When it is no file that the guest may see, or cannot be read.
+    fn read(&self, path: &str, position: u64, to: &mut [u8]) -> io::Result<usize>;
+
+    /// A file and its size in bytes, if its content never changes ([`taipan_engine::Ops::fixed_file`]).
+    fn fixed(&self, path: &str) -> Option<(Arc<File>, u64)> {
+        let _ = path;
+        None
+    }
+}
+
+/// As [`Volume::read`], from a file that is open.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_at(file: &File, position: u64, to: &mut [u8]) -> io::Result<usize> {
+    let mut count = 0;
+    while let Some(rest) = to.get_mut(count..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, position.saturating_add(count as u64)) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
+}
+
+pub(super) fn volume(volumes: &[Arc<dyn Volume>], number: u32) -> io::Result<&dyn Volume> {
+    let volume = usize::try_from(number).ok().and_then(|n| volumes.get(n));
+    volume.map(|volume| &**volume).ok_or_else(|| ErrorKind::NotFound.into())
 }
 
 const FILE: u32 = 1;
@@ -49,15 +79,14 @@ const FOLDER: u32 = 2;
 pub(super) fn call(verb: &str, args: &Message<'_>, volumes: &[Arc<dyn Volume>]) -> Result<OpReply, OpError> {
     let number = args.u32(0)?;
     let path = args.str(1)?;
-    let volume = usize::try_from(number).ok().and_then(|n| volumes.get(n));
-    let volume = volume.ok_or_else(|| OpError::type_error(format!("there is no volume {number}")))?;
+    let volume =
+        volume(volumes, number).map_err(|_| OpError::type_error(format!("there is no volume {number}")))?;
     let answer = match verb {
         "stat" => volume.stat(path).map(|stat| {
             let kind = if stat.is_folder { FOLDER } else { FILE };
             vec![kind.into(), Field::Num(stat.size as f64), Field::Num(stat.modified_ms as f64)]
         }),
         "list" => volume.list(path).map(|names| names.into_iter().map(Field::from).collect()),
-        "read" => volume.read(path).map(|bytes| vec![bytes.into()]),
         _ => return Err(OpError::unknown(verb)),
     };
     // Which paths of the host there are is none of the guest's business.

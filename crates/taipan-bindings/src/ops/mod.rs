@@ -23,6 +23,8 @@ mod url;
 mod web_socket;
 
 use std::cell::Cell;
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,7 +33,7 @@ use taipan_guest::ops::OPS;
 use taipan_guest::protocol::{Field, MalformedMessage, Message};
 
 pub use blob::object_body;
-pub use files::{FileStat, Volume};
+pub use files::{FileStat, Volume, read_at};
 pub use program::Process;
 
 use crate::background::Client;
@@ -227,6 +229,14 @@ impl Ops for HostOps {
 
     fn wait(&mut self, deadline: Option<Instant>) -> Option<Event> {
         self.embedder.wait(deadline)
+    }
+
+    fn read_file(&mut self, volume: u32, path: &str, position: u64, to: &mut [u8]) -> io::Result<usize> {
+        files::volume(&self.volumes, volume)?.read(path, position, to)
+    }
+
+    fn fixed_file(&mut self, volume: u32, path: &str) -> Option<(Arc<File>, u64)> {
+        files::volume(&self.volumes, volume).ok()?.fixed(path)
     }
 
     fn meter(&self) -> Arc<dyn Meter> {

@@ -83,6 +83,7 @@ pub(crate) fn take(
             }
         }
     }
+    crate::files::own(store)?;
     let state = store.data();
     let frozen = Frozen {
         version: runtime.version().to_owned(),

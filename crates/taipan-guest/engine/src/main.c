@@ -279,6 +279,42 @@ FN(read_file) {
   free(path);
   return found ? new_buffer(out.bytes, out.length) : JS_UNDEFINED;
 }
+/* Where an ArrayBuffer's bytes from an offset on are; false with an exception when it does not have so many. */
+static bool place_in(JSContext *c, JSValueConst buffer, JSValueConst offset, JSValueConst length, uint8_t **at, uint32_t *size) {
+  size_t room;
+  if (!get_bytes(buffer, at, &room)) return false;
+  uint32_t from = to_int(offset);
+  *size = to_int(length);
+  if (from > room || *size > room - from) {
+    JS_ThrowRangeError(c, "outside of the buffer");
+    return false;
+  }
+  *at += from;
+  return true;
+}
+FN(read_at) {
+  uint8_t *at;
+  uint32_t size;
+  double position;
+  if (!place_in(c, argv[3], argv[4], argv[5], &at, &size) || JS_ToFloat64(c, &position, argv[2])) return JS_EXCEPTION;
+  size_t n;
+  char *path = text_encode(argv[1], &n);
+  if (!path) return JS_EXCEPTION;
+  int64_t count = host_read_at(to_int(argv[0]), path, n, position, at, size);
+  free(path);
+  return JS_NewInt64(c, count);
+}
+FN(map_at) {
+  double position;
+  if (JS_ToFloat64(c, &position, argv[2])) return JS_EXCEPTION;
+  size_t n;
+  char *path = text_encode(argv[1], &n);
+  if (!path) return JS_EXCEPTION;
+  uint32_t at = to_int(argv[3]), size = to_int(argv[4]);
+  uint32_t count = host_map_at(to_int(argv[0]), path, n, position, (void *)(uintptr_t)at, size);
+  free(path);
+  return JS_NewUint32(c, count);
+}
 FN(op_number) {
   size_t n;
   char *name = text_encode(argv[0], &n);
@@ -373,6 +409,8 @@ EXPORT(engine_init) int engine_init(int stack) {
   define(h, "log", log_line, 2);
   define(h, "random", random_bytes, 1);
   define(h, "readFile", read_file, 1);
+  define(h, "readAt", read_at, 6);
+  define(h, "mapAt", map_at, 5);
   define(h, "opNumber", op_number, 1);
   define(h, "onEvent", set_on_event, 1);
   define(h, "onTimers", set_on_timers, 2);

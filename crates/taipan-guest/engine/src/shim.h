@@ -158,6 +158,10 @@ IMPORT(log) void host_log(int level, const char *text, uint32_t length);
 IMPORT(random) void host_random(void *bytes, uint32_t length);
 /* 1: found. */
 IMPORT(read_file) int host_read_file(const char *path, uint32_t length, Block *out);
+/* A volume's file from `position` on; how many bytes were read, −1 when it cannot be. */
+IMPORT(read_at) int64_t host_read_at(int volume, const char *path, uint32_t length, double position, void *to, uint32_t room);
+/* The same in whole pages that are the file's own until they are written to; 0: it cannot be had that way. */
+IMPORT(map_at) uint32_t host_map_at(int volume, const char *path, uint32_t length, double position, void *at, uint32_t size);
 IMPORT(op_number) int host_op_number(const char *name, uint32_t length);
 IMPORT(op) int host_op(int number, int id, const uint8_t *message, uint32_t length, Block *out);
 enum { OP_READY, OP_LATER, OP_FAILED };

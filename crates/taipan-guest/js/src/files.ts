@@ -1,6 +1,6 @@
 /**
- * Folders of the host in Python's file system, read-only. A file's content crosses the border when the file is opened, so
- * what nobody opens takes no memory. Everything else there, `/tmp` above all, is in memory, and bounded.
+ * Folders of the host in Python's file system, read-only. Of a file's content crosses the border what is read, and straight to where the
+ * reader wants it. A file is known by its path, which is all that a snapshot has of one that is open. Everything else there, `/tmp` above all, is in memory, and bounded.
  */
 import type { Host } from "./host";
 
@@ -9,6 +9,7 @@ const FILE = 0o100444;
 
 /** Error numbers, as Emscripten has them. */
 const EINVAL = 28;
+const EIO = 29;
 const ENOENT = 44;
 const ENOMEM = 48;
 const ENOSPC = 51;
@@ -24,7 +25,6 @@ export function mountHost(H: Host, py: any, volume: number, at: string): void {
   const fs = py.FS;
   const STAT = H.opNumber("files.stat");
   const LIST = H.opNumber("files.list");
-  const READ = H.opNumber("files.read");
 
   function ask<T>(work: () => T): T {
     try {
@@ -35,14 +35,24 @@ export function mountHost(H: Host, py: any, volume: number, at: string): void {
   }
 
   function node(parent: any, name: string, path: string): any {
-    const [kind, size, modified] = ask(() => H.opSync(STAT, volume, path)) as [number, number, number];
+    const [kind, size, modified] = stat(path);
     const made = fs.createNode(parent, name, kind === IS_FOLDER ? FOLDER : FILE, 0);
     made.node_ops = nodeOps;
     made.stream_ops = streamOps;
     made.hostPath = path;
     made.hostSize = size;
     made.hostTime = modified;
+    // What was just asked need not be asked again by the one who opens it.
+    made.hostIsNew = true;
     return made;
+  }
+
+  const stat = (path: string) => ask(() => H.opSync(STAT, volume, path)) as [number, number, number];
+
+  function read(of: any, position: number, buffer: ArrayBufferLike, offset: number, length: number): number {
+    const count = H.readAt(volume, of.hostPath, position, buffer, offset, length);
+    if (count < 0) throw new fs.ErrnoError(EIO);
+    return count;
   }
 
   const nodeOps = {
@@ -73,23 +83,26 @@ export function mountHost(H: Host, py: any, volume: number, at: string): void {
     open(stream: any) {
       if (fs.isDir(stream.node.mode)) return;
       if ((stream.flags & 3) !== 0) throw new fs.ErrnoError(EROFS);
-      const [bytes] = ask(() => H.opSync(READ, volume, stream.node.hostPath));
-      // On the stream, not the node: it goes when the last copy of the descriptor is closed.
-      stream.hostBytes = new Uint8Array(bytes as ArrayBuffer);
+      const of = stream.node;
+      if (!of.hostIsNew) [, of.hostSize, of.hostTime] = stat(of.hostPath);
+      of.hostIsNew = false;
     },
-    read(stream: any, buffer: Int8Array, offset: number, length: number, position: number): number {
-      const bytes: Uint8Array = stream.hostBytes;
-      const count = Math.max(0, Math.min(bytes.length - position, length));
-      buffer.set(bytes.subarray(position, position + count), offset);
-      return count;
-    },
+    read: (stream: any, buffer: Int8Array, offset: number, length: number, position: number): number =>
+      read(stream.node, position, buffer.buffer, buffer.byteOffset + offset, length),
     llseek(stream: any, offset: number, whence: number): number {
-      const from = whence === 1 ? stream.position : whence === 2 ? stream.hostBytes.length : 0;
+      const from = whence === 1 ? stream.position : whence === 2 ? stream.node.hostSize : 0;
       if (from + offset < 0) throw new fs.ErrnoError(EINVAL);
       return from + offset;
     },
-    mmap: (stream: any, length: number, position: number) =>
-      mapCopy(py, length, place => place.set((stream.hostBytes as Uint8Array).subarray(position, position + length))),
+    mmap(stream: any, length: number, position: number) {
+      const of = stream.node;
+      const { ptr, size } = allocatePages(py, length);
+      const mapped = H.mapAt(volume, of.hostPath, position, ptr, length);
+      const place = new Uint8Array(py._module.HEAP8.buffer, ptr, size);
+      const count = mapped < length ? read(of, position + mapped, place.buffer, ptr + mapped, length - mapped) : 0;
+      place.fill(0, mapped + count);
+      return { ptr, allocated: true };
+    },
     msync: () => 0,
   };
 
@@ -247,13 +260,19 @@ export const boundMemoryFiles = (() => {
   };
 })();
 
-/** Memory for a mapping, filled with a copy of what is mapped. */
-function mapCopy(py: any, length: number, fill: (place: Uint8Array) => void): { ptr: number; allocated: boolean } {
+/** Memory for a mapping, whose content is what was there before. */
+function allocatePages(py: any, length: number): { ptr: number; size: number } {
   const size = Math.ceil(length / PAGE) * PAGE;
   // The one is exported by newer releases, the other by older ones.
   const { _emscripten_builtin_memalign: aligned, mmapAlloc } = py._module;
   const ptr = aligned ? aligned(PAGE, size) : mmapAlloc(size);
   if (!ptr) throw new py.FS.ErrnoError(ENOMEM);
+  return { ptr, size };
+}
+
+/** Memory for a mapping, filled with a copy of what is mapped. */
+function mapCopy(py: any, length: number, fill: (place: Uint8Array) => void): { ptr: number; allocated: boolean } {
+  const { ptr, size } = allocatePages(py, length);
   const place = new Uint8Array(py._module.HEAP8.buffer, ptr, size);
   place.fill(0);
   fill(place);

@@ -17,6 +17,17 @@ export interface Host {
   /** A file of the runtime or of the Worker by its virtual path; undefined when there is none. */
   readFile(path: string): ArrayBuffer | undefined;
 
+  /**
+   * Reads a volume's file from `position` on straight into a buffer, at `offset` and for at most `length` bytes. How many were
+   * read, fewer only at the end of the file; −1 when it cannot be read.
+   */
+  readAt(volume: number, path: string, position: number, buffer: ArrayBufferLike, offset: number, length: number): number;
+  /**
+   * Makes whole pages of the linear memory, from the address `at` on, those of a volume's file, of which only what is touched takes
+   * memory. How many bytes from `at` on are the file's then; the rest has to be read.
+   */
+  mapAt(volume: number, path: string, position: number, at: number, length: number): number;
+
   /** The number of an operation of `taipan_guest::ops::OPS`; throws for an unknown name. */
   opNumber(name: string): number;
   /** Asks the host for a synchronous operation; throws what the host says. */

@@ -295,7 +295,8 @@ impl Store {
         fs::create_dir_all(&tree).map_err(PackageError::io(&tree))?;
         let excerpt = partial.join("pylock.toml");
         fs::write(&excerpt, Lock::excerpt(packages, folder)).map_err(PackageError::io(&excerpt))?;
-        let arguments = ["pip", "install", "--quiet"].map(Path::new);
+        // Links would make the store's files those of uv's cache, and of whatever environment else, where people edit them.
+        let arguments = ["pip", "install", "--quiet", "--link-mode=copy"].map(Path::new);
         let paths = [Path::new("--target"), &tree, Path::new("--requirements"), &excerpt];
         if let Err(reason) = run(&[&arguments[..], &paths[..], more].concat())? {
             return Err(PackageError::Download { reason });

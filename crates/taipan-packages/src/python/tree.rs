@@ -1,10 +1,8 @@
 //! The files of a set of packages, as a Worker sees them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::StoredWheel;
@@ -109,13 +107,8 @@ impl PackageTree {
         self.folders.get(path).map(|names| names.iter().map(String::as_str))
     }
 
-    /// The content of the file at the path.
-    ///
-    /// # Errors
-    /// When there is none, or the store has lost it.
-    pub fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        let file = self.files.get(path).ok_or(ErrorKind::NotFound)?;
-        let content = fs::read(&file.place)?;
-        if content.len() as u64 == file.size { Ok(content) } else { Err(ErrorKind::InvalidData.into()) }
+    /// Where the store has the file at the path, and its size in bytes.
+    pub fn place(&self, path: &str) -> Option<(&Path, u64)> {
+        self.files.get(path).map(|file| (file.place.as_path(), file.size))
     }
 }

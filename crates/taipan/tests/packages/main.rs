@@ -6,6 +6,7 @@
 )]
 
 mod commands;
+mod data;
 mod failures;
 mod langchain;
 mod libraries;
