@@ -79,7 +79,7 @@ def twins():
     bindings = {"KVNamespace", "D1Database", "D1DatabaseSession", "D1PreparedStatement", "R2Bucket", "R2ObjectBody"}
     bindings |= {"R2MultipartUpload", "Queue", "Fetcher", "Service", "RateLimit", "RpcStub"}
     #: These are no bindings: bodies, and what is called itself.
-    others = {"Request", "Response", "FetchResponse", "Blob", "File", "ByteStream", "RemoteFunction"}
+    others = {"AbortSignal", "Request", "Response", "FetchResponse", "Blob", "File", "ByteStream", "RemoteFunction"}
     found = set()
     for module in [module for name, module in sys.modules.items() if name.startswith("workers._")]:
         for cls in [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]:

@@ -24,6 +24,7 @@ from ._response import Response
 from ._rpc import RpcTarget, python_from_rpc, python_to_rpc
 from ._scheduled import ScheduledController
 from ._service import RemoteError, RemoteFunction, RpcStub, Service
+from ._signal import AbortSignal
 from ._snapshots import after_restore, before_snapshot
 
 waitUntil = wait_until  # noqa: N816 - the platform's name
@@ -46,6 +47,7 @@ class FetchKwargs(TypedDict, total=False):
 
 
 __all__ = [
+    "AbortSignal",
     "AnalyticsEngineDataset",
     "BindingError",
     "Blob",

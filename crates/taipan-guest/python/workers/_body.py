@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, MutableMapping
+import builtins
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, MutableMapping
 from enum import StrEnum
 from typing import Any
 
@@ -33,6 +35,22 @@ def python_exception(error: Any) -> Any:
         case "TypeError":
             return TypeError(error.message)
     return error
+
+
+def python_error(error: Any, other: Callable[[str, str], Exception]) -> Exception:
+    """The Python exception that a JavaScript error is; `other` makes one of its message and name when Python has none of the name."""
+    name, message = str(getattr(error, "name", "Error")), str(getattr(error, "message", error))
+    # What the runtime says, which Python has other names for: a value is beyond a limit, memory is full.
+    if name == "InternalError" and message == "out of memory":
+        name = "MemoryError"
+    known = ValueError if name == "RangeError" else getattr(builtins, name, None)
+    if not isinstance(known, type) or not issubclass(known, Exception):
+        return other(message, name)
+    arguments = getattr(error, "pythonArguments", None)
+    try:
+        return known(*(json.loads(arguments) if isinstance(arguments, str) else [message]))
+    except (TypeError, ValueError):
+        return known(message)
 
 
 def construct(constructor: Any, *arguments: Any) -> Any:

@@ -37,7 +37,9 @@ async def fetch(resource: Request | str | Any, **options: Any) -> Response:
         if controller is not None:
             controller.abort()
         raise
-    return Response._from_js(response, str(response.url or url))
+    made = Response._from_js(response, str(response.url or url))
+    made._controller = controller
+    return made
 
 
 def _failure(error: Any) -> Exception:

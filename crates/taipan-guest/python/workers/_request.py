@@ -21,6 +21,7 @@ from ._context import Context, events
 from ._env import JsDict
 from ._headers import Headers
 from ._runtime import jsnull
+from ._signal import AbortSignal
 
 #: A byte order mark, which is no part of a text.
 _MARK = b"\xef\xbb\xbf"
@@ -150,7 +151,8 @@ class Request:
                 self._cf = json_module.loads(text, object_hook=JsDict) if text else None
             else:
                 value = self._js.cf
-                self._cf = value.to_py() if isinstance(value, JsProxy) else None
+                if isinstance(value, JsProxy):
+                    self._cf = json_module.loads(js.JSON.stringify(value), object_hook=JsDict)
         return self._cf
 
     @property
@@ -166,9 +168,9 @@ class Request:
         return bool(self.js_object.bodyUsed)
 
     @property
-    def signal(self) -> Any:
-        """The JavaScript AbortSignal that fires when the client goes away."""
-        return self.js_object.signal
+    def signal(self) -> AbortSignal:
+        """Says whether the client has gone away."""
+        return AbortSignal(self.js_object.signal)
 
     @property
     def cache(self) -> str:
@@ -287,6 +289,8 @@ def request_options(options: dict[str, Any]) -> Any:
         given["body"] = None if body is jsnull else body
         if isinstance(body, JsProxy) and js_kind(body) == "ReadableStream":
             given["duplex"] = "half"
+    if isinstance(signal := given.get("signal"), AbortSignal):
+        given["signal"] = signal.js_object
     if "method" in given:
         given["method"] = str(getattr(given["method"], "value", given["method"]))
     return plain_object({name: value for name, value in given.items() if value is not None and name != "fetcher"})

@@ -70,6 +70,8 @@ class Response(FetchResponse):
     _socket: Any = None
     #: The body is encoded as the headers say: a framework made it, and those encode by themselves.
     _is_encoded = False
+    #: What cancels the fetch that it came of.
+    _controller: Any = None
     abort_controller = None
     abort_signal = None
     js_request = None
@@ -248,6 +250,12 @@ class Response(FetchResponse):
         if self.body_used:
             raise OSError("Body already used")
         return Response._from_js(self.js_response.clone(), self._url)
+
+    def abort(self, reason: Any = None) -> None:
+        """Gives up the fetch that it came of: nothing more of the body arrives."""
+        if self._controller is None:
+            raise ValueError("Only the response of a fetch that was given no signal can be aborted")
+        self._controller.abort(*[] if reason is None else [reason])
 
     def replace_body(self, body: Any) -> Response:
         """A response with the same status and headers and another body."""

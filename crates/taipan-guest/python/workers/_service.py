@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 import functools
 import inspect
 import json
@@ -15,7 +14,7 @@ from pyodide.ffi import JsException, create_proxy, to_js
 
 from . import _runtime
 from ._bindings import BindingError, Sync
-from ._body import ByteStream, js_kind
+from ._body import ByteStream, js_kind, python_error
 from ._fetcher import Fetcher, FetcherSync
 from ._rpc import RpcTarget, from_rpc, to_rpc
 from ._runtime import wait
@@ -287,6 +286,11 @@ def _remote(value: Any) -> Any:
 
 def js_error(error: BaseException) -> Any:
     """An exception as the error that another Worker is given."""
+    if isinstance(error, JsException):
+        # One of JavaScript's has a name and a message of its own.
+        made = js.Error.new(error.message)
+        made.name = error.name
+        return made
     made = js.Error.new(str(error))
     made.name = type(error).__name__
     try:
@@ -298,20 +302,7 @@ def js_error(error: BaseException) -> Any:
 
 def raised(error: Any, where: str, binding: str = "") -> Exception:
     """The exception for an error that has come from another Worker."""
-    name, message = str(getattr(error, "name", "Error")), str(getattr(error, "message", error))
-    # What the runtime says, which Python has other names for: a value is beyond a limit, memory is full.
-    if name == "InternalError" and message == "out of memory":
-        name = "MemoryError"
-    known = ValueError if name == "RangeError" else getattr(builtins, name, None)
-    made: Exception
-    if isinstance(known, type) and issubclass(known, Exception):
-        arguments = getattr(error, "pythonArguments", None)
-        try:
-            made = known(*(json.loads(arguments) if isinstance(arguments, str) else [message]))
-        except (TypeError, ValueError):
-            made = known(message)
-    else:
-        made = RemoteError(message if name == "Error" else f"{name}: {message}", binding, name)
+    made = python_error(error, lambda message, name: RemoteError(message if name == "Error" else f"{name}: {message}", binding, name))
     made.add_note(f"raised by {where}")
     return made
 
