@@ -11,6 +11,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+const FILES: [&str; 3] = ["right.py", "wrong.py", "every.py"];
+
 /// A file, a line in it counted from 1, and the rule.
 type Mistake = (String, u64, String);
 
@@ -32,7 +34,7 @@ fn types(folder: &Path) -> String {
 /// The mistakes that the Worker's files say they have.
 fn announced(folder: &Path) -> BTreeSet<Mistake> {
     let mut found = BTreeSet::new();
-    for name in ["right.py", "wrong.py"] {
+    for name in FILES {
         let text = fs_err::read_to_string(folder.join("src").join(name)).unwrap();
         for (line, number) in text.lines().zip(1..) {
             if let Some((_, rule)) = line.split_once("# error: ") {
@@ -60,20 +62,19 @@ fn checked(folder: &Path) -> BTreeSet<Mistake> {
     found
 }
 
-/// What mypy finds: files and lines, for its rules have other names.
+/// What mypy finds: files and lines, for its rules have other names. Of the file that uses every name, what there is to find when it is strict.
 fn found_by_mypy(folder: &Path) -> BTreeSet<(String, u64)> {
+    let mut found = mypy(folder, &["src/right.py", "src/wrong.py"]);
+    found.extend(mypy(folder, &["--strict", "src/every.py"]));
+    found
+}
+
+fn mypy(folder: &Path, arguments: &[&str]) -> BTreeSet<(String, u64)> {
     let modules = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools/mypy");
     assert!(modules.is_dir(), "not installed: {}; run ./x setup", modules.display());
     let output = Command::new("python3")
-        .args([
-            "-m",
-            "mypy",
-            "--python-version",
-            "3.14",
-            "--no-error-summary",
-            "src/right.py",
-            "src/wrong.py",
-        ])
+        .args(["-m", "mypy", "--python-version", "3.14", "--no-error-summary"])
+        .args(arguments)
         .env("PYTHONPATH", modules)
         .env("MYPYPATH", "typings")
         .current_dir(folder)
@@ -111,9 +112,13 @@ fn type_checkers_find_the_mistakes_and_no_others() {
     assert_eq!(checked(folder.path()), announced(folder.path()));
     let announced = announced(folder.path()).into_iter().map(|(file, line, _)| (file, line));
     assert_eq!(found_by_mypy(folder.path()), announced.collect());
-    let twins = repository().join("tests/types/twins.py");
-    let output = Command::new("python3").arg(twins).arg(folder.path().join("typings")).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let every = folder.path().join("src/every.py");
+    for (script, arguments) in [("twins.py", vec![]), ("mentioned.py", vec![&every])] {
+        let script = repository().join("tests/types").join(script);
+        let typings = folder.path().join("typings");
+        let output = Command::new("python3").arg(script).arg(typings).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
     // The second time there is nothing to be written.
     let said = types(folder.path());
     assert!(said.contains(": 0 of "), "{said}");

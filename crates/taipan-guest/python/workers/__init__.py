@@ -1,7 +1,6 @@
 """What a Python Worker imports: handlers' base classes, requests and responses, and the environment."""
 
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 from pyodide.http import FetchResponse
 
@@ -19,7 +18,7 @@ from ._modules import import_from_javascript
 from ._measures import AnalyticsEngineDataset, RateLimit
 from ._queue import Message, MessageBatch, Queue
 from ._r2 import R2Bucket, R2MultipartUpload, R2Object, R2ObjectBody
-from ._request import Request
+from ._request import FetchKwargs, Request, RequestInitCfProperties
 from ._response import Response
 from ._rpc import RpcTarget, python_from_rpc, python_to_rpc
 from ._scheduled import ScheduledController
@@ -32,18 +31,6 @@ waitUntil = wait_until  # noqa: N816 - the platform's name
 #: A JavaScript object that is a body: ReadableStream, Blob, ArrayBuffer, typed array, FormData, URLSearchParams.
 JSBody = Any
 Body = str | bytes | bytearray | memoryview | FormData | Blob | JSBody | None
-RequestInitCfProperties = Mapping[str, Any]
-
-
-class FetchKwargs(TypedDict, total=False):
-    """The options of `fetch` and of `Request`."""
-
-    headers: Any
-    body: Any
-    method: str
-    redirect: str
-    cf: RequestInitCfProperties
-    fetcher: Any
 
 
 __all__ = [

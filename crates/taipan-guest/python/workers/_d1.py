@@ -254,7 +254,7 @@ class D1DatabaseSession(_Runner):
         if constraint is not None and not isinstance(constraint, str):
             raise TypeError(f"A session begins at a bookmark, which is a str, not {type(constraint).__name__}")
         # There is one copy of the database, which has all that was acknowledged: any bookmark is behind it.
-        self._bookmark = None if constraint is None or constraint.startswith("first-") else constraint
+        self._bookmark: str | None = None if constraint is None or constraint.startswith("first-") else constraint
 
     @property
     def sync(self) -> D1DatabaseSessionSync:

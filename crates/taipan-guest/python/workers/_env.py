@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 
-class JsDict(dict):  # type: ignore[type-arg]
+class JsDict(dict[str, Any]):
     """A dict whose string keys can be read as attributes, as a JavaScript object's can."""
 
     def __getattr__(self, name: str) -> Any:

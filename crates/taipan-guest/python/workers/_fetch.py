@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Unpack
 
 import js
 from pyodide.ffi import JsException, JsProxy
 from pyodide.http import AbortError
 
 from ._body import construct, js_kind
-from ._request import Request, request_options
+from ._request import FetchKwargs, Request, request_options
 from ._response import Response
 
 
-async def fetch(resource: Request | str | Any, **options: Any) -> Response:
+async def fetch(resource: Request | str | JsProxy, **options: Unpack[FetchKwargs]) -> Response:
     """Makes a request and gives its response.
 
     Raises OSError when there is none, with the host and the reason. Cancelling the task cancels the request.

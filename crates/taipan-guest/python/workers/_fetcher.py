@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
-from pyodide.ffi import JsException
+from pyodide.ffi import JsException, JsProxy
 
 from . import _fetch
 from ._bindings import BindingError, Sync, blocking
-from ._request import Request
+from ._request import FetchKwargs, Request
 from ._response import Response
 
 
@@ -24,10 +24,10 @@ class Fetcher:
         """The same methods for code that cannot await."""
         return FetcherSync(self)
 
-    async def fetch(self, resource: Request | str | Any, **options: Any) -> Response:
+    async def fetch(self, resource: Request | str | JsProxy, **options: Unpack[FetchKwargs]) -> Response:
         """Makes a request and gives its response. Of the URL, only what follows the host says which asset is meant."""
         try:
-            return await _fetch.fetch(resource, fetcher=self._api.fetch, **options)
+            return await _fetch.fetch(resource, **{**options, "fetcher": self._api.fetch})
         except (OSError, JsException) as error:
             raise BindingError(f"env.{self._name}.fetch: {error}", self._name) from None
 

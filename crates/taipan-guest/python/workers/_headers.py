@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from http.client import HTTPMessage
 from typing import Any
@@ -75,6 +75,10 @@ def _pairs(init: Any) -> Any:
     return init
 
 
+#: What headers are made of.
+HeadersInit = Mapping[str, Any] | HTTPMessage | Iterable[Sequence[Any]] | JsProxy | None
+
+
 class Headers(HTTPMessage):
     """The headers of a request or response.
 
@@ -86,7 +90,7 @@ class Headers(HTTPMessage):
     _headers: list[tuple[str, str]]
     _js: Any = None
 
-    def __init__(self, init: Any = None) -> None:
+    def __init__(self, init: HeadersInit = None) -> None:
         super().__init__()
         if init is None:
             return

@@ -102,6 +102,10 @@ class KVNamespace:
             return {name: None if found is None else found[0] for name, found in (await self._many(key, kind)).items()}
         return await self._value(_key(key), kind)
 
+    @overload
+    async def getWithMetadata(self, key: str, type: Any = None, **options: Any) -> JsDict: ...  # noqa: N802
+    @overload
+    async def getWithMetadata(self, key: Sequence[str], type: Any = None, **options: Any) -> dict[str, JsDict]: ...  # noqa: N802
     async def getWithMetadata(self, key: Any, type: Any = None, **options: Any) -> Any:  # noqa: N802
         """The value of a key and its metadata, as `value` and `metadata`. For a list of keys, a dict of these."""
         kind = _type(type, options)

@@ -161,7 +161,7 @@ class Message:
         self.id, moment, self.attempts, self._kind, text = fields
         self._sent = text if sent is None else sent
         #: When it was sent.
-        self.timestamp = datetime.fromtimestamp(moment / 1000, UTC)
+        self.timestamp: datetime = datetime.fromtimestamp(moment / 1000, UTC)
         self._body: Any = self
         #: -1 acknowledged; a number of seconds or None for the configuration's: retried; False: nothing was said.
         self._outcome: float | None | Literal[False] = False
@@ -201,7 +201,7 @@ class MessageBatch:
         #: The queue's name.
         self.queue: str = queue
         #: The messages.
-        self.messages = [Message(fields, sent) for fields, sent in zip(json.loads(listed), bodies, strict=True)]
+        self.messages: list[Message] = [Message(fields, sent) for fields, sent in zip(json.loads(listed), bodies, strict=True)]
 
     def __iter__(self) -> Iterator[Message]:
         return iter(self.messages)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
-from typing import Any
+from typing import Any, overload
 
 from pyodide.ffi import JsException, JsProxy, to_js
 
@@ -130,7 +130,7 @@ class R2Object:
         self.etag: str = values["etag"]
         #: The same in quotation marks, as headers have it.
         self.httpEtag: str = values["httpEtag"]  # noqa: N815 - the platform's names
-        self.uploaded = datetime.fromtimestamp(values["uploaded"] / 1000, UTC)
+        self.uploaded: datetime = datetime.fromtimestamp(values["uploaded"] / 1000, UTC)
         self.httpMetadata = JsDict(values["httpMetadata"])  # noqa: N815
         if "cacheExpiry" in self.httpMetadata:
             self.httpMetadata["cacheExpiry"] = datetime.fromisoformat(self.httpMetadata["cacheExpiry"])
@@ -138,12 +138,23 @@ class R2Object:
         #: By their names, as bytes.
         self.checksums = JsDict((name, bytes.fromhex(text)) for name, text in values["checksums"].items())
         #: Which bytes were asked for: `offset` and `length`.
-        self.range = JsDict(values["range"]) if "range" in values else None
+        self.range: JsDict | None = JsDict(values["range"]) if "range" in values else None
         self.storageClass: str = values["storageClass"]  # noqa: N815
 
-    http_etag = property(lambda self: self.httpEtag)
-    http_metadata = property(lambda self: self.httpMetadata)
-    custom_metadata = property(lambda self: self.customMetadata)
+    @property
+    def http_etag(self) -> str:
+        """`httpEtag`."""
+        return self.httpEtag
+
+    @property
+    def http_metadata(self) -> JsDict:
+        """`httpMetadata`."""
+        return self.httpMetadata
+
+    @property
+    def custom_metadata(self) -> JsDict:
+        """`customMetadata`."""
+        return self.customMetadata
 
     def writeHttpMetadata(self, headers: Any) -> None:  # noqa: N802
         """Sets the headers that its `httpMetadata` is."""
@@ -246,6 +257,12 @@ class R2Bucket:
         """What is known of an object; None when there is none."""
         return _object(await self._ask(self._api.head(_key(key)), "head", key))
 
+    @overload
+    async def get(self, key: str, options: None = None, *, range: Any = None) -> R2ObjectBody | None: ...
+    @overload
+    async def get(self, key: str, options: None = None, *, only_if: Any, range: Any = None) -> R2ObjectBody | R2Object | None: ...
+    @overload
+    async def get(self, key: str, options: Any = None, *, only_if: Any = None, range: Any = None) -> Any: ...
     async def get(self, key: str, options: Any = None, *, only_if: Any = None, range: Any = None) -> Any:
         """An object: an `R2ObjectBody`, an `R2Object` when it does not meet the conditions, or None."""
         given = _plain(options)

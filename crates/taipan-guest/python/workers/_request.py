@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
+from collections.abc import Mapping
 from http import HTTPMethod
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 import js
@@ -19,7 +20,7 @@ from . import _ops
 from ._body import Blob, FormData, construct, js_body, js_kind, plain_object, read_body
 from ._context import Context, events
 from ._env import JsDict
-from ._headers import Headers
+from ._headers import Headers, HeadersInit
 from ._runtime import jsnull
 from ._signal import AbortSignal
 
@@ -29,14 +30,39 @@ _MARK = b"\xef\xbb\xbf"
 _METHODS = {method.value: method for method in HTTPMethod}
 
 
+#: What a request's `cf` may say.
+RequestInitCfProperties = Mapping[str, Any]
+
+
+class FetchKwargs(TypedDict, total=False):
+    """The options of `fetch` and of `Request`."""
+
+    headers: HeadersInit
+    body: Any
+    method: str
+    redirect: str
+    cf: RequestInitCfProperties
+    #: What is asked in the network's place.
+    fetcher: Any
+    #: An `AbortSignal`.
+    signal: Any
+    cache: str
+    credentials: str
+    integrity: str
+    keepalive: bool
+    mode: str
+    referrer: str
+    referrerPolicy: str
+
+
 class Request:
     """A request that came in, or one to be made."""
 
     __slots__ = ("_cf", "_context", "_headers", "_js", "_reader")
 
-    def __init__(self, input: Request | str | Any, **options: Any) -> None:
+    def __init__(self, input: Request | str | JsProxy, **options: Unpack[FetchKwargs]) -> None:
         self._context: Context | None = None
-        self._cf: Any = None
+        self._cf: JsDict | None = None
         self._headers: Headers | None = None
         self._reader: Any = None
         if isinstance(input, Request):
@@ -143,7 +169,7 @@ class Request:
             await waiting
 
     @property
-    def cf(self) -> Any:
+    def cf(self) -> JsDict | None:
         """What the runtime knows of the client's connection, or None."""
         if self._cf is None:
             if self._context is not None:
@@ -279,7 +305,7 @@ def _over() -> RuntimeError:
     return RuntimeError("The request is over: read what you need of it before its response is sent")
 
 
-def request_options(options: dict[str, Any]) -> Any:
+def request_options(options: Mapping[str, Any]) -> Any:
     """FetchKwargs as JavaScript takes them."""
     given = dict(options)
     if "headers" in given:

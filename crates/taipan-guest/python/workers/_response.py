@@ -9,7 +9,7 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, overload
 
 import js
 from pyodide.ffi import JsProxy
@@ -17,11 +17,8 @@ from pyodide.http import FetchResponse
 
 from ._body import Blob, ByteStream, FormData, construct, js_body, js_kind, plain_object, read_body
 from ._context import Context
-from ._headers import Headers, sendable
+from ._headers import Headers, HeadersInit, sendable
 from ._stream import Produced, Stream, js_stream
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NULL_BODY = frozenset((101, 204, 205, 304))
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
@@ -52,11 +49,31 @@ def _encode(text: str) -> bytes:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
+class _Maker(Protocol):
+    def __call__(
+        self, data: Any, status: int | HTTPStatus | None = None, status_text: str = "", headers: HeadersInit = None
+    ) -> Response: ...
+
+
+class _Reader(Protocol):
+    async def __call__(self, **options: Any) -> Any: ...
+
+
 class _JsonMethod:
     """`Response.json(data)` makes a response, `response.json()` reads one."""
 
-    def __get__(self, response: Response | None, owner: type[Response]) -> Callable[..., Any]:
+    @overload
+    def __get__(self, response: None, owner: type[Response]) -> _Maker: ...
+    @overload
+    def __get__(self, response: Response, owner: type[Response]) -> _Reader: ...
+    def __get__(self, response: Response | None, owner: type[Response]) -> Any:
         return owner.from_json if response is None else response._read_json
+
+
+#: What the body of a response is made of.
+ResponseBody = (
+    str | bytes | bytearray | memoryview | Blob | ByteStream | FormData | FetchResponse | AsyncIterable[Any] | Iterator[Any] | JsProxy | None
+)
 
 
 class Response(FetchResponse):
@@ -78,10 +95,10 @@ class Response(FetchResponse):
 
     def __init__(
         self,
-        body: Any = None,
+        body: ResponseBody = None,
         status: int | HTTPStatus | None = None,
         status_text: str = "",
-        headers: Any = None,
+        headers: HeadersInit = None,
         web_socket: Any = None,
     ) -> None:
         self._url = ""
@@ -257,7 +274,7 @@ class Response(FetchResponse):
             raise ValueError("Only the response of a fetch that was given no signal can be aborted")
         self._controller.abort(*[] if reason is None else [reason])
 
-    def replace_body(self, body: Any) -> Response:
+    def replace_body(self, body: ResponseBody) -> Response:
         """A response with the same status and headers and another body."""
         return Response(body, self.status, self.status_text, self.headers)
 
@@ -296,7 +313,7 @@ class Response(FetchResponse):
         data: Any,
         status: int | HTTPStatus | None = None,
         status_text: str = "",
-        headers: Any = None,
+        headers: HeadersInit = None,
     ) -> Response:
         """A response whose body is `data` as JSON."""
         text = json_module.dumps(data, ensure_ascii=False, separators=(",", ":"), default=_json_default)

@@ -56,10 +56,33 @@ ELLIPSIS = ast.Expr(ast.Constant(...))
 ANY = ast.Name("Any")
 
 
+#: Types whose names methods have, too: within such a class, the name means the method.
+TYPES = {"bytes", "dict", "list", "range", "set", "str", "type"}
+
+
+class _Builtins(ast.NodeTransformer):
+    """In annotations, says which one is meant."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def visit_Name(self, node):
+        return ast.Attribute(ast.Name("builtins"), node.id) if node.id in self.names else node
+
+    def visit_Assign(self, node):
+        # Another name for a method.
+        return node
+
+    def visit_AnnAssign(self, node):
+        node.annotation = self.visit(node.annotation)
+        return node
+
+
 class Stub(ast.NodeTransformer):
     """Leaves of a module what can be seen from outside."""
 
     def __init__(self, tree):
+        self.is_dataclass = self.is_enum = False
         #: What each class defines: functions by their names, several for one with overloads.
         self.classes = {}
         for node in tree.body:
@@ -92,6 +115,10 @@ class Stub(ast.NodeTransformer):
                 return [self.class_(node)]
             case ast.Import() | ast.ImportFrom():
                 return [] if getattr(node, "module", "") == "__future__" else [node]
+            case ast.AnnAssign(value=ast.expr()) if is_class and self.is_dataclass:
+                # That there is a value says that none need be given.
+                node.value = ELLIPSIS.value
+                return [node]
             case ast.AnnAssign(value=value) if is_class or not _is_alias(value):
                 node.value = None if not isinstance(node.annotation, ast.Name) or node.annotation.id != "TypeAlias" else value
                 return [node]
@@ -102,6 +129,9 @@ class Stub(ast.NodeTransformer):
                 value=ast.Call(func=ast.Name(id="blocking" | "prompt"), args=[ast.Attribute(value=ast.Name(id=owner), attr=method)]),
             ):
                 return self.twins(name, self.classes[owner][method])
+            case ast.Assign(value=ast.Constant()) if self.is_enum:
+                # The values of an enumeration are of its own type.
+                return [node]
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 if name == "__slots__":
                     return []
@@ -137,13 +167,20 @@ class Stub(ast.NodeTransformer):
         known = {s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)}
         known |= {s.name for s in node.body if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))}
         attributes = [a for a in _attributes(node) if a.target.id not in known]
+        outer = self.is_dataclass, self.is_enum
+        self.is_dataclass = any("dataclass" in ast.unparse(d) for d in node.decorator_list)
+        self.is_enum = any("Enum" in ast.unparse(base) for base in node.bases)
         node.body = self.body(node.body, True)
+        self.is_dataclass, self.is_enum = outer
         at = 1 if node.body and isinstance(node.body[0], ast.Expr) else 0
         node.body[at:at] = attributes
         if node.name == "JsProxy":
             # Whatever a JavaScript object has.
             node.body += ast.parse("def __getattr__(self, name: str) -> Any: ...\ndef __call__(self, *a: Any, **k: Any) -> Any: ...").body
         node.body = node.body or [ELLIPSIS]
+        shadowed = (known | {a.target.id for a in attributes}) & TYPES
+        if shadowed:
+            _Builtins(shadowed).visit(node)
         return node
 
 
@@ -192,7 +229,7 @@ def _type_of(value):
     match value:
         case ast.Constant(value=bool() | int() | float() | str() | bytes()):
             return ast.Name(type(value.value).__name__)
-        case ast.Call(func=ast.Name(id=name)) if name[0].isupper() and name != "ContextVar":
+        case ast.Call(func=ast.Name(id=name)) if name.lstrip("_")[:1].isupper() and name != "ContextVar":
             return ast.Name(name)
     return ANY
 
@@ -296,6 +333,8 @@ def main():
     for module, (tree, is_package) in modules.items():
         path = module.replace(".", "/") + ("/__init__" if is_package else "")
         text = ast.unparse(ast.fix_missing_locations(tree))
+        if "builtins." in text and "import builtins" not in text:
+            text = f"import builtins\n{text}"
         if "Any" in text and "import Any" not in text and ", Any" not in text:
             text = f"from typing import Any\n{text}"
         files[f"{path}.pyi"] = HEAD + text + "\n"
