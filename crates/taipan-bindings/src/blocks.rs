@@ -4,19 +4,20 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use taipan_storage::Aligned;
 
-/// Buffers of one size. A cheap handle; clones have the same.
+/// Buffers of one size, from which files can be written past the cache. A cheap handle; clones have the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Blocks {
     size: usize,
     /// Those that nobody uses.
-    idle: Arc<Mutex<Vec<Vec<u8>>>>,
+    idle: Arc<Mutex<Vec<Aligned>>>,
 }
 
 /// A buffer and how much of it is used. It is there for others again once it is dropped.
 #[derive(Debug)]
 pub(crate) struct Block {
-    bytes: Vec<u8>,
+    bytes: Aligned,
     used: usize,
     home: Blocks,
 }
@@ -28,7 +29,7 @@ impl Blocks {
 
     pub(crate) fn take(&self) -> Block {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Block { bytes: idle.unwrap_or_else(|| vec![0; self.size]), used: 0, home: self.clone() }
+        Block { bytes: idle.unwrap_or_else(|| Aligned::new(self.size)), used: 0, home: self.clone() }
     }
 }
 

@@ -47,6 +47,11 @@ impl RequestBody {
         self
     }
 
+    /// Its size, if that is known.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.length
+    }
+
     pub(crate) fn pull(&self, id: u32, events: EventSender) {
         self.pull_for(move |chunk| {
             events.send(match chunk {

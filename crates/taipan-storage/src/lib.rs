@@ -23,6 +23,7 @@
 //! thread that writes, and what waits for it while it syncs goes to disk together with the next sync.
 #![forbid(unsafe_code)]
 
+mod aligned;
 pub mod analytics;
 mod clock;
 pub mod d1;
@@ -35,6 +36,7 @@ pub mod queues;
 pub mod r2;
 mod sqlite;
 
+pub use aligned::Aligned;
 pub use clock::{Clock, SystemClock};
 pub use error::{Refusal, StorageError};
 pub use folder::StateFolder;

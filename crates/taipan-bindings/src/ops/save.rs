@@ -18,8 +18,9 @@ use super::blob::Sink;
 use crate::blocks::{Block, Blocks};
 use crate::streams::RequestBody;
 
-/// What is written at once.
-const BLOCK: usize = 256 << 10;
+/// What is written at once, or all of a body that is smaller: whole pages, as disks want them.
+const BLOCK: usize = 512 << 10;
+const PAGE: usize = 4 << 10;
 
 /// So many blocks may wait for the one that is being written.
 const MOST_WAITING: usize = 4;
@@ -58,7 +59,9 @@ pub(super) fn save(body: RequestBody, sink: Sink, done: impl FnOnce(Result<(), O
         has_ended: false,
         done: Some(Box::new(done)),
     };
-    Saving::pull(&Arc::new(Saving { body, sink, blocks: Blocks::new(BLOCK), state: Mutex::new(state) }));
+    let length = body.length().and_then(|length| usize::try_from(length).ok()).unwrap_or(BLOCK);
+    let blocks = Blocks::new(length.clamp(1, BLOCK).next_multiple_of(PAGE));
+    Saving::pull(&Arc::new(Saving { body, sink, blocks, state: Mutex::new(state) }));
 }
 
 impl Saving {

@@ -1,10 +1,9 @@
 //! The bytes of objects: files that are written once.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use fs_err as fs;
@@ -14,7 +13,7 @@ use serde_json::json;
 
 use super::hasher::Hasher;
 use super::md5::Md5;
-use crate::io::on_io_thread;
+use super::output::Output;
 use crate::{Refusal, StorageError};
 
 /// The folder of a bucket's files.
@@ -66,18 +65,9 @@ impl Files {
     pub(super) fn upload(&self) -> Result<Upload, StorageError> {
         let blob = random_name()?;
         let path = self.folder.join(&blob);
-        let file = fs::OpenOptions::new().write(true).create_new(true).open(&path);
-        let file = file.map_err(|error| StorageError::io(&path, error))?;
+        let output = Output::create(path.clone()).map_err(|error| StorageError::io(&path, error))?;
         let unfinished = Unfinished { path, is_kept: false };
-        Ok(Upload {
-            file,
-            unfinished,
-            blob,
-            hasher: Hasher::new(),
-            size: 0,
-            synced: 0,
-            is_syncing: Arc::default(),
-        })
+        Ok(Upload { output, unfinished, blob, hasher: Hasher::new(), size: 0 })
     }
 
     /// Bytes of an object, whose files stay while they are read. Whoever asks makes sure that it still is the object.
@@ -133,20 +123,14 @@ impl Drop for Unfinished {
     }
 }
 
-/// Whenever so many bytes have been written, the disk is given what it has not got yet: the end has the less to wait for.
-const SYNC_EVERY: u64 = 64 << 20;
-
 /// Bytes that are being written; dropped, they are gone.
 #[derive(Debug)]
 pub struct Upload {
-    file: fs::File,
+    output: Output,
     unfinished: Unfinished,
     blob: String,
     hasher: Hasher,
     size: u64,
-    /// So many were given to the disk.
-    synced: u64,
-    is_syncing: Arc<AtomicBool>,
 }
 
 impl Upload {
@@ -158,27 +142,17 @@ impl Upload {
         let bytes = bytes.into();
         self.hasher.update(&bytes);
         self.size += bytes.len() as u64;
-        let written = self.file.write_all(&bytes);
-        written.map_err(|error| StorageError::io(&self.unfinished.path, error))?;
-        if self.size - self.synced >= SYNC_EVERY && !self.is_syncing.swap(true, Ordering::Relaxed) {
-            self.synced = self.size;
-            let (path, is_syncing) = (self.unfinished.path.clone(), self.is_syncing.clone());
-            on_io_thread(move || {
-                // Through a handle of its own: what goes wrong is still said to ours.
-                drop(fs::File::open(path).and_then(|file| file.sync_data()));
-                is_syncing.store(false, Ordering::Relaxed);
-            });
-        }
-        Ok(())
+        let written = self.output.write(&bytes);
+        written.map_err(|error| StorageError::io(&self.unfinished.path, error))
     }
 
     /// Syncs them to disk. `expected` is the name of a checksum and its value as hexadecimal digits.
     ///
     /// # Errors
     /// When the disk fails, or the checksum is another one.
-    pub fn finish(self, expected: Option<(&str, &str)>) -> Result<Stored, StorageError> {
+    pub fn finish(mut self, expected: Option<(&str, &str)>) -> Result<Stored, StorageError> {
         let at = |error| StorageError::io(&self.unfinished.path, error);
-        self.file.sync_all().map_err(at)?;
+        self.output.sync().map_err(at)?;
         if let Some(folder) = self.unfinished.path.parent() {
             sync_folder(folder)?;
         }

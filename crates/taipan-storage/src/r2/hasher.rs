@@ -14,8 +14,8 @@ use crate::io::on_io_thread;
 
 /// Fewer bytes are not worth a thread.
 const SMALLEST_SHARED: usize = 64 << 10;
-/// So many bytes wait at most, but for one piece.
-const MOST_WAITING: usize = 2 << 20;
+/// So many bytes wait at most, but for one piece: enough to compute with while a disk takes its time.
+const MOST_WAITING: usize = 4 << 20;
 
 #[derive(Clone, Debug)]
 pub(super) struct Hasher(Arc<Shared>);

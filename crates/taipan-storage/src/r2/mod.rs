@@ -13,6 +13,7 @@ mod bytes;
 mod hasher;
 mod index;
 mod md5;
+mod output;
 mod uploads;
 
 use std::fmt;
