@@ -13,6 +13,7 @@ mod code;
 mod cpu;
 mod entities;
 mod error;
+mod file_size;
 mod files;
 mod functions;
 mod host;
@@ -38,6 +39,7 @@ mod view;
 pub use ahead::NativeModule;
 pub use cpu::thread_cpu;
 pub use error::{BootError, IsolateError, RuntimeError};
+pub use file_size::survive_file_size_limit;
 pub use host::{
     Binding, CompileStep, Event, FolderOf, IsolateOptions, Meter, NoMeter, OpReply, Ops, Program,
     ProgramKind, RuntimeFiles, RuntimeOptions, Source, Turn, Volumes, WorkerCode,

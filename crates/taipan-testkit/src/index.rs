@@ -23,6 +23,8 @@ pub struct Wheel {
     pub requires: &'static [&'static str],
     /// Files of the archive by name; of a pure wheel, a module named as the package is added.
     pub files: Vec<Entry>,
+    /// How often `files` are there once more, in folders `0`, `1`, …
+    pub copies: u32,
     /// Why it was taken back.
     pub yanked: Option<&'static str>,
     /// What goes wrong when it is downloaded.
@@ -109,6 +111,12 @@ impl Index {
 }
 
 impl Index {
+    /// Publishes the source of a package, of which there is no wheel.
+    pub fn publish_source(&self, package: &'static str, name: &str, archive: Vec<u8>) {
+        let file = Published { package, archive, metadata: String::new(), yanked: None, fault: None };
+        self.published.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), file);
+    }
+
     /// Publishes a file that is no wheel, below the index's address.
     pub fn publish_file(&self, name: &str, archive: Vec<u8>) {
         let file = Published { package: "", archive, metadata: String::new(), yanked: None, fault: None };
@@ -161,16 +169,23 @@ impl Wheel {
         entries.push(Entry::new(&format!("{info}/WHEEL"), wheel));
         entries.push(Entry::new(&format!("{info}/METADATA"), self.metadata()));
         let mut record = String::new();
-        for Entry { path, content, .. } in &entries {
-            record.push_str(&format!(
-                "{path},sha256={},{}\n",
-                base64(&Sha256::digest(content)),
-                content.len()
-            ));
+        for (at, Entry { path, content, .. }) in entries.iter().enumerate() {
+            let digest = base64(&Sha256::digest(content));
+            for path in self.paths(at, path) {
+                record.push_str(&format!("{path},sha256={digest},{}\n", content.len()));
+            }
         }
         record.push_str(&format!("{info}/RECORD,,\n"));
         entries.push(Entry::new(&format!("{info}/RECORD"), record));
-        zip(&entries)
+        let places = entries.iter().enumerate().map(|(at, entry)| (self.paths(at, &entry.path), entry));
+        zip(&places.collect::<Vec<_>>())
+    }
+
+    /// Where an entry is in the archive.
+    fn paths(&self, at: usize, path: &str) -> Vec<String> {
+        let copies = if at < self.files.len() { self.copies } else { 0 };
+        let copies = (0..copies).map(|copy| format!("{copy}/{path}"));
+        [path.to_owned()].into_iter().chain(copies).collect()
     }
 }
 
@@ -178,8 +193,10 @@ fn answer(stream: TcpStream, published: &Mutex<BTreeMap<String, Published>>) -> 
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
     reader.read_line(&mut first)?;
-    let mut line = String::new();
+    let (mut line, mut range) = (String::new(), None);
     while reader.read_line(&mut line)? > 2 {
+        let lower = line.to_ascii_lowercase();
+        range = range.or_else(|| lower.trim().strip_prefix("range: bytes=").map(str::to_owned));
         line.clear();
     }
     let mut stream = reader.into_inner();
@@ -204,9 +221,13 @@ fn answer(stream: TcpStream, published: &Mutex<BTreeMap<String, Published>>) -> 
         },
         _ => ("404 Not Found", "text/plain", vec![], None),
     };
+    let (status, more, body) = match range.and_then(|range| part(&range, &body)).filter(|_| fault.is_none()) {
+        Some((part, content)) => ("206 Partial Content", format!("Content-Range: {part}\r\n"), content),
+        None => (status, String::new(), body),
+    };
     let length = body.len();
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{more}Connection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes())?;
     let is_whole = !matches!(fault, Some(Fault::CutOff | Fault::Silence));
@@ -216,6 +237,18 @@ fn answer(stream: TcpStream, published: &Mutex<BTreeMap<String, Published>>) -> 
         drop(stream.read_to_end(&mut vec![]));
     }
     Ok(())
+}
+
+/// The part of a file that a client asks for, and how it is announced.
+fn part(range: &str, file: &[u8]) -> Option<(String, Vec<u8>)> {
+    let (first, last) = range.split_once('-')?;
+    let (first, end) = match (first.parse::<usize>(), last.parse::<usize>()) {
+        (Ok(first), Ok(last)) => (first, last.saturating_add(1).min(file.len())),
+        (Err(_), Ok(most)) => (file.len().saturating_sub(most), file.len()),
+        _ => return None,
+    };
+    let content = file.get(first..end).filter(|content| !content.is_empty())?;
+    Some((format!("bytes {first}-{}/{}", end - 1, file.len()), content.to_vec()))
 }
 
 /// What the index says of a package.
@@ -229,8 +262,9 @@ fn page(published: &BTreeMap<String, Published>, package: &str) -> Option<String
         }
         let yanked = file.yanked.map(|why| format!(" data-yanked=\"{why}\"")).unwrap_or_default();
         links.push_str(&format!(
-            "<a href=\"/files/{name}#sha256={:x}\" data-core-metadata=\"true\"{yanked}>{name}</a>\n",
-            digest.finalize()
+            "<a href=\"/files/{name}#sha256={:x}\" data-core-metadata=\"{}\"{yanked}>{name}</a>\n",
+            digest.finalize(),
+            !file.metadata.is_empty()
         ));
     }
     (!links.is_empty()).then(|| format!("<!DOCTYPE html>\n<html><body>\n{links}</body></html>\n"))
@@ -246,29 +280,31 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 /// A zip archive with compressed entries.
-fn zip(entries: &[Entry]) -> Vec<u8> {
+fn zip(entries: &[(Vec<String>, &Entry)]) -> Vec<u8> {
     let small = |number: usize| u16::try_from(number).unwrap_or(u16::MAX).to_le_bytes();
     let large = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
     let mut out = vec![];
     let mut directory = vec![];
-    for Entry { path, content, mode } in entries {
+    for (paths, Entry { content, mode, .. }) in entries {
         let mut encoder = DeflateEncoder::new(vec![], Compression::best());
         // Nothing can go wrong in memory.
         drop(encoder.write_all(content));
         let packed = encoder.finish().unwrap_or_default();
         let mut crc = Crc::new();
         crc.update(content);
-        let offset = out.len();
-        // Version 2.0, no flags, deflated, the first day of 1980.
-        let mut common = [20_u16, 0, 8, 0, 0x21].map(u16::to_le_bytes).concat();
-        common.extend([crc.sum().to_le_bytes(), large(packed.len()), large(content.len())].concat());
-        common.extend([small(path.len()), small(0)].concat());
-        out.extend([b"PK\x03\x04", &*common, path.as_bytes(), &packed].concat());
-        // Made on Unix, which is why permissions are there.
-        directory.extend([b"PK\x01\x02\x14\x03", &*common, &[0; 6]].concat());
-        directory.extend([&(mode << 16).to_le_bytes(), &large(offset)[..], path.as_bytes()].concat());
+        for path in paths {
+            let offset = out.len();
+            // Version 2.0, no flags, deflated, the first day of 1980.
+            let mut common = [20_u16, 0, 8, 0, 0x21].map(u16::to_le_bytes).concat();
+            common.extend([crc.sum().to_le_bytes(), large(packed.len()), large(content.len())].concat());
+            common.extend([small(path.len()), small(0)].concat());
+            out.extend([b"PK\x03\x04", &*common, path.as_bytes(), &packed].concat());
+            // Made on Unix, which is why permissions are there.
+            directory.extend([b"PK\x01\x02\x14\x03", &*common, &[0; 6]].concat());
+            directory.extend([&(mode << 16).to_le_bytes(), &large(offset)[..], path.as_bytes()].concat());
+        }
     }
-    let count = small(entries.len());
+    let count = small(entries.iter().map(|(paths, _)| paths.len()).sum());
     let end =
         [b"PK\x05\x06\0\0\0\0", &count[..], &count, &large(directory.len()), &large(out.len()), &[0; 2]];
     out.extend([directory, end.concat()].concat());

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    taipan_engine::survive_file_size_limit();
     // What libraries have to say to the operator, such as that a damaged cache is being repaired.
     tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)

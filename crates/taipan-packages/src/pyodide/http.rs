@@ -76,6 +76,48 @@ pub(crate) fn read(url: &Url, most: u64) -> Result<Vec<u8>, Box<dyn Error + Send
     Ok(content)
 }
 
+/// Parts of a file at an address, for servers that give some.
+pub(crate) struct Ranges {
+    agent: ureq::Agent,
+    url: Url,
+}
+
+impl Ranges {
+    pub(crate) fn new(url: Url) -> Option<Self> {
+        matches!(url.scheme(), "http" | "https").then(|| Self { agent: agent(), url })
+    }
+
+    /// The length of the file, and its last bytes, at most so many.
+    pub(crate) fn end(&self, most: usize) -> Option<(u64, Vec<u8>)> {
+        let (start, length, bytes) = self.ask(&format!("bytes=-{most}"), most)?;
+        (start.checked_add(bytes.len() as u64) == Some(length)).then_some((length, bytes))
+    }
+
+    /// So many bytes from a place on.
+    pub(crate) fn read(&self, at: u64, size: usize) -> Option<Vec<u8>> {
+        let last = at.checked_add(u64::try_from(size).ok()?)?.checked_sub(1)?;
+        let (start, _, bytes) = self.ask(&format!("bytes={at}-{last}"), size)?;
+        (start == at && bytes.len() == size).then_some(bytes)
+    }
+
+    /// Where what the server gives begins, how long the whole is, and the bytes.
+    fn ask(&self, range: &str, most: usize) -> Option<(u64, u64, Vec<u8>)> {
+        // Of what is compressed, positions would mean something else.
+        let request = self.agent.get(self.url.as_str()).header("range", range);
+        let mut response = request.header("accept-encoding", "identity").call().ok()?;
+        if response.status().as_u16() != 206 {
+            return None;
+        }
+        let given =
+            response.headers().get("content-range")?.to_str().ok()?.strip_prefix("bytes ")?.to_owned();
+        let (given, length) = given.split_once('/')?;
+        let start = given.split_once('-')?.0.parse().ok()?;
+        let mut bytes = vec![];
+        response.body_mut().as_reader().take(most as u64).read_to_end(&mut bytes).ok()?;
+        Some((start, length.parse().ok()?, bytes))
+    }
+}
+
 /// Downloads `artifact` into `part`, going on where an earlier attempt, of this or another process, ended.
 ///
 /// Tries again by itself as long as every attempt gets further than all before it.

@@ -104,6 +104,16 @@ pub enum PackageError {
         /// Why.
         reason: String,
     },
+    /// What uv was to unpack is larger than it may be.
+    #[error("{} larger than {} MiB: {said}", if *is_file { "a file in a package is" } else { "unpacked, packages are" }, most >> 20)]
+    Expands {
+        /// uv's own words.
+        said: String,
+        /// The bound, in bytes.
+        most: u64,
+        /// Whether it is that of a single file.
+        is_file: bool,
+    },
     /// A file or folder cannot be used.
     #[error("cannot use: {}", path.display())]
     Io {
@@ -144,6 +154,7 @@ impl PackageError {
             Self::NotARequirement { .. } => "write a name, or a name with versions: httpx>=0.28".into(),
             Self::NotDeclared { .. } => "`taipan tree` shows what is there, `taipan why` who needs it".into(),
             Self::Lock { .. } => "make it anew: taipan lock --upgrade".into(),
+            Self::Expands { .. } => "find out which of the requirements it is, and use another version".into(),
             Self::Refused { .. } => "use another version, and tell those who publish it".into(),
             Self::Io { .. } => "make it writable and make sure that the disk has space".into(),
         })

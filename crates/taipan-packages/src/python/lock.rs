@@ -4,11 +4,12 @@
 //! be resolved. A lock file of another tool has no such table, and is honoured as long as it has the packages that are asked for.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
+use url::Url;
 
 use super::manifest::replace;
 use super::tags::{canonical, rank};
@@ -71,6 +72,12 @@ impl Wheel {
         let place = self.name.as_deref().or(self.path.as_deref()).or(self.url.as_deref()).unwrap_or_default();
         let place = place.split(['?', '#']).next().unwrap_or_default();
         place.rsplit(['/', '\\']).next().unwrap_or_default()
+    }
+
+    /// Where it is on this machine, if it is; `folder` is that of the lock file.
+    pub(super) fn local(&self, folder: &Path) -> Option<PathBuf> {
+        let url = || Url::parse(self.url.as_deref()?).ok()?.to_file_path().ok();
+        self.path.as_ref().map(|path| folder.join(path)).or_else(url)
     }
 
     /// As an entry of a lock file that lies elsewhere than in `folder`.

@@ -13,12 +13,14 @@ mod manifest;
 mod marker;
 mod pip;
 mod resolve;
+mod sizes;
 mod stand_in;
 mod store;
 mod tags;
 mod tree;
 mod unzip;
 mod uv;
+mod watch;
 
 pub use error::PackageError;
 pub use libraries::Libraries;

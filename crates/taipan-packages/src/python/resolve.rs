@@ -10,7 +10,7 @@ use fs_err as fs;
 use super::lock::{self, Misfit, Unusable};
 use super::tags::{canonical, rank};
 use super::uv::Answer;
-use super::{Lock, LockedPackage, Manifest, PackageError, Store, Uv, stand_in};
+use super::{Lock, LockedPackage, Manifest, PackageError, Store, Uv, sizes, stand_in};
 
 /// What packages are resolved for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +87,9 @@ impl Resolver<'_> {
     ) -> Result<Resolution, PackageError> {
         let folder = &std::path::absolute(folder).map_err(PackageError::io(folder))?;
         let question = Question { folder, input: manifest.requirements().join("\n") + "\n", previous };
+        if let Index::Folder(wheels) = self.index {
+            sizes::check_folder(wheels)?;
+        }
         let mut indexes = self.usual();
         let mut outcome = self.attempt(&question, &indexes)?;
         if let (Err(_), Index::Url { url, .. }) = (&outcome, self.index) {
@@ -152,7 +155,10 @@ impl Resolver<'_> {
         let run =
             |arguments: Vec<String>| self.uv.build(question.folder, arguments, &question.input, &builds);
         let mut built = Built::default();
-        let Ok(Answer { text, .. }) = question.answer(arguments, run)? else { return Ok(built) };
+        let text = match question.answer(arguments, run)? {
+            Ok(Answer { text, .. }) => text,
+            Err(complaint) => return Ok(Built { complaint, ..built }),
+        };
         let path = question.folder.join(lock::NAME);
         let (_, misfits) =
             Lock::parse(text, self.target).map_err(|reason| PackageError::Lock { path, reason })?;
@@ -259,6 +265,9 @@ impl Resolver<'_> {
             missing = self.others.iter().find_map(|other| self.bound_to(question, other)).unwrap_or_default();
         }
         if missing.is_empty() {
+            // Why a source is of no use says more than that there is no wheel.
+            let is_of_source = !built.complaint.is_empty() && !built.complaint.contains("No solution found");
+            let complaint = if is_of_source { built.complaint.clone() } else { complaint };
             let reason = if complaint.is_empty() { notes.join("; ") } else { complaint };
             return PackageError::Unsatisfiable { reason };
         }
@@ -387,6 +396,8 @@ struct Built {
     sources: Vec<LockedPackage>,
     /// Names of packages that cannot be built.
     failed: Vec<String>,
+    /// uv's own words, when it could not even say what there is to build.
+    complaint: String,
 }
 
 impl Built {

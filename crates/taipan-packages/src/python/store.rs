@@ -7,6 +7,7 @@
 //! <cache>/packages/.partial/                           work in progress; belongs to the holder of the lock
 //! <cache>/packages/.builds/                            uv's cache for what it builds of sources
 //! ```
+//! Wheels that say that they hold too much are refused first (`sizes.rs`), and what uv writes is bounded (`watch.rs`).
 //! uv downloads wheels, compares their digests with those in the lock, and unpacks them. Then each file is compared with the digest
 //! that its wheel says it has, and moved to its place; folders get their final names whole. Of a package that has only a source, uv
 //! builds the wheel first; its folder is named by the SHA-256 of the source. What a wheel needs of a release's own (`libraries.rs`)
@@ -23,10 +24,10 @@ use sha2::{Digest, Sha256};
 use super::libraries::Library;
 use super::tags::canonical;
 use super::uv::Answer;
-use super::{Libraries, Lock, LockedPackage, PackageError, Uv};
+use super::{Libraries, Lock, LockedPackage, PackageError, Uv, sizes};
 
 /// The largest sum of the files of a wheel, in bytes.
-const MOST: u64 = 1 << 30;
+pub(super) const MOST: u64 = 1 << 30;
 
 const INDEX: &str = "index.json";
 
@@ -261,21 +262,37 @@ impl Store {
             let more = [Path::new("--no-build"), Path::new("--python"), interpreter];
             // The lock says all that an index could, so none is asked about what uv has downloaded before.
             let known = [&more[..], &[Path::new("--offline")]].concat();
-            let install =
-                |more: &[&Path]| self.install(&wheels, folder, partial, more, |all| uv.run(folder, all, ""));
-            if let Err(PackageError::Download { .. }) = install(&known) {
-                install(&more)?;
+            let install = |wheels: &[&LockedPackage], uv: &Uv, more: &[&Path]| {
+                self.install(wheels, folder, partial, more, |all| uv.run(folder, all, ""))
+            };
+            sizes::check_local(&wheels, folder)?;
+            let done = match install(&wheels, uv, &known) {
+                Err(PackageError::Download { .. }) => {
+                    sizes::check_remote(&wheels)?;
+                    install(&wheels, uv, &more)
+                }
+                done => done,
+            };
+            if let Err(PackageError::Expands { .. }) = done {
+                // Which of them is it, or are they many?
+                let uv = uv.bounded(2 * MOST);
+                for wheel in &wheels {
+                    install(&[wheel], &uv, &more).map_err(|error| refused(wheel, error))?;
+                }
+            } else {
+                done?;
             }
         }
         // Any Python of this machine will do.
         let more = ["--no-deps", "--python", "3"].map(Path::new);
         for source in sources {
+            let uv = uv.bounded(4 * MOST);
             let build = |all: &[&Path]| uv.build(folder, all, "", &self.builds());
             self.install(&[source], folder, partial, &more, build).map_err(|error| match error {
                 PackageError::Download { reason } => {
                     PackageError::Unbuildable { package: source.name.clone(), reason }
                 }
-                error => error,
+                error => refused(source, error),
             })?;
         }
         Ok(())
@@ -404,6 +421,17 @@ impl Store {
         file.lock().map_err(PackageError::io(&path))?;
         Ok(file)
     }
+}
+
+/// A package's own error, if it is one of its size.
+fn refused(package: &LockedPackage, error: PackageError) -> PackageError {
+    let PackageError::Expands { most, is_file, .. } = error else { return error };
+    let reason = if is_file {
+        format!("it has a file that is larger than {} MiB", most >> 20)
+    } else {
+        format!("unpacked it is larger than {} MiB", MOST >> 20)
+    };
+    PackageError::Refused { package: package.name.clone(), reason }
 }
 
 /// The names of installed packages, and of the folders that describe them.

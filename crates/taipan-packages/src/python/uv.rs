@@ -4,12 +4,13 @@ use std::env;
 use std::ffi::OsStr;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, Stdio};
 
+use super::watch::{self, LARGEST_FILE, Watched};
 use super::{PackageError, pip};
 
-/// The largest file that uv may write, in bytes: an archive of some megabytes can be one of many gigabytes.
-const LARGEST_FILE: u64 = 512 << 20;
+/// What uv may write at a time, in bytes, unless it is bounded more closely: it unpacks, and copies what it has unpacked.
+const MOST_WRITTEN: u64 = 4 << 30;
 
 /// uv looks a name up for each of its many connections, all at once, and of such a burst some datagrams get lost. The C library waits for
 /// five seconds until it asks again; with this it is one.
@@ -31,6 +32,7 @@ pub struct Uv {
     program: PathBuf,
     /// Variables for it, unless the user has set them.
     variables: Vec<(&'static str, &'static str)>,
+    most_written: u64,
 }
 
 impl Uv {
@@ -45,7 +47,7 @@ impl Uv {
             env::split_paths(&folders).map(|folder| folder.join(&name)).find(|file| file.is_file())
         };
         let program = given.or_else(on_path).ok_or(PackageError::UvMissing)?;
-        Ok(Self { program, variables: vec![RESOLVER] })
+        Ok(Self { program, variables: vec![RESOLVER], most_written: MOST_WRITTEN })
     }
 
     /// The same, but it soon gives up on what cannot be reached.
@@ -53,6 +55,11 @@ impl Uv {
         let mut other = self.clone();
         other.variables.extend(IMPATIENCE);
         other
+    }
+
+    /// The same, but it may write so many bytes only.
+    pub(super) fn bounded(&self, most_written: u64) -> Self {
+        Self { most_written, ..self.clone() }
     }
 
     /// A command of its in `folder`; `input` goes to its standard input. What it complains about is the inner error.
@@ -106,12 +113,12 @@ impl Uv {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(PackageError::UvMissing),
             child => child.map_err(unusable)?,
         };
-        bound(&child);
         if let Some(mut stdin) = child.stdin.take() {
             // It says itself what it thinks of requirements that it did not read to the end.
             drop(stdin.write_all(input.as_bytes()));
         }
-        let Output { status, stdout, stderr } = child.wait_with_output().map_err(unusable)?;
+        let Watched { status, stdout, stderr, has_exceeded } =
+            watch::wait(child, self.most_written).map_err(unusable)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let said = text(&stderr);
         if status.success() {
@@ -119,44 +126,51 @@ impl Uv {
             let warnings = warnings.map(str::to_owned).collect();
             return Ok(Ok(Answer { text: text(&stdout), warnings }));
         }
-        Ok(Err(if was_bounded(status) {
-            format!("a wheel has a file that is larger than {} MiB", LARGEST_FILE >> 20)
-        } else {
-            complaint(&said)
-        }))
+        if has_exceeded {
+            return Err(PackageError::Expands {
+                most: self.most_written,
+                is_file: false,
+                said: complaint(&said),
+            });
+        }
+        if watch::was_stopped(status) || said.contains(TOO_LARGE) {
+            return Err(PackageError::Expands { most: LARGEST_FILE, is_file: true, said: complaint(&said) });
+        }
+        Ok(Err(complaint(&said)))
     }
 }
 
-/// Bounds what a process may write into one file.
-fn bound(child: &Child) {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{Pid, Resource, Rlimit, prlimit};
-        let limit = Rlimit { current: Some(LARGEST_FILE), maximum: Some(LARGEST_FILE) };
-        // A process that has ended already has no limits.
-        let _ = prlimit(Pid::from_raw(child.id().cast_signed()), Resource::Fsize, limit);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = child;
-}
-
-/// Whether a process has met that bound.
-fn was_bounded(status: ExitStatus) -> bool {
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::unix::process::ExitStatusExt as _;
-        status.signal() == Some(rustix::process::Signal::XFSZ.as_raw())
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = status;
-        false
-    }
-}
+/// What the C library calls a file that is to become larger than it may.
+const TOO_LARGE: &str = "(os error 27)";
 
 /// What uv says went wrong, without what it says before.
 fn complaint(stderr: &str) -> String {
     let from = stderr.rfind("error: ").map_or(0, |at| at + "error: ".len());
     let text = stderr.get(from..).unwrap_or_default().trim();
     if text.is_empty() { "uv ended without a word".to_owned() } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In place of uv: writes files of 8 MiB, a thousand at most, and removes them when it cannot.
+    const WRITER: &str = "#!/bin/sh\nn=0\nwhile [ $n -lt 1000 ]; do\n  \
+        head -c 8388608 /dev/zero > \"$1/$n\" || { rm -r \"$1\"; echo 'error: cannot write' >&2; exit 2; }\n  \
+        n=$((n + 1))\ndone\n";
+
+    #[test]
+    fn what_writes_too_much_in_all_is_stopped() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("writer");
+        fs_err::write(&program, WRITER).unwrap();
+        fs_err::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let place = folder.path().join("place");
+        fs_err::create_dir(&place).unwrap();
+        let uv = Uv::find(Some(program)).unwrap().bounded(64 << 20);
+        let error = uv.run(folder.path(), [&place], "").map(|_| ()).unwrap_err();
+        assert!(matches!(error, PackageError::Expands { most: 0x400_0000, is_file: false, .. }), "{error}");
+        assert!(!place.exists());
+    }
 }

@@ -198,6 +198,57 @@ fn archives_do_not_reach_out_of_their_folder() {
     }
 }
 
+/// An archive of a source: what can be built, and what `more`, lines of Python, adds.
+fn source(more: &str) -> Vec<u8> {
+    let program = format!(
+        "import io, sys, tarfile\n\
+         with tarfile.open(sys.argv[1], 'w:gz') as archive:\n    \
+             def add(name, content=b'', **fields):\n        \
+                 entry = tarfile.TarInfo(name)\n        \
+                 entry.size = len(content)\n        \
+                 for one in fields.items():\n            setattr(entry, *one)\n        \
+                 archive.addfile(entry, io.BytesIO(content))\n    \
+             add('alpha-1.0/PKG-INFO', b'Metadata-Version: 2.1\\nName: alpha\\nVersion: 1.0\\n')\n    \
+             add('alpha-1.0/pyproject.toml', b'[build-system]\\nrequires = []\\nbuild-backend = \"own\"\\nbackend-path = [\".\"]\\n')\n    \
+             {more}\n"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tar.gz");
+    let ended = std::process::Command::new("python3").arg("-c").arg(program).arg(&path).status().unwrap();
+    assert!(ended.success());
+    fs_err::read(path).unwrap()
+}
+
+#[test]
+fn sources_do_not_reach_out_of_their_folder_or_fill_the_disk() {
+    let outside = tempfile::tempdir().unwrap();
+    let at = outside.path().display();
+    for more in [
+        "add('alpha-1.0/../../../above.py', b'x')".to_owned(),
+        format!("add('{at}/absolute.py', b'x')"),
+        format!(
+            "add('alpha-1.0/out', type=tarfile.SYMTYPE, linkname='{at}'); add('alpha-1.0/out/through.py', b'x')"
+        ),
+        format!("add('alpha-1.0/hard.py', type=tarfile.LNKTYPE, linkname='{at}/secret')"),
+        "add('alpha-1.0/zeros', bytes(513 << 20))".to_owned(),
+    ] {
+        fs_err::write(outside.path().join("secret"), "secret").unwrap();
+        let scene = Scene::new("alpha\n");
+        scene.index.publish_source("alpha", "alpha-1.0.tar.gz", source(&more));
+        let said = scene.fail(&["sync"]);
+        assert!(said.contains("alpha"), "{more}: {said}");
+        let left: Vec<_> = walk(outside.path());
+        assert_eq!(left, [outside.path().join("secret")], "{more}");
+        assert!(scene.stored().is_empty());
+        let above = walk(scene.cache.path()).into_iter().chain(walk(scene.own.path()));
+        assert!(!above.into_iter().any(|path| path.ends_with("above.py")), "{more}");
+        leaves_little(&scene);
+        // What can be had is, later.
+        scene.index.publish(Wheel::pure("alpha", "1.1"));
+        scene.succeed(&["sync"]);
+    }
+}
+
 #[test]
 fn a_full_disk_is_said_and_leaves_the_store_whole() {
     let scene = Scene::new("alpha\nbeta\n");
@@ -231,8 +282,48 @@ fn an_archive_of_nearly_nothing_does_not_fill_the_disk() {
     let zeros = Entry::new("alpha_data", vec![0; 513 << 20]);
     scene.index.publish(Wheel { files: vec![zeros], ..Wheel::pure("alpha", "1.0") });
     let said = scene.fail(&["sync"]);
-    assert!(said.contains("a wheel has a file that is larger than 512 MiB"), "{said}");
+    assert!(
+        said.contains("the wheel of alpha is refused: it has a file that is larger than 512 MiB"),
+        "{said}"
+    );
     assert!(scene.stored().is_empty());
+    leaves_little(&scene);
+}
+
+/// Nothing of what was refused is on the disk, uv's cache included.
+fn leaves_little(scene: &Scene) {
+    let folders = [scene.own.path().to_owned(), scene.cache.path().join("packages")];
+    for file in folders.iter().filter(|folder| folder.is_dir()).flat_map(|folder| walk(folder)) {
+        let size = fs_err::symlink_metadata(&file).unwrap().len();
+        assert!(size < 1 << 20, "{}: {size} bytes", file.display());
+    }
+}
+
+#[test]
+fn an_archive_of_many_files_is_refused_before_it_is_unpacked() {
+    // Eleven times 100 MiB, on a server and in a folder; the archive has 1.1 MiB.
+    let scene = Scene::new("alpha\nbeta\n");
+    let bomb = || {
+        let zeros = Entry::new("alpha_data", vec![0; 100 << 20]);
+        Wheel { files: vec![zeros], copies: 10, ..Wheel::pure("alpha", "1.0") }
+    };
+    scene.index.publish(Wheel::pure("beta", "1.0"));
+    scene.index.publish(bomb());
+    let refused = "the wheel of alpha is refused: unpacked it is larger than 1024 MiB";
+    scene.succeed(&["lock"]);
+    leaves_little(&scene);
+    let said = scene.fail(&["sync"]);
+    assert!(said.contains(refused), "{said}");
+    leaves_little(&scene);
+    assert!(scene.stored().is_empty());
+
+    let scene = Scene::new("alpha\n");
+    let bomb = bomb();
+    fs_err::write(scene.own.path().join(bomb.file_name()), bomb.archive()).unwrap();
+    let said = scene.fail(&["sync"]);
+    assert!(said.contains(refused), "{said}");
+    fs_err::remove_file(scene.own.path().join(bomb.file_name())).unwrap();
+    leaves_little(&scene);
 }
 
 #[test]
