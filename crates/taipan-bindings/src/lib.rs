@@ -33,6 +33,6 @@ pub use fetches::{BodySource, FetchAnswer, FetchBody, FetchHead, FetchRequest, F
 pub use folder::Folder;
 pub use ops::{Embedder, FileStat, HostOps, Process, Volume, object_body, read_at};
 pub use requests::{Failure, Requests, Response, ResponseBody};
-pub use rpc::{DEEPEST_CALL, Functions, RpcCall};
+pub use rpc::{DEEPEST_CALL, Functions, ResultKey, RpcCall};
 pub use streams::{Aborted, Chunk, HIGH_WATER, Pull, RequestBody, ResponseStream, Trailers};
 pub use web_sockets::{Closed, Connection, Dial, Outgoing, SocketMessage, WebSocketDialer};

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use taipan_engine::{Event, IsolateError, Meter, OpReply};
 use tokio::sync::oneshot;
 
+use crate::rpc::ResultKey;
 use crate::streams::{Aborted, RequestBody, ResponseStream, StreamWriter, Trailers, client_is_gone};
 use crate::{Connection, EventSender, FetchedBody};
 
@@ -69,6 +70,8 @@ struct Entry {
     subrequests: u32,
     /// How many calls between Workers it is in.
     depth: u32,
+    /// It is a call, by whose result's key more may be asked.
+    result: Option<ResultKey>,
 }
 
 /// Operations that are complete once the client is gone; dropped, they are complete too.
@@ -135,15 +138,22 @@ impl Requests {
                 cpu: Duration::ZERO,
                 subrequests: 0,
                 depth: 0,
+                result: None,
             },
         );
     }
 
-    /// Says how many calls between Workers the request is in.
-    pub fn set_depth(&self, request: u32, depth: u32) {
+    /// Says how many calls between Workers the request is in, and what its result is known by if it is one of them.
+    pub fn within(&self, request: u32, depth: u32, result: Option<ResultKey>) {
         if let Some(entry) = self.lock().get_mut(&request) {
             entry.depth = depth;
+            entry.result = result;
         }
+    }
+
+    /// What the result of the call that it is is known by.
+    pub(crate) fn result(&self, request: u32) -> Option<ResultKey> {
+        self.lock().get(&request).and_then(|entry| entry.result)
     }
 
     /// How many calls between Workers the request is in; none when it is over.

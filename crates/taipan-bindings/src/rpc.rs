@@ -2,7 +2,7 @@
 //!
 //! A function stays in the isolate that has it, and is known elsewhere by a token: 128 random bits, which only those have who were
 //! given it. Each of them may hold it several times, and it is released when nobody holds it any more. The isolate asks for calls one after the other (`rpc.next`), as it would read from a connection; when it is gone, so are its
-//! functions, and whoever waits for an answer is told.
+//! functions, and whoever waits for an answer is told. So are those who asked to be (`rpc.watch`), and what it held of others' is released.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -13,6 +13,11 @@ use taipan_engine::{Event, OpReply};
 use taipan_guest::protocol::Field;
 
 use crate::EventSender;
+
+mod results;
+
+pub use results::ResultKey;
+use results::{Asked, Progress};
 
 /// Largest arguments or result, in bytes.
 pub(crate) const LARGEST_VALUE: usize = 32 << 20;
@@ -30,21 +35,42 @@ const MOST_HOLDS: u32 = 1_000_000;
 const GONE: &str = "the function or object is not there any more: its Worker is gone, it has been disposed of, or it came as an \
     argument of a call that has returned, which only its dup() outlives";
 
+/// Its isolate always claims a result before it answers, unless the Worker has changed our code in the sandbox.
+const UNCLAIMED: &str = "nothing can be asked of the result: the Worker does not keep it";
+
 /// The call of a method. Dropped without an answer, it fails.
 pub struct RpcCall {
     /// Its name.
     pub method: String,
     /// Its arguments, as the guest has written them.
-    pub arguments: Bytes,
+    arguments: Bytes,
     /// How many calls this one is in.
     pub depth: u32,
+    /// By what its result is known before it is there.
+    pub result: ResultKey,
+    functions: Functions,
     id: u32,
     events: Option<EventSender>,
 }
 
 impl RpcCall {
-    pub(crate) fn new(method: String, arguments: Bytes, depth: u32, id: u32, events: EventSender) -> Self {
-        Self { method, arguments, depth, id, events: Some(events) }
+    /// A call that is made by the isolate of the seat, as one of this number.
+    pub(crate) fn new(
+        method: String,
+        arguments: Bytes,
+        depth: u32,
+        (seat, number): (&Seat, u64),
+        (id, events): (u32, EventSender),
+    ) -> Self {
+        let result = seat.result(number);
+        let functions = seat.functions.clone();
+        functions.lock().begin(Some(result));
+        Self { method, arguments, depth, result, functions, id, events: Some(events) }
+    }
+
+    /// Takes the arguments, which are nobody else's then: they are passed on without a copy.
+    pub fn take_arguments(&mut self) -> Bytes {
+        std::mem::take(&mut self.arguments)
     }
 
     /// Gives what the other guest has written.
@@ -63,6 +89,8 @@ impl RpcCall {
 
     fn end(&mut self, result: Result<Bytes, String>) {
         let Some(events) = self.events.take() else { return };
+        let failure = result.as_ref().err().map_or(UNCLAIMED, String::as_str);
+        self.functions.lock().end(Some(self.result), failure);
         events.send(match result {
             Ok(bytes) => Event::Complete { id: self.id, fields: vec![Field::Bytes(bytes.into())] },
             Err(message) => Event::Failed { id: self.id, name: "Error", message },
@@ -98,6 +126,22 @@ struct Table {
     owners: HashMap<u64, Owner>,
     functions: HashMap<String, Function>,
     calls: HashMap<u64, Waiting>,
+    results: HashMap<ResultKey, Progress>,
+    watches: HashMap<(u64, u64), Watch>,
+}
+
+/// An isolate, by its seat, wants to be told when the owner of a function is gone.
+struct Watch {
+    owner: u64,
+    id: u32,
+    events: EventSender,
+}
+
+impl Watch {
+    fn end(self, is_gone: bool) {
+        let fields = if is_gone { vec![Field::Num(1.0)] } else { vec![] };
+        self.events.send(Event::Complete { id: self.id, fields });
+    }
 }
 
 /// A function with others.
@@ -107,13 +151,18 @@ struct Function {
     holds: u32,
 }
 
-/// An isolate that has functions.
+/// An isolate that has functions, or uses those of others.
 #[derive(Default)]
 struct Owner {
     /// It waits for something to do.
     next: Option<(u32, EventSender)>,
     queue: VecDeque<Vec<Field>>,
     functions: HashSet<String>,
+    /// Those of others that it holds, and how often.
+    held: HashMap<String, u32>,
+    /// How many results it has reserved.
+    wanted: usize,
+    watches: usize,
 }
 
 /// Somebody waits for what a function returns.
@@ -121,6 +170,7 @@ struct Waiting {
     owner: u64,
     id: u32,
     events: EventSender,
+    key: Option<ResultKey>,
 }
 
 impl Owner {
@@ -146,7 +196,25 @@ impl Functions {
     pub(crate) fn seat(&self) -> Seat {
         let mut table = self.lock();
         table.last += 1;
-        Seat { functions: self.clone(), owner: table.last }
+        let owner = table.last;
+        table.owners.insert(owner, Owner::default());
+        Seat { functions: self.clone(), owner }
+    }
+}
+
+impl Table {
+    fn release(&mut self, token: &str, holds: u32) {
+        let Some(function) = self.functions.get_mut(token) else { return };
+        function.holds = function.holds.saturating_sub(holds);
+        if function.holds > 0 {
+            return;
+        }
+        let owner = function.owner;
+        self.functions.remove(token);
+        if let Some(owner) = self.owners.get_mut(&owner) {
+            owner.functions.remove(token);
+            owner.tell(vec!["release".into(), token.into()]);
+        }
     }
 }
 
@@ -179,17 +247,49 @@ impl Seat {
         }
     }
 
-    /// Calls a function.
+    fn result(&self, number: u64) -> ResultKey {
+        ResultKey { seat: self.owner, number }
+    }
+
+    /// More will be asked of the result of this isolate's call before it is there. False when it is on its way.
+    pub(crate) fn reserve(&self, number: u64) -> bool {
+        self.functions.lock().reserve(self.result(number))
+    }
+
+    /// This isolate has the result of a call that was made of it. Gives the number under which it keeps it, if it is to.
+    pub(crate) fn claim(&self, key: ResultKey) -> Option<u64> {
+        self.functions.lock().claim(self.owner, key)
+    }
+
+    /// This isolate has the answer to its call, and asks nothing more of the result elsewhere.
+    pub(crate) fn settled(&self, number: u64) {
+        self.functions.lock().settled(self.result(number));
+    }
+
+    /// Calls a member of the result of this isolate's call `of`, which it has reserved.
+    pub(crate) fn ask(
+        &self,
+        of: u64,
+        arguments: Bytes,
+        number: u64,
+        id: u32,
+        events: EventSender,
+    ) -> Result<(), String> {
+        check_arguments(&arguments)?;
+        let key = Some(self.result(number));
+        self.functions.lock().ask(self.result(of), Asked { arguments, id, events, key })
+    }
+
+    /// Calls a function. Its result is known by the number, if there is one, before it is there.
     pub(crate) fn invoke(
         &self,
         token: &str,
         arguments: Bytes,
+        number: Option<u64>,
         id: u32,
         events: EventSender,
     ) -> Result<(), String> {
-        if arguments.len() > LARGEST_VALUE {
-            return Err(format!("the arguments are too large: {} > {LARGEST_VALUE} bytes", arguments.len()));
-        }
+        check_arguments(&arguments)?;
         let table = &mut *self.functions.lock();
         let owner = table.functions.get(token).map(|function| function.owner).ok_or(GONE)?;
         let found = table.owners.get_mut(&owner).ok_or(GONE)?;
@@ -198,7 +298,8 @@ impl Seat {
         }
         table.last += 1;
         let call = table.last;
-        table.calls.insert(call, Waiting { owner, id, events });
+        let key = number.map(|number| self.result(number));
+        table.calls.insert(call, Waiting { owner, id, events, key });
         // Exact up to 2⁵³ calls.
         found.tell(vec![
             "call".into(),
@@ -206,24 +307,71 @@ impl Seat {
             token.into(),
             Field::Bytes(arguments.into()),
         ]);
+        table.begin(key);
         Ok(())
     }
 
-    /// Answers a call of one of this isolate's functions.
-    pub(crate) fn reply(&self, call: f64, answer: Bytes) {
+    /// Answers a call of one of this isolate's functions. Gives the number under which it keeps the result, if it is to.
+    pub(crate) fn reply(&self, call: u64, answer: Bytes) -> Option<u64> {
         let table = &mut *self.functions.lock();
-        let number = call as u64;
         // Nobody answers for another.
-        if table.calls.get(&number).is_none_or(|waiting| waiting.owner != self.owner) {
-            return;
+        if table.calls.get(&call).is_none_or(|waiting| waiting.owner != self.owner) {
+            return None;
         }
-        let Some(Waiting { id, events, .. }) = table.calls.remove(&number) else { return };
+        let Waiting { id, events, key, .. } = table.calls.remove(&call)?;
+        let kept = key.and_then(|key| table.claim(self.owner, key));
         events.send(if answer.len() > LARGEST_VALUE {
             let message = format!("the result is too large: {} > {LARGEST_VALUE} bytes", answer.len());
             Event::Failed { id, name: "Error", message }
         } else {
             Event::Complete { id, fields: vec![Field::Bytes(answer.into())] }
         });
+        kept
+    }
+
+    /// This isolate was given the function by a result, and holds it.
+    pub(crate) fn hold(&self, token: &str) {
+        let table = &mut *self.functions.lock();
+        if table.functions.contains_key(token)
+            && let Some(holder) = table.owners.get_mut(&self.owner)
+        {
+            *holder.held.entry(token.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Waits for the function's isolate to be gone, or for the watch of this number to be given up.
+    pub(crate) fn watch(
+        &self,
+        token: &str,
+        number: u64,
+        id: u32,
+        events: EventSender,
+    ) -> Result<OpReply, String> {
+        let table = &mut *self.functions.lock();
+        let Some(function) = table.functions.get(token) else {
+            return Ok(OpReply::Ready(vec![Field::Num(1.0)]));
+        };
+        let owner = function.owner;
+        let Some(watcher) = table.owners.get_mut(&self.owner) else { return Ok(OpReply::Ready(vec![])) };
+        if watcher.watches >= MOST_FUNCTIONS {
+            return Err(format!("too many functions and objects are watched: {MOST_FUNCTIONS}"));
+        }
+        watcher.watches += 1;
+        if let Some(before) = table.watches.insert((self.owner, number), Watch { owner, id, events }) {
+            before.end(false);
+        }
+        Ok(OpReply::Later)
+    }
+
+    /// Gives up a watch.
+    pub(crate) fn unwatch(&self, number: u64) {
+        let table = &mut *self.functions.lock();
+        if let Some(watch) = table.watches.remove(&(self.owner, number)) {
+            if let Some(watcher) = table.owners.get_mut(&self.owner) {
+                watcher.watches = watcher.watches.saturating_sub(1);
+            }
+            watch.end(false);
+        }
     }
 
     /// Somebody holds the function once more.
@@ -234,134 +382,61 @@ impl Seat {
             return Err(format!("the function or object is held too often: {MOST_HOLDS}"));
         }
         function.holds += 1;
+        if let Some(holder) = table.owners.get_mut(&self.owner) {
+            *holder.held.entry(token.to_owned()).or_default() += 1;
+        }
         Ok(())
     }
 
     /// Somebody does not need the function any more.
     pub(crate) fn release(&self, token: &str) {
         let table = &mut *self.functions.lock();
-        let Some(function) = table.functions.get_mut(token) else { return };
-        function.holds -= 1;
-        if function.holds > 0 {
-            return;
+        if let Some(holder) = table.owners.get_mut(&self.owner)
+            && let Some(holds) = holder.held.get_mut(token)
+        {
+            *holds -= 1;
+            if *holds == 0 {
+                holder.held.remove(token);
+            }
         }
-        let owner = function.owner;
-        table.functions.remove(token);
-        if let Some(owner) = table.owners.get_mut(&owner) {
-            owner.functions.remove(token);
-            owner.tell(vec!["release".into(), token.into()]);
-        }
+        table.release(token, 1);
     }
+}
+
+fn check_arguments(arguments: &Bytes) -> Result<(), String> {
+    if arguments.len() > LARGEST_VALUE {
+        return Err(format!("the arguments are too large: {} > {LARGEST_VALUE} bytes", arguments.len()));
+    }
+    Ok(())
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let table = &mut *self.functions.lock();
+        table.abandon(self.owner);
         let Some(gone) = table.owners.remove(&self.owner) else { return };
         for token in &gone.functions {
             table.functions.remove(token);
         }
-        table.calls.retain(|_, waiting| {
-            let is_ours = waiting.owner == self.owner;
-            if is_ours {
-                waiting.events.send(Event::Failed {
-                    id: waiting.id,
-                    name: "Error",
-                    message: GONE.to_owned(),
-                });
+        for (token, holds) in &gone.held {
+            table.release(token, *holds);
+        }
+        for (_, Waiting { id, events, key, .. }) in
+            table.calls.extract_if(|_, waiting| waiting.owner == self.owner).collect::<Vec<_>>()
+        {
+            events.send(Event::Failed { id, name: "Error", message: GONE.to_owned() });
+            table.end(key, GONE);
+        }
+        let watches =
+            table.watches.extract_if(|(seat, _), watch| *seat == self.owner || watch.owner == self.owner);
+        for ((seat, _), watch) in watches.collect::<Vec<_>>() {
+            if let Some(watcher) = table.owners.get_mut(&seat) {
+                watcher.watches = watcher.watches.saturating_sub(1);
+                watch.end(true);
             }
-            !is_ours
-        });
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-
-    fn events() -> (EventSender, mpsc::Receiver<Event>) {
-        let (sender, events) = mpsc::channel();
-        (EventSender::new(move |event| drop(sender.send(event))), events)
-    }
-
-    #[test]
-    fn a_function_is_called_by_whoever_has_its_token_until_its_isolate_is_gone() {
-        let all = Functions::default();
-        let (here, there) = (all.seat(), all.seat());
-        let (to_here, heard_here) = events();
-        let (to_there, heard_there) = events();
-        let token = here.export().unwrap();
-        assert_eq!(here.next(1, to_here.clone()), OpReply::Later);
-        there.invoke(&token, Bytes::from_static(b"in"), 2, to_there.clone()).unwrap();
-        let Event::Complete { id: 1, fields } = heard_here.recv().unwrap() else { panic!() };
-        let [_, Field::Num(call), Field::Str(called), Field::Bytes(arguments)] = &fields[..] else {
-            panic!()
-        };
-        assert_eq!((called, &arguments[..]), (&token, &b"in"[..]));
-        // Only its owner answers.
-        there.reply(*call, Bytes::from_static(b"forged"));
-        here.reply(*call, Bytes::from_static(b"out"));
-        here.reply(*call, Bytes::from_static(b"twice"));
-        let answer = vec![Field::Bytes(b"out".to_vec())];
-        assert!(matches!(heard_there.recv().unwrap(), Event::Complete { id: 2, fields } if fields == answer));
-        assert!(heard_there.try_recv().is_err());
-
-        let second = here.export().unwrap();
-        // Held twice, it is released with the second time.
-        there.retain(&token).unwrap();
-        there.release(&token);
-        there.invoke(&token, Bytes::new(), 6, to_there.clone()).unwrap();
-        let OpReply::Ready(called) = here.next(7, to_here.clone()) else { panic!() };
-        assert_eq!(called[0], "call".into());
-        there.release(&token);
-        assert_eq!(there.retain(&token).unwrap_err(), GONE);
-        assert_eq!(there.invoke(&token, Bytes::new(), 3, to_there.clone()).unwrap_err(), GONE);
-        let OpReply::Ready(told) = here.next(4, to_here) else { panic!() };
-        assert_eq!(told, ["release".into(), Field::from(token)]);
-        there.invoke(&second, Bytes::new(), 5, to_there).unwrap();
-        drop(here);
-        let mut failed =
-            [heard_there.recv().unwrap(), heard_there.recv().unwrap()].map(|event| match event {
-                Event::Failed { id, .. } => id,
-                other => panic!("{other:?}"),
-            });
-        failed.sort_unstable();
-        assert_eq!(failed, [5, 6]);
-        assert!(there.functions.lock().functions.is_empty());
-    }
-
-    #[test]
-    fn functions_calls_and_values_have_bounds() {
-        let all = Functions::default();
-        let (here, there) = (all.seat(), all.seat());
-        let (to_there, heard_there) = events();
-        let token = here.export().unwrap();
-        for _ in 1..10_000 {
-            here.export().unwrap();
-        }
-        assert_eq!(
-            here.export().unwrap_err(),
-            "too many functions and objects are with other Workers: 10000"
-        );
-        there.export().unwrap();
-        let large = Bytes::from(vec![0; (32 << 20) + 1]);
-        let refused = there.invoke(&token, large.clone(), 1, to_there.clone()).unwrap_err();
-        assert_eq!(refused, "the arguments are too large: 33554433 > 33554432 bytes");
-        for id in 0..10_000 {
-            there.invoke(&token, Bytes::new(), id, to_there.clone()).unwrap();
-        }
-        let refused = there.invoke(&token, Bytes::new(), 1, to_there.clone()).unwrap_err();
-        assert_eq!(refused, "too many calls wait for the Worker that has the function: 10000");
-        let OpReply::Ready(called) = here.next(1, to_there.clone()) else { panic!() };
-        let Field::Num(call) = called[1] else { panic!() };
-        here.reply(call, large.clone());
-        let Event::Failed { message, .. } = heard_there.recv().unwrap() else { panic!() };
-        assert_eq!(message, "the result is too large: 33554433 > 33554432 bytes");
-
-        RpcCall::new("method".into(), Bytes::new(), 1, 3, to_there).answer(large);
-        let Event::Failed { id: 3, message, .. } = heard_there.recv().unwrap() else { panic!() };
-        assert_eq!(message, "the result is too large: 33554433 > 33554432 bytes");
-    }
-}
+mod tests;

@@ -407,9 +407,9 @@ def _find_others(module: ModuleType, main: str) -> dict[str, Call]:
             arguments, named = incoming(bridge.arguments(to_js(sent)))
             its_env = env if issubclass(cls, WorkerEntrypoint) else workers._runtime.js_env
             found = getattr(cls(context, its_env), member.removeprefix("."))
-            answer = bridge.returns(True, outgoing(await _awaited(found if member.startswith(".") else found(*arguments, **named))))
+            answer = bridge.returns(context._id, True, outgoing(await _awaited(found if member.startswith(".") else found(*arguments, **named))))
         except Exception as error:
-            answer = bridge.returns(False, js_error(error))
+            answer = bridge.returns(context._id, False, js_error(error))
         context._respond(200, "", answer.to_bytes(), [])
         return _SENT
 

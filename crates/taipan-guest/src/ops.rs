@@ -209,15 +209,16 @@ pub const OPS: &[OpDecl] = &[
     sync("fetcher.open"),
     // binding, then for each message: kind ("json" | "text" | "bytes" | "v8"), body (string | bytes), delay in seconds or null → nothing
     later("queue.send"),
-    // binding, request it is made for, method, arguments (see `js/src/web/serialize.ts`) → result
+    // binding, request it is made for, method, arguments (see `js/src/web/serialize.ts`), number of the call → result
     later("service.call"),
     // nothing → token of a function that others may call
     sync("rpc.export"),
-    // nothing → "call", number, token, arguments; or "release", token
+    // nothing → "call", number, token, arguments; "piped", number, number of what is kept, arguments; "release", token; or "settled",
+    // number of what is kept
     later("rpc.next"),
-    // number of a call, result → nothing
+    // number of a call, result → number under which the result is to be kept, or null
     sync("rpc.reply"),
-    // token, arguments → result
+    // token, arguments, number of the call or null → result
     later("rpc.invoke"),
     // token → nothing
     sync("rpc.release"),
@@ -236,6 +237,20 @@ pub const OPS: &[OpDecl] = &[
     // wanted, milliseconds, changes, last row's id, changed (0 | 1), size, rows read, rows written, number of values; then number of
     // columns, their names, the rows' values
     later("d1.query"),
+    // number of a call → 1 when more may be asked of its result, else 0
+    sync("rpc.reserve"),
+    // number of a call that was reserved, arguments, number of this call → result of this one
+    later("rpc.ask"),
+    // number of a call that was reserved → nothing; it has been answered
+    sync("rpc.settled"),
+    // request that is a call → number under which the result is to be kept, or null
+    sync("rpc.claim"),
+    // token → nothing; this isolate holds it
+    sync("rpc.hold"),
+    // token, number of the watch → 1 when what the token stands for is gone, or nothing when the watch was given up
+    later("rpc.watch"),
+    // number of the watch → nothing
+    sync("rpc.unwatch"),
 ];
 
 /// The number of the operation called `name`.

@@ -116,7 +116,7 @@ impl ServiceBinding {
         for (name, value) in &call.headers {
             head.extend([name.as_str().into(), header_text(value).into()]);
         }
-        let (response, presence) = slot.current().fetch_within(head, body, depth).await;
+        let (response, presence) = slot.current().fetch_within(head, body, depth, None).await;
         match response {
             Ok(response) => reply(response, presence),
             Err(fault) => {
@@ -222,7 +222,7 @@ impl Fetcher for ServiceBinding {
             let method = format!("GET@{}", this.entrypoint.as_deref().unwrap_or_default());
             let mut head = vec![method.into(), url.into(), Field::Null, Field::Null, this.caller()];
             head.extend(headers.into_iter().flat_map(|(name, value)| [name.into(), value.into()]));
-            let (response, presence) = slot.current().fetch_within(head, None, depth).await;
+            let (response, presence) = slot.current().fetch_within(head, None, depth, None).await;
             presence.served();
             match response {
                 Ok(Response { body: ResponseBody::WebSocket(socket), headers, .. }) => {
@@ -239,16 +239,17 @@ impl Fetcher for ServiceBinding {
         });
     }
 
-    fn call(&self, call: RpcCall) {
+    fn call(&self, mut call: RpcCall) {
         let this = self.clone();
         self.executor.spawn(async move {
+            let (arguments, depth, result) = (call.take_arguments(), call.depth, call.result);
             let slot = match this.services.find(&this.service) {
                 Ok(slot) => slot,
                 Err(message) => return call.fail(message),
             };
             let entrypoint = this.entrypoint.as_deref().unwrap_or("Default");
             let target = format!("{entrypoint}.{}", call.method);
-            match slot.current().call(target, this.caller(), call.arguments.clone(), call.depth).await {
+            match slot.current().call(target, this.caller(), arguments, depth, result).await {
                 Ok(answer) => call.answer(answer),
                 Err(fault) => call.fail(this.failed(&fault)),
             }

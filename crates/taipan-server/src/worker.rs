@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::json;
-use taipan_bindings::{Failure, HostOps, RequestBody, Response, ResponseBody};
+use taipan_bindings::{Failure, HostOps, RequestBody, Response, ResponseBody, ResultKey};
 use taipan_engine::{BootError, Event, IsolateError, Source, Turn};
 use taipan_guest::protocol::Field;
 use taipan_storage::queues::{LONGEST_DELAY, Message};
@@ -129,20 +129,21 @@ impl Worker {
         head: Vec<Field>,
         body: Option<RequestBody>,
     ) -> (Result<Response, Fault>, Presence) {
-        self.fetch_within(head, body, 0).await
+        self.fetch_within(head, body, 0, None).await
     }
 
-    /// The same for a request that is in so many calls between Workers.
+    /// The same for a request that is in so many calls between Workers, or is one, with this result.
     pub(crate) async fn fetch_within(
         self: &Arc<Self>,
         head: Vec<Field>,
         body: Option<RequestBody>,
         depth: u32,
+        result: Option<ResultKey>,
     ) -> (Result<Response, Fault>, Presence) {
         let request = self.next_request.fetch_add(1, Ordering::Relaxed);
         let (answer, response) = oneshot::channel();
         let presence = Presence { worker: self.clone(), request, present: true };
-        self.pool.fetch(Fetch { request, head, body, depth, answer, since: Instant::now() });
+        self.pool.fetch(Fetch { request, head, body, depth, result, answer, since: Instant::now() });
         let response = response.await.unwrap_or(Err(Failure::Stopped)).map_err(|failure| {
             let starting = matches!(*self.started.borrow(), Started::Failed(_));
             Fault { failure, starting }
@@ -203,10 +204,11 @@ impl Worker {
         caller: Field,
         arguments: Bytes,
         depth: u32,
+        result: ResultKey,
     ) -> Result<Bytes, Fault> {
         let arguments = Field::Bytes(arguments.into());
         let head = vec![CALL.into(), target.into(), Field::Null, Field::Null, caller, arguments];
-        let (response, presence) = self.fetch_within(head, None, depth).await;
+        let (response, presence) = self.fetch_within(head, None, depth, Some(result)).await;
         let answer = match response.map(|response| response.body) {
             Ok(ResponseBody::Full(bytes)) => Ok(bytes),
             Ok(_) => Err(Fault { failure: Failure::NoResponse, starting: false }),

@@ -22,7 +22,7 @@ mod text;
 mod url;
 mod web_socket;
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ pub struct HostOps {
     /// See [`data::Parts`].
     at_once: Cell<u32>,
     /// Among those that have functions of each other.
-    seat: Option<Seat>,
+    seat: OnceCell<Seat>,
     caches: Caches,
     compressions: compress::Streams,
     rewriters: html::Rewriters,
@@ -93,7 +93,7 @@ impl HostOps {
             bindings: None,
             blobs: Blobs::default(),
             at_once: Cell::default(),
-            seat: None,
+            seat: OnceCell::new(),
             caches: Caches::default(),
             compressions: compress::Streams::default(),
             rewriters: html::Rewriters::default(),
@@ -140,6 +140,12 @@ impl HostOps {
     pub fn with_process(mut self, process: Box<dyn Process>) -> Self {
         self.process = Some(process);
         self
+    }
+
+    /// Taken when it is first needed: most isolates call no other.
+    fn seat(&self) -> &Seat {
+        let functions = || self.bindings.as_ref().map(|table| table.functions.clone());
+        self.seat.get_or_init(|| functions().unwrap_or_default().seat())
     }
 
     fn parts(&self) -> web_socket::Parts<'_> {
@@ -206,12 +212,8 @@ impl HostOps {
             "d1" => d1::call(verb, id, args, &self.data()),
             "r2" => r2::call(verb, id, args, &self.data()),
             "blob" => blob::call(verb, id, args, &self.data(), &self.fetches),
-            "service" => rpc::service(verb, id, args, self.bindings.as_deref(), &self.parts()),
-            "rpc" => {
-                let functions = self.bindings.as_ref().map(|table| table.functions.clone());
-                let seat = self.seat.get_or_insert_with(|| functions.unwrap_or_default().seat());
-                rpc::functions(verb, id, args, seat, &self.events)
-            }
+            "service" => rpc::service(verb, id, args, self.bindings.as_deref(), &self.parts(), self.seat()),
+            "rpc" => rpc::functions(verb, id, args, self.seat(), &self.requests, &self.events),
             "ratelimit" => measures::limit(verb, args, &self.data()),
             "analytics" => measures::note(verb, args, &self.data()),
             "queue" => queue::call(verb, id, args, &self.data()),

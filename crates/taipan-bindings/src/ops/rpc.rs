@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use taipan_engine::OpReply;
-use taipan_guest::protocol::Message;
+use taipan_guest::protocol::{Field, FieldRef, Message};
 
 use super::{OpError, pairs, web_socket};
 use crate::rpc::{DEEPEST_CALL, LARGEST_VALUE, RpcCall, Seat};
@@ -15,6 +15,7 @@ pub(super) fn service(
     args: &Message<'_>,
     table: Option<&BindingTable>,
     parts: &web_socket::Parts<'_>,
+    seat: &Seat,
 ) -> Result<OpReply, OpError> {
     let web_socket::Parts { sockets, requests, events, .. } = parts;
     let name = args.str(0)?;
@@ -37,7 +38,9 @@ pub(super) fn service(
         return Err(OpError::range_error(message));
     }
     let method = args.str(2)?.to_owned();
-    fetcher.call(RpcCall::new(method, Bytes::copy_from_slice(arguments), depth, id, (*events).clone()));
+    let number = number(args, 4)?;
+    let (arguments, events) = (Bytes::copy_from_slice(arguments), (*events).clone());
+    fetcher.call(RpcCall::new(method, arguments, depth, (seat, number), (id, events)));
     Ok(OpReply::Later)
 }
 
@@ -51,14 +54,24 @@ pub(super) fn deeper(requests: &Requests, request: u32) -> Result<u32, OpError> 
     Ok(depth)
 }
 
+/// A number that the guest counts up.
+fn number(args: &Message<'_>, i: usize) -> Result<u64, OpError> {
+    // What is no such number is one that nothing has.
+    Ok(args.num(i)? as u64)
+}
+
 pub(super) fn functions(
     verb: &str,
     id: u32,
     args: &Message<'_>,
     seat: &Seat,
+    requests: &Requests,
     events: &EventSender,
 ) -> Result<OpReply, OpError> {
     let done = Ok(OpReply::Ready(vec![]));
+    let failed = |message| OpError { name: "Error", message };
+    // Exact up to 2⁵³ calls.
+    let kept = |kept: Option<u64>| kept.map_or(Field::Null, |kept| Field::Num(kept as f64));
     match verb {
         "export" => {
             seat.export().map(|token| OpReply::Ready(vec![token.into()])).map_err(OpError::range_error)
@@ -66,16 +79,46 @@ pub(super) fn functions(
         "next" => Ok(seat.next(id, events.clone())),
         "invoke" => {
             let arguments = Bytes::copy_from_slice(args.bytes(1)?);
-            let invoked = seat.invoke(args.str(0)?, arguments, id, events.clone());
-            invoked.map(|()| OpReply::Later).map_err(|message| OpError { name: "Error", message })
+            let number = match args.get(2) {
+                FieldRef::Num(_) => Some(number(args, 2)?),
+                _ => None,
+            };
+            let invoked = seat.invoke(args.str(0)?, arguments, number, id, events.clone());
+            invoked.map(|()| OpReply::Later).map_err(failed)
         }
         "reply" => {
-            seat.reply(args.num(0)?, Bytes::copy_from_slice(args.bytes(1)?));
+            let answer = Bytes::copy_from_slice(args.bytes(1)?);
+            Ok(OpReply::Ready(vec![kept(seat.reply(number(args, 0)?, answer))]))
+        }
+        "reserve" => {
+            let is_reserved = seat.reserve(number(args, 0)?);
+            Ok(OpReply::Ready(vec![u32::from(is_reserved).into()]))
+        }
+        "ask" => {
+            let arguments = Bytes::copy_from_slice(args.bytes(1)?);
+            let asked = seat.ask(number(args, 0)?, arguments, number(args, 2)?, id, events.clone());
+            asked.map(|()| OpReply::Later).map_err(failed)
+        }
+        "settled" => {
+            seat.settled(number(args, 0)?);
+            done
+        }
+        "claim" => {
+            let result = requests.result(args.u32(0)?);
+            Ok(OpReply::Ready(vec![kept(result.and_then(|result| seat.claim(result)))]))
+        }
+        "hold" => {
+            seat.hold(args.str(0)?);
+            done
+        }
+        "watch" => seat.watch(args.str(0)?, number(args, 1)?, id, events.clone()).map_err(failed),
+        "unwatch" => {
+            seat.unwatch(number(args, 0)?);
             done
         }
         "retain" => {
             let retained = seat.retain(args.str(0)?).map(|()| OpReply::Ready(vec![]));
-            retained.map_err(|message| OpError { name: "Error", message })
+            retained.map_err(failed)
         }
         "release" => {
             seat.release(args.str(0)?);

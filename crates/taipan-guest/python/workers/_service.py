@@ -6,7 +6,7 @@ import asyncio
 import functools
 import inspect
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
 from typing import Any
 
 import js
@@ -38,13 +38,11 @@ class RemoteFunction:
 
     def __init__(self, function: Any) -> None:
         self._js_stub = function
+        self._api = _runtime.bridge.stub(function)
 
-    async def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any) -> RpcPromise:
         """Calls it with these arguments."""
-        try:
-            return incoming(await self._js_stub(*[outgoing(argument) for argument in args]))
-        except Exception as error:
-            raise raised(error, "a function of another Worker") from None
+        return _asked(self._api, (), args, {}, "a function of another Worker", "")
 
     def sync(self, *args: Any) -> Any:
         """The same for code that cannot await."""
@@ -52,11 +50,17 @@ class RemoteFunction:
 
     def dup(self) -> RemoteFunction:
         """The same function once more, to be disposed of on its own."""
-        return RemoteFunction(_made(_runtime.bridge.stub(self._js_stub).dup))
+        return RemoteFunction(_made(self._api.dup))
 
     def dispose(self) -> None:
         """It is not needed any more."""
-        _runtime.bridge.stub(self._js_stub).dispose()
+        self._api.dispose()
+
+    def on_rpc_broken(self, callback: Callable[[Exception], Any]) -> None:
+        """Has it called once the Worker that has the function is gone."""
+        _on_broken(self._api, callback)
+
+    onRpcBroken = on_rpc_broken  # noqa: N815 - the platform's name
 
     def __enter__(self) -> RemoteFunction:
         return self
@@ -71,11 +75,11 @@ class RemoteFunction:
 class RpcMember:
     """A method or a property that another Worker has: call the one, await the other."""
 
-    def __init__(self, owner: Service | RpcStub, path: tuple[str, ...]) -> None:
+    def __init__(self, owner: Service | RpcStub | RpcPromise, path: tuple[str, ...]) -> None:
         self._owner = owner
         self._path = path
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+    def __call__(self, *args: Any, **kwargs: Any) -> RpcPromise:
         """Calls the method with these arguments."""
         return self._owner._ask(self._path, args, kwargs)
 
@@ -89,6 +93,89 @@ class RpcMember:
 
     def __repr__(self) -> str:
         return f"<RpcMember {self._owner._where}.{'.'.join(self._path)}>"
+
+
+class RpcPromise:
+    """What a call comes to, before it is there. Await it, once, as any coroutine.
+
+    More can be asked of it without waiting: `await env.BACK.counter("a").increment()` sends both calls, in this order, and waits for
+    the second. Nothing is sent before one of them is awaited. In `async with`, all that the result has of others is disposed of at the end.
+    """
+
+    def __init__(self, begin: Callable[[], Any], where: str, binding: str) -> None:
+        self._begin = begin
+        self._where = where
+        self._binding = binding
+        self._handle: Any = None
+        # Says so when nobody awaits it.
+        self._work: Coroutine[Any, Any, Any] | None = self._begun_work()
+
+    def _begun_work(self) -> Coroutine[Any, Any, Any]:
+        work = self._wait()
+        work.__qualname__ = self._where
+        return work
+
+    def _start(self) -> Any:
+        if self._handle is None:
+            self._handle = self._begin()
+        return self._handle
+
+    async def _wait(self) -> Any:
+        succeeded, value = await self._start().settled()
+        if succeeded:
+            return incoming(value)
+        raise raised(value, self._where, self._binding)
+
+    def _ask(self, path: tuple[str, ...], args: tuple[Any, ...] | None, kwargs: dict[str, Any]) -> RpcPromise:
+        if self._handle is None and self._work is not None:
+            # Whoever awaits what is asked awaits this one, too.
+            self._work.close()
+            self._work = None
+        where = ".".join((self._where, *path)) + ("()" if args is not None else "")
+        return RpcPromise(lambda: _sent(self._start(), path, args, kwargs), where, self._binding)
+
+    def __getattr__(self, name: str) -> RpcMember:
+        # asyncio looks at coroutines' frames by such names.
+        if name.startswith(("_", "cr_", "gi_", "ag_")):
+            raise AttributeError(name)
+        return RpcMember(self, (name,))
+
+    def __call__(self, *args: Any) -> RpcPromise:
+        """Calls the function that the result will be."""
+        return self._ask((), args, {})
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if self._work is None:
+            self._work = self._begun_work()
+        return self._work.__await__()
+
+    # Tasks are made of coroutines, which this is one of but for `send` and `close`: those may be members of the result.
+    def __next__(self) -> Any:
+        if self._work is None:
+            self._work = self._begun_work()
+        return self._work.send(None)
+
+    def __iter__(self) -> RpcPromise:
+        return self
+
+    def throw(self, *error: Any) -> Any:
+        """Raises an exception where it waits, as a task that is cancelled does."""
+        if self._work is None:
+            self._work = self._begun_work()
+        return self._work.throw(*error)
+
+    async def __aenter__(self) -> Any:
+        return await self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._start().dispose()
+
+    def __repr__(self) -> str:
+        return f"<RpcPromise {self._where}>"
+
+
+# Virtually, so that it need not have `send` and `close`.
+Coroutine.register(RpcPromise)
 
 
 class RpcMemberSync:
@@ -146,15 +233,14 @@ class RpcStub:
             raise AttributeError(name)
         return RpcMember(self, (name,))
 
-    async def _ask(self, path: tuple[str, ...], args: tuple[Any, ...] | None, kwargs: dict[str, Any]) -> Any:
-        if args is None:
-            succeeded, value = await self._api.get(to_js(list(path)))
-        else:
-            sent = to_js([outgoing(argument) for argument in args])
-            succeeded, value = await self._api.call(to_js(list(path)), sent, outgoing(kwargs))
-        if succeeded:
-            return incoming(value)
-        raise raised(value, f"{'.'.join(path)} of an object of another Worker")
+    def on_rpc_broken(self, callback: Callable[[Exception], Any]) -> None:
+        """Has it called once the Worker that has the object is gone."""
+        _on_broken(self._api, callback)
+
+    onRpcBroken = on_rpc_broken  # noqa: N815 - the platform's name
+
+    def _ask(self, path: tuple[str, ...], args: tuple[Any, ...] | None, kwargs: dict[str, Any]) -> RpcPromise:
+        return _asked(self._api, path, args, kwargs, f"{'.'.join(path)} of an object of another Worker", "")
 
     def __repr__(self) -> str:
         return "<RpcStub>"
@@ -165,6 +251,31 @@ class RpcStubSync(Sync):
 
     def __getattr__(self, name: str) -> RpcMemberSync:
         return RpcMemberSync(getattr(self._binding, name))
+
+
+def _asked(
+    api: Any, path: tuple[str, ...], args: tuple[Any, ...] | None, kwargs: dict[str, Any], where: str, binding: str
+) -> RpcPromise:
+    return RpcPromise(lambda: _sent(api, path, args, kwargs), where, binding)
+
+
+def _sent(api: Any, path: Sequence[str], args: tuple[Any, ...] | None, kwargs: dict[str, Any]) -> Any:
+    """Asks for a property, or with arguments for a call. Gives the result's handle (`js/src/bindings/pending.ts`)."""
+    if args is None:
+        return api.ask(to_js(list(path)), None, None)
+    return api.ask(to_js(list(path)), to_js([outgoing(argument) for argument in args]), outgoing(kwargs))
+
+
+def _on_broken(api: Any, callback: Callable[[Exception], Any]) -> None:
+    def called(error: Any) -> None:
+        try:
+            result = callback(raised(error, "a stub"))
+            if inspect.isawaitable(result):
+                asyncio.ensure_future(result)
+        except Exception as failure:
+            _runtime.report(failure, "a callback of on_rpc_broken()")
+
+    api.onBroken(create_proxy(called))
 
 
 def outgoing(value: Any) -> Any:
@@ -324,20 +435,9 @@ class Service(Fetcher):
             raise AttributeError(name)
         return RpcMember(self, (name,))
 
-    async def _ask(self, path: tuple[str, ...], args: tuple[Any, ...] | None, kwargs: dict[str, Any]) -> Any:
-        name, *others = path
-        if others:
-            raise TypeError(f"env.{self._name}.{'.'.join(path)}: only objects that a Worker gives have members of members")
-        # A property has a dot in front of its name.
-        return await self._call(name if args is not None else f".{name}", args or (), kwargs)
-
-    async def _call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        sent = to_js([outgoing(argument) for argument in args])
-        succeeded, value = await self._api.call(method, sent, outgoing(kwargs))
-        if succeeded:
-            return incoming(value)
-        called = f"env.{self._name}{method}" if method.startswith(".") else f"env.{self._name}.{method}()"
-        raise raised(value, called, self._name)
+    def _ask(self, path: tuple[str, ...], args: tuple[Any, ...] | None, kwargs: dict[str, Any]) -> RpcPromise:
+        where = f"{self._where}.{'.'.join(path)}{'' if args is None else '()'}"
+        return _asked(self._api, path, args, kwargs, where, self._name)
 
 
 class ServiceSync(FetcherSync):

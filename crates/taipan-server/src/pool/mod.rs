@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use taipan_bindings::{Failure, RequestBody, Requests, Response};
+use taipan_bindings::{Failure, RequestBody, Requests, Response, ResultKey};
 use taipan_engine::{Event, Turn};
 use taipan_guest::protocol::Field;
 use tokio::sync::{oneshot, watch};
@@ -57,6 +57,8 @@ pub(crate) struct Fetch {
     pub(crate) body: Option<RequestBody>,
     /// How many calls between Workers it is in.
     pub(crate) depth: u32,
+    /// It is one itself.
+    pub(crate) result: Option<ResultKey>,
     pub(crate) answer: Answer,
     pub(crate) since: Instant,
 }

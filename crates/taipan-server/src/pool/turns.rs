@@ -80,7 +80,7 @@ impl Pool {
             }
             seat.requests.open(fetch.request, fetch.body, fetch.answer);
             if fetch.depth > 0 {
-                seat.requests.set_depth(fetch.request, fetch.depth);
+                seat.requests.within(fetch.request, fetch.depth, fetch.result);
             }
             seat.has_served = true;
             events.push(Event::Fetch { request: fetch.request, head: fetch.head });

@@ -1,10 +1,12 @@
 import asyncio
+import os
 from functools import cached_property
 
 import js
 from workers import Request, Response, RpcTarget, WorkerEntrypoint
 
 received = []
+events = []
 disposed = []
 kept = []
 
@@ -48,7 +50,8 @@ class Counter(RpcTarget):
 
     async def dispose(self):
         await asyncio.sleep(0)
-        disposed.append(self.name)
+        if self.name != "flat":
+            disposed.append(self.name)
 
 
 def js_callback(function):
@@ -123,6 +126,35 @@ class Default(WorkerEntrypoint):
 
     async def each(self, values, function):
         return [await function(value) for value in values]
+
+    async def slowly(self, name):
+        events.append("slowly began")
+        await asyncio.sleep(0.02)
+        events.append("slowly ended")
+        return Counter(name)
+
+    async def made(self):
+        made = events[:]
+        events.clear()
+        return made
+
+    def pair(self, name):
+        return {"first": Counter(name + " 1"), "second": Counter(name + " 2")}
+
+    def adder(self, to):
+        return lambda value: value + to
+
+    async def forever(self):
+        await asyncio.sleep(3600)
+
+    def die(self):
+        os.abort()
+
+    async def held(self):
+        """How many objects and functions others have, and how many results are kept for them."""
+        from workers import _service
+
+        return sum(held for _, held in _service._shared.values())
 
     async def counter(self, start):
         count = start

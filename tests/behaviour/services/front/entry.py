@@ -60,7 +60,7 @@ async def errors():
     assert type(error) is RemoteError and (error.name, error.binding, str(error)) == ("Refused", "BACK", "Refused: not today")
     for name in ("_private", "__init__", "attribute", "nothing", "fetch_", "queue", "env"):
         if name.startswith("_"):
-            error = await raised(env.BACK._call(name, (), {}))
+            error = await raised(env.BACK._ask((name,), (), {}))
         else:
             error = await raised(getattr(env.BACK, name)())
         assert isinstance(error, TypeError) and f"no method {name!r}" in str(error), (name, error)
@@ -139,7 +139,8 @@ async def properties():
     assert await env.BACK.version == {"major": 1} and await env.BACK.later == "later"
     assert env.BACK.sync.version.get() == {"major": 1}
     await fails(until(env.BACK.attribute), TypeError, "no method or property 'attribute' that another Worker could use")
-    await fails(until(env.BACK.version.major), TypeError, "only objects that a Worker gives have members of members")
+    assert await env.BACK.version.major == 1
+    await fails(until(env.BACK.version.minor), TypeError, "Object has no method or property \"minor\" that another Worker could use")
     await fails(env.BACK.version(), TypeError, "no method 'version' that another Worker could call")
 
 
@@ -173,10 +174,73 @@ async def disposal():
     with await env.BACK.make("in a block") as counter:
         await counter.increment()
     await came("in a block")
-    # Nobody has it any more, as a collector finds out.
+    # Nobody has it any more, which needs no collector to be found out.
     await env.BACK.make("forgotten")
-    js.eval("(() => { const all = []; for (let i = 0; i < 300000; i++) all.push({ a: {} }); })()")
     await came("forgotten")
+    async with env.BACK.pair("both") as pair:
+        assert await pair["first"].increment() == 1
+    await came("both 1")
+    await came("both 2")
+
+
+async def pipelining():
+    # Each of these crosses once, in this order: the second is with the other Worker while the first still waits there.
+    counter = env.BACK.slowly("piped")
+    first, second = counter.increment(2), counter.increment(3)
+    assert await asyncio.gather(first, second) == [2, 5]
+    assert await env.BACK.made() == ["slowly began", "slowly ended"]
+    # The result itself is had as well, and asked from then on.
+    same = await counter
+    assert await same.increment() == 6 and await counter.value == 6
+    assert await env.BACK.slowly("chained").twin.increment(4) == 4
+    assert await env.BACK.slowly("deep").itself().itself().increment(times=7) == 7
+    assert await env.BACK.pair("in data").first.increment(8) == 8
+    assert await env.BACK.adder(5)(37) == 42
+    assert await env.BACK.slowly("of a stub").labels.name == "of a stub"
+    # A chain is a coroutine like others.
+    assert await asyncio.create_task(env.BACK.slowly("task").increment()) == 1
+    assert await asyncio.wait_for(env.BACK.slowly("waited").increment(), 10) == 1
+    task = asyncio.create_task(env.BACK.add(env.BACK, 1))
+    await fails(task, TypeError, "Service")
+    task = asyncio.ensure_future(env.BACK.forever().increment())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        pass
+    # What is asked of what fails, fails likewise, and so does what is asked of what is no object.
+    await fails(env.BACK.fail("value").anything().more, ValueError, "what")
+    await fails(env.BACK.add(1, 2).increment(), TypeError, "Number has no method or property \"increment\"")
+    await fails(env.BACK.slowly("private")._ask(("_secret",), (), {}), TypeError, "'_secret'")
+    await fails(env.MISSING.anything().more(), Exception, "no entrypoint 'Missing'")
+    await fails(env.ABSENT.anything().more(), Exception, "no Worker of this name")
+    await fails(env.BACK.add(env.BACK.version, 1), TypeError, "RpcMember")
+    await fails(env.BACK.add(env.BACK.make("x"), 1), TypeError, "RpcPromise")
+    # Nothing is kept for them, here or there.
+    for name in ("chained", "deep", "of a stub", "task", "waited"):
+        await came(name)
+
+
+async def broken():
+    """Says when the other isolate is gone."""
+    counter, told = await env.BACK.make("broken"), asyncio.get_running_loop().create_future()
+    counter.on_rpc_broken(told.set_result)
+    unheard = await env.BACK.make("unheard")
+    unheard.on_rpc_broken(lambda error: told.set_exception(error))
+    unheard.dispose()
+    await fails(env.BACK.die(), Exception, "the Worker back failed")
+    error = await asyncio.wait_for(told, 60)
+    assert "nothing can be asked any more" in str(error), error
+    await fails(counter.increment(), Exception, "is not there any more")
+    late = asyncio.get_running_loop().create_future()
+    counter.on_rpc_broken(late.set_result)
+    assert "the Worker that has it is gone" in str(await asyncio.wait_for(late, 60))
+
+
+async def flat():
+    """Results that nobody has any more leave nothing behind, here and there."""
+    await run_javascript("flat")
 
 
 class Mine(RpcTarget):
@@ -281,10 +345,14 @@ async def depth():
     assert await env.BACK.bounce(6) == "landed"
 
 
-async def from_javascript():
+async def run_javascript(name):
     from workers._runtime import js_env
 
-    await import_from_javascript("from.mjs").run(js_env)
+    await getattr(import_from_javascript("from.mjs"), name)(js_env)
+
+
+async def from_javascript():
+    await run_javascript("run")
 
 
 async def queue():

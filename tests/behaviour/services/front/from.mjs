@@ -28,5 +28,46 @@ export async function run(env) {
     for (const hidden of ["count", "absent"]) {
         await again[hidden].then(() => { throw new Error(hidden) }, e => same(e.message, `Mine has no method or property "${hidden}" that another Worker could use`));
     }
+    same(await env.BACK.slowly("pipelined").increment(2), 2);
+    same(await env.BACK.slowly("pipelined").twin.increment(2), 2);
+    same(await env.BACK.adder(1)(2), 3);
+    same(await env.BACK.version.major, 1);
+    const promise = env.BACK.slowly("once");
+    same(await Promise.all([promise.increment(), promise.increment(), promise.value]), [1, 2, 2]);
+    same(await (await promise).increment(), 3);
+    await env.BACK.fail("key").anything().then(() => { throw new Error("no error") }, e => same(e.name, "KeyError"));
+    await env.BACK.same(env.BACK.make("no value")).then(() => { throw new Error("no error") }, e => same(e.name, "TypeError"));
+    // All that a result has is disposed of with it, as soon as it goes out of scope.
+    {
+        using pair = await env.BACK.pair("using");
+        same(await pair.first.increment(), 1);
+        using data = await env.BACK.same({ a: [1] });
+        same(data, { a: [1] });
+        using early = env.BACK.make("early");
+    }
+    for (const name of ["using 1", "using 2", "early", "pipelined"]) {
+        for (let i = 0; !(await env.BACK.disposed()).includes(name); i++) {
+            if (i > 300) throw new Error(`never disposed of: ${name}`);
+            await new Promise(done => setTimeout(done, 10));
+        }
+    }
     await env.BACK.fail("key").then(() => { throw new Error("no error") }, e => same(e.name, "KeyError"));
+}
+
+async function many(env) {
+    for (let i = 0; i < 2000; i++) {
+        const counter = await env.BACK.make("flat");
+        if (i % 10 === 0) await counter.increment();
+        if (i % 10 === 1) await env.BACK.make("flat").increment();
+    }
+}
+
+/** Calls without end leave nothing behind that a collector would have to look for. */
+export async function flat(env) {
+    const before = await env.BACK.held();
+    await many(env);
+    for (let i = 0; (await env.BACK.held()) > before; i++) {
+        if (i > 300) throw new Error(`${await env.BACK.held()} objects are held, not ${before}`);
+        await new Promise(done => setTimeout(done, 10));
+    }
 }

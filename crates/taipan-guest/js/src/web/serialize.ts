@@ -26,10 +26,17 @@ function refuse(value: unknown): never {
   throw new DOMException(`Not a value that can leave the Worker: ${what}`, "DataCloneError");
 }
 
-export function serialize(value: unknown, outside?: Outside): Uint8Array {
-  const parts: Uint8Array[] = [];
-  const seen = new Map<object, number>();
-  const tree = (value: unknown, depth: number): unknown => {
+/** One value's way out. A class: functions that call themselves would keep what they have seen until the collector runs. */
+class Writer {
+  readonly parts: Uint8Array[] = [];
+  readonly #seen = new Map<object, number>();
+  readonly #outside: Outside | undefined;
+
+  constructor(outside: Outside | undefined) {
+    this.#outside = outside;
+  }
+
+  tree(value: unknown, depth: number): unknown {
     if (depth > DEEPEST) throw new DOMException("The value is too deep", "DataCloneError");
     switch (typeof value) {
       case "string":
@@ -46,13 +53,13 @@ export function serialize(value: unknown, outside?: Outside): Uint8Array {
         return refuse(value);
     }
     if (value === null || value === undefined) return null;
-    const known = seen.get(value);
+    const known = this.#seen.get(value);
     if (known !== undefined) return { r: known };
-    const standing = outside?.(value);
+    const standing = this.#outside?.(value);
     if (standing !== undefined) return { x: standing };
     if (typeof value === "function") return refuse(value);
-    seen.set(value, seen.size);
-    const down = (item: unknown) => tree(item, depth + 1);
+    this.#seen.set(value, this.#seen.size);
+    const down = (item: unknown) => this.tree(item, depth + 1);
     if (Array.isArray(value)) return { a: Array.from(value, down) };
     if (value instanceof Date) return { d: value.getTime() };
     if (value instanceof Map) return { m: [...value].map(([key, item]) => [down(key), down(item)]) };
@@ -66,7 +73,7 @@ export function serialize(value: unknown, outside?: Outside): Uint8Array {
     }
     const bytes = bytesOf(value);
     if (bytes) {
-      parts.push(bytes);
+      this.parts.push(bytes);
       const kind = ArrayBuffer.isView(value) ? value.constructor.name : "ArrayBuffer";
       return { b: [kind, bytes.byteLength] };
     }
@@ -74,14 +81,18 @@ export function serialize(value: unknown, outside?: Outside): Uint8Array {
     // Objects of other contexts do not occur: there is one.
     if (prototype !== Object.prototype && prototype !== null) return refuse(value);
     return { o: Object.entries(value).map(([key, item]) => [key, down(item)]) };
-  };
-  const json = new Uint8Array(host.utf8Encode(JSON.stringify(tree(value, 0))));
-  const length = parts.reduce((sum, part) => sum + part.byteLength, 4 + json.byteLength);
+  }
+}
+
+export function serialize(value: unknown, outside?: Outside): Uint8Array {
+  const writer = new Writer(outside);
+  const json = new Uint8Array(host.utf8Encode(JSON.stringify(writer.tree(value, 0))));
+  const length = writer.parts.reduce((sum, part) => sum + part.byteLength, 4 + json.byteLength);
   const all = new Uint8Array(length);
   new DataView(all.buffer).setUint32(0, json.byteLength, true);
   all.set(json, 4);
   let at = 4 + json.byteLength;
-  for (const part of parts) {
+  for (const part of writer.parts) {
     all.set(part, at);
     at += part.byteLength;
   }
@@ -103,18 +114,30 @@ const VIEWS: Record<string, new (buffer: ArrayBuffer) => object> = {
   Uint8ClampedArray,
 };
 
-export function deserialize(bytes: Uint8Array, inside?: Inside): unknown {
-  const malformed = () => new DOMException("Not a value that was serialized", "DataCloneError");
-  if (bytes.byteLength < 4) throw malformed();
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
-  let at = 4 + length;
-  if (at > bytes.byteLength) throw malformed();
-  const seen: unknown[] = [];
-  const value = (node: any): unknown => {
+const malformed = () => new DOMException("Not a value that was serialized", "DataCloneError");
+
+/** One value's way in. A class for the same reason. */
+class Reader {
+  readonly #bytes: Uint8Array;
+  readonly #inside: Inside | undefined;
+  readonly #seen: unknown[] = [];
+  #at: number;
+
+  constructor(bytes: Uint8Array, at: number, inside: Inside | undefined) {
+    this.#bytes = bytes;
+    this.#at = at;
+    this.#inside = inside;
+  }
+
+  #note<T>(made: T): T {
+    this.#seen.push(made);
+    return made;
+  }
+
+  value(node: any): unknown {
     if (node === null || typeof node !== "object") return node;
     const [kind] = Object.keys(node);
     const of = node[kind as string];
-    const note = <T>(made: T): T => (seen.push(made), made);
     switch (kind) {
       case "s":
         return String.fromCharCode(...(of as number[]));
@@ -125,54 +148,61 @@ export function deserialize(bytes: Uint8Array, inside?: Inside): unknown {
       case "i":
         return BigInt(of as string);
       case "r":
-        return seen[of as number];
+        return this.#seen[of as number];
       case "x":
-        return inside?.(of);
+        return this.#inside?.(of);
       case "d":
-        return note(new Date(of as number));
+        return this.#note(new Date(of as number));
       case "g":
-        return note(new RegExp(of[0], of[1]));
+        return this.#note(new RegExp(of[0], of[1]));
       case "a": {
-        const list: unknown[] = note([]);
-        for (const item of of) list.push(value(item));
+        const list: unknown[] = this.#note([]);
+        for (const item of of) list.push(this.value(item));
         return list;
       }
       case "m": {
-        const map = note(new Map());
-        for (const [key, item] of of) map.set(value(key), value(item));
+        const map = this.#note(new Map());
+        for (const [key, item] of of) map.set(this.value(key), this.value(item));
         return map;
       }
       case "e": {
-        const set = note(new Set());
-        for (const item of of) set.add(value(item));
+        const set = this.#note(new Set());
+        for (const item of of) set.add(this.value(item));
         return set;
       }
       case "E": {
         const [name, message, own, ...cause] = of;
         const known = Object.hasOwn(ERRORS, name) ? ERRORS[name] : undefined;
-        const error = note(known ? new known(message) : new Error(message));
+        const error = this.#note(known ? new known(message) : new Error(message));
         if (!known) Object.defineProperty(error, "name", { value: name, configurable: true, writable: true });
-        for (const [key, item] of own) Object.defineProperty(error, key, { value: value(item), configurable: true, enumerable: true, writable: true });
-        if (cause.length) error.cause = value(cause[0]);
+        for (const [key, item] of own) Object.defineProperty(error, key, { value: this.value(item), configurable: true, enumerable: true, writable: true });
+        if (cause.length) error.cause = this.value(cause[0]);
         return error;
       }
       case "b": {
         const [view, size] = of as [string, number];
-        if (at + size > bytes.byteLength) throw malformed();
-        const buffer = bytes.slice(at, at + size).buffer as ArrayBuffer;
-        at += size;
-        if (view === "ArrayBuffer") return note(buffer);
+        if (this.#at + size > this.#bytes.byteLength) throw malformed();
+        const buffer = this.#bytes.slice(this.#at, this.#at + size).buffer as ArrayBuffer;
+        this.#at += size;
+        if (view === "ArrayBuffer") return this.#note(buffer);
         const View = Object.hasOwn(VIEWS, view) ? VIEWS[view] : undefined;
         if (!View) throw malformed();
-        return note(new View(buffer));
+        return this.#note(new View(buffer));
       }
       case "o": {
-        const object: Record<string, unknown> = note({});
-        for (const [key, item] of of) Object.defineProperty(object, key, { value: value(item), configurable: true, enumerable: true, writable: true });
+        const object: Record<string, unknown> = this.#note({});
+        for (const [key, item] of of) Object.defineProperty(object, key, { value: this.value(item), configurable: true, enumerable: true, writable: true });
         return object;
       }
     }
     throw malformed();
-  };
-  return value(JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length))));
+  }
+}
+
+export function deserialize(bytes: Uint8Array, inside?: Inside): unknown {
+  if (bytes.byteLength < 4) throw malformed();
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  const at = 4 + length;
+  if (at > bytes.byteLength) throw malformed();
+  return new Reader(bytes, at, inside).value(JSON.parse(new TextDecoder().decode(bytes.subarray(4, at))));
 }

@@ -11,6 +11,7 @@ import type { PullSource } from "../web/body";
 import type { Request, Response, WebInternals } from "../web/index";
 import type { ReadableStream } from "../web/streams";
 import { type Declared, makeBindings, makeRpc, setImporting } from "../bindings/index";
+import { StubHandle } from "../bindings/pending";
 import { type Inner, PythonTarget, innerOf } from "../bindings/stub";
 import { cloudflareWorkers, installModules, liveEnvironment, type Modules } from "./modules";
 import { failureReport } from "./report";
@@ -309,27 +310,17 @@ export function installWorker(H: Host, web: WebInternals): WorkerRuntime {
         destroyed.destroy();
       });
     },
-    /** Ways to what another Worker has. Calls give whether they succeeded, and the result or the error. */
-    stub(stub: object): object {
-      const inner = innerOf(stub) as Inner;
-      const tried = async (work: () => Promise<unknown>): Promise<[boolean, unknown]> => {
-        try {
-          return [true, await work()];
-        } catch (e) {
-          return [false, e];
-        }
-      };
-      return {
-        call: (path: string[], args: unknown[], named: object) => tried(() => inner.call(path, args, named)),
-        get: (path: string[]) => tried(() => inner.get(path)),
-        dup: () => inner.dup(),
-        dispose: () => inner.dispose(),
-      };
-    },
+    /** Ways to what another Worker has. */
+    stub: (stub: object): object => new StubHandle(innerOf(stub) as Inner),
     /** What a method is called with: a list, and an object. */
     arguments: (bytes: Uint8Array): unknown => rpc.arguments(bytes),
-    /** What it returns, or the error. */
-    returns: (succeeded: boolean, value: unknown): Uint8Array => rpc.write(succeeded ? { ok: value } : { error: value }).bytes,
+    /** What the method that a request calls returns, or the error. */
+    returns(request: number, succeeded: boolean, value: unknown): Uint8Array {
+      const outcome = succeeded ? { ok: value } : { error: value };
+      const { bytes } = rpc.write(outcome);
+      rpc.claim(request, outcome);
+      return bytes;
+    },
     /** The body of a message of the content type v8. */
     message: (bytes: Uint8Array): unknown => web.deserialize(bytes),
     /** Shows lines that have not ended. */
