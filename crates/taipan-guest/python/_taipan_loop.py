@@ -112,8 +112,11 @@ class Loop(WebLoop):
         else:
             message = (context.get("message") or "the event loop").removeprefix("Exception in ")
             if message.endswith(_UNASKED):
-                kind = "task" if isinstance(context.get("future"), asyncio.Task) else "future"
-                message = f"a {kind} that nobody awaits"
+                future = context.get("future")
+                kind = "a task" if isinstance(future, asyncio.Task) else "a future"
+                if isinstance(future, asyncio.Task) and not future.get_name().startswith("Task-"):
+                    kind = f"the task {future.get_name()!r}"
+                message = f"{kind} that nobody awaits"
             self.report(error, message)
 
     #: Logs an exception, and where it was.
@@ -156,6 +159,8 @@ class Loop(WebLoop):
             else:
                 self._escaped(error)
         finally:
+            # The frames of an exception hold this one, so a task that failed would hold itself, and nobody would be told.
+            handle = None  # noqa: F841
             if waiting:
                 _taipan.wake()
 

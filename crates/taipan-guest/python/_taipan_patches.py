@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.abc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
+from typing import Any
 
 #: By module: what stands in its source, and what is compiled in its place.
 _REPLACEMENTS = {
@@ -19,6 +20,16 @@ _REPLACEMENTS = {
 }
 
 
+def _patch_pool(module: ModuleType) -> None:
+    import _taipan_pool
+
+    _taipan_pool.put_in(module)
+
+
+#: By module: what is done when it has been imported.
+_PATCHES: dict[str, Callable[[ModuleType], None]] = {"multiprocessing.pool": _patch_pool}
+
+
 class _Loader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType | None:
         old, new = (text.encode() for text in _REPLACEMENTS[fullname])
@@ -26,14 +37,36 @@ class _Loader(SourceFileLoader):
         return self.source_to_code(self.get_data(path).replace(old, new), path)
 
 
+class _Patched(importlib.abc.Loader):
+    """The module as it is, and then what we put into it."""
+
+    def __init__(self, loader: Any, patch: Callable[[ModuleType], None]) -> None:
+        self._loader = loader
+        self._patch = patch
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)  # type: ignore[no-any-return]
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._loader.exec_module(module)
+        self._patch(module)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+
 class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in _REPLACEMENTS:
+        if name not in _REPLACEMENTS and name not in _PATCHES:
             return None
         spec = PathFinder.find_spec(name, path, target)
-        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+        if spec is None:
+            return None
+        if name in _PATCHES:
+            spec.loader = _Patched(spec.loader, _PATCHES[name])
+        elif isinstance(spec.loader, SourceFileLoader):
             spec.loader = _Loader(name, spec.loader.path)
         return spec
 

@@ -26,6 +26,10 @@ _DEPTH = 16
 #: Frames of one exception that a report has: the outermost and the innermost.
 _FIRST, _LAST = 20, 60
 
+#: What calls callbacks and threads, by the function's name.
+_BEGINNINGS = {"_run": "/asyncio/events.py", "run": "/threading.py"}
+_NOWHERE = "\0"
+
 _root = "/"
 _main = ""
 
@@ -42,12 +46,17 @@ def relative(filename: str) -> str:
     return filename.removeprefix(_root)
 
 
+def shortened(text: str) -> str:
+    """A text with paths of the Worker's files, as their author knows them."""
+    return text.replace(_root, "") if len(_root) > 1 else text
+
+
 def is_user(filename: str) -> bool:
     """Whether the file is the Worker's own."""
     return filename.startswith(_root) and not filename.startswith(_root + "python_modules/")
 
 
-def _is_machinery(filename: str) -> bool:
+def is_machinery(filename: str) -> bool:
     if filename.startswith(_root):
         return False
     return (
@@ -81,7 +90,8 @@ def _kept(stack: traceback.StackSummary | None, error: BaseException | None) -> 
     place = error.__traceback__ if error is not None else None
     for summary in stack or ():
         is_python = place is None or summary.colno is not None or "__name__" in place.tb_frame.f_globals
-        if is_python and not _is_machinery(summary.filename):
+        is_beginning = not kept and summary.filename.endswith(_BEGINNINGS.get(summary.name, _NOWHERE))
+        if is_python and not is_beginning and not is_machinery(summary.filename):
             kept.append(summary)
         place = place and place.tb_next
     return kept
@@ -295,7 +305,7 @@ def place(code: CodeType, name: str) -> dict[str, Any]:
     }
 
 
-def _waiting(task: asyncio.Task[Any]) -> Iterator[tuple[FrameType, int]]:
+def waiting(task: asyncio.Task[Any]) -> Iterator[tuple[FrameType, int]]:
     """The frames of a task that waits, outermost first."""
     awaiting: Any = task.get_coro()
     while awaiting is not None:
@@ -311,7 +321,7 @@ def _waiting(task: asyncio.Task[Any]) -> Iterator[tuple[FrameType, int]]:
 
 def hung(task: asyncio.Task[Any] | None, handler: str) -> dict[str, Any]:
     """The report of a handler that waits for something that can never happen."""
-    stack = traceback.StackSummary.extract(_waiting(task)) if task is not None else traceback.StackSummary()
+    stack = traceback.StackSummary.extract(waiting(task)) if task is not None else traceback.StackSummary()
     return plain(
         "hung",
         "RuntimeError",
@@ -327,7 +337,7 @@ def pending(tasks: set[asyncio.Task[Any]]) -> dict[str, Any]:
     frames: list[dict[str, Any]] = []
     for task in sorted(tasks, key=lambda task: task.get_name()):
         if not task.done():
-            stack = traceback.StackSummary.extract(_waiting(task))
+            stack = traceback.StackSummary.extract(waiting(task))
             frames += _frames(_kept(stack, None))
     what = "a task waits" if frames else "a timer or an operation is under way"
     return plain(

@@ -5,8 +5,12 @@ nothing to do that came before. It runs to its end then, with an identity and a 
 thread has them. What blocks in it waits as `run_sync` does: others run meanwhile, on top of it, so waits end last in, first out. A
 thread that waits for one that is below it waits for ever, which is an error.
 
-Two kinds of threads would keep the isolate blocked for good, and do not run as they are written. Threads that take work from a queue
-end where they would wait for the first of it, and begin again when there is some. Daemon threads that sleep in a loop are ended.
+Some threads would be in each other's way for good, and do not run as they are written:
+- Threads that take work from a queue end where they would wait for the first of it, or for more of it when their loop carries nothing
+  from one turn to the next, and begin again when there is some. So do those that have only looked so far (`_taipan_rewind.py`).
+- A queue takes more than its size while there are threads: who puts would otherwise wait for one that needs the next item at once.
+- A thread that has put something into a queue is let sleep without another on top of it, which might want the next.
+- Daemon threads that sleep in a loop are ended.
 """
 
 from __future__ import annotations
@@ -23,12 +27,14 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future as PoolFuture
-from functools import wraps
+from functools import partial, wraps
+from types import FrameType
 from typing import Any
 
 import _taipan
+import _taipan_blocking as blocking
+import _taipan_rewind as rewind
 import _thread
-from pyodide.ffi import JsException, run_sync
 from pyodide.webloop import WebLoop
 
 import workers._runtime as runtime
@@ -37,6 +43,10 @@ import workers._runtime as runtime
 _PATIENCE = 1.0
 #: How often a thread sleeps until others may begin in the meantime.
 _NAPS = 3
+#: The same for one that has put something into a queue.
+_NAPS_OF_PRODUCERS = 50
+#: How many items more than its size a queue takes.
+_MOST_MORE = 10_000
 
 #: Whose loops keep nothing from one turn to the next: they are begun again after any of them.
 _STATELESS = frozenset({("anyio._backends._asyncio", "WorkerThread"), ("logging.handlers", "QueueListener")})
@@ -53,10 +63,22 @@ _ready: deque[_Run] = deque()
 _sleeping = 0
 #: How many waits are on the stack in which somebody waits for what threads do.
 _waits = 0
+#: What waits on the stack, threads and the event loop's own code (None), the innermost last; and whether for what threads do.
+_suspended: list[tuple[_Run | None, bool]] = []
+_is_for_threads = False
+#: Threads that were wound back, and begin again when something has changed: a lock was released, or a thread has ended.
+_parked: list[_Run] = []
+_changes = 0
+_seen = 0
+_is_planned = False
 
 
 class _Idle(SystemExit):
     """The thread waits for work, and begins again when there is some."""
+
+
+class _Parked(_Idle):
+    """The thread has only looked so far, and begins again when something has changed."""
 
 
 class _Ended(SystemExit):
@@ -75,11 +97,14 @@ class _Run:
         self.held = 0
         self.has_begun = False
         self.has_taken = False
+        self.has_put = False
         self.is_waited_for = False
+        #: Where it was wound back.
+        self.stands = ""
         self._parts = {name: getattr(thread, name) for name in ("_target", "_args", "_kwargs") if hasattr(thread, name)}
         target = getattr(thread._target, "__self__", None)  # type: ignore[attr-defined]
         self._is_stateless = any(_name(of) in _STATELESS for of in (thread, target))
-        self._is_idle = False
+        self._is_idle = self._is_parked = False
         self._joiners: list[asyncio.Future[None]] = []
         self._context = getattr(thread, "_context", None) or contextvars.Context()
 
@@ -88,7 +113,8 @@ class _Run:
         _loop().call_soon(_run_ready, context=contextvars.Context())
 
     def execute(self) -> None:
-        global current
+        global current, _changes
+        changes, others = _changes, _ends
         loop = asyncio._get_running_loop()
         task = asyncio.current_task(loop) if loop is not None else None
         # 3.12 fails when there is none.
@@ -98,7 +124,7 @@ class _Run:
         before, current = current, self
         thread: Any = self.thread
         self.is_waited_for = _waits > 0
-        self.has_taken = False
+        self.has_taken = self.has_put = False
         self.has_begun = True
         self.slept = 0.0
         self.naps = self.held = 0
@@ -112,19 +138,26 @@ class _Run:
             asyncio._set_running_loop(loop)
             if task is not None:
                 asyncio.tasks._swap_current_task(loop, task)  # type: ignore[attr-defined]
-        if not self._is_idle:
+        if self._is_parked:
+            # What it did is undone, unless others have run meanwhile.
+            if others == _ends:
+                _changes = changes
+            _parked.append(self)
+        elif not self._is_idle:
             self.is_done = True
+            _ended()
             for joiner in self._joiners:
                 if not joiner.done():
                     joiner.set_result(None)
 
     def _body(self) -> None:
         thread: Any = self.thread
-        self._is_idle = False
+        self._is_idle = self._is_parked = False
         try:
             self._context.run(thread.run)
-        except _Idle:
+        except _Idle as idle:
             self._is_idle = True
+            self._is_parked = isinstance(idle, _Parked)
             for name, part in self._parts.items():
                 setattr(thread, name, part)
         except _Ended as end:
@@ -146,13 +179,35 @@ class _Run:
             if not _wait(future, left, f"thread {self.thread.name!r} to end"):
                 return
 
+    def can_rewind(self, is_allowed: Callable[[list[FrameType]], bool]) -> bool:
+        """Whether the thread, which waits, can end here and begin again."""
+        frames: list[FrameType] = []
+        frame: FrameType | None = sys._getframe(1)
+        while blocking.is_primitive(frame) and frame.f_code not in _BEGINNINGS:
+            if frame.f_code in _COUNTING:
+                return False
+            frame = frame.f_back  # type: ignore[assignment]
+        place = frame
+        while frame is not None and frame.f_code not in _BEGINNINGS:
+            if frame.f_code is not threading.Thread.run.__code__:
+                frames.append(frame)
+            frame = frame.f_back  # type: ignore[assignment]
+        if frame is None or not is_allowed(frames):
+            return False
+        self.stands = blocking.place(place) if frames else "its beginning"
+        return True
+
     def wait_for_work(self, waiting: list[_Run]) -> None:
         """There is no work yet."""
-        if self.has_taken and not self._is_stateless:
+        self.stands = "Queue.get()"
+        if self.has_taken and not self._is_stateless and not self.can_rewind(rewind.has_nothing_to_keep):
             return
         waiting.append(self)
         raise _Idle
 
+
+#: Those that wait must stay, to be counted.
+_COUNTING = frozenset({threading.Barrier.wait.__code__})
 
 def _name(of: Any) -> tuple[str, str]:
     cls = type(of)
@@ -163,38 +218,102 @@ def _loop() -> Any:
     return asyncio._get_running_loop() or asyncio.get_event_loop_policy().get_event_loop()
 
 
+#: How many threads an error names at most of those that wait elsewhere.
+_MOST_NAMED = 5
+#: How many threads have ended.
+_ends = 0
+
+
+def _ended() -> None:
+    global _ends
+    _ends += 1
+    _changed()
+
+
+def _changed() -> None:
+    """Something happened that a thread may have been waiting for."""
+    global _changes, _is_planned
+    _changes += 1
+    if _parked and not _is_planned:
+        _is_planned = True
+        _loop().call_soon(_run_ready, context=contextvars.Context())
+
+
+def _unpark() -> None:
+    global _seen
+    if _parked and _changes != _seen:
+        _seen = _changes
+        _ready.extend(_parked)
+        _parked.clear()
+
+
+def _is_producing() -> bool:
+    """Whether a thread sleeps, or waits for the world, that has given others work: they might want more at once."""
+    if not _suspended:
+        return False
+    run, is_for_threads = _suspended[-1]
+    return run is not None and run.has_put and not is_for_threads
+
+
 def _run_ready() -> None:
-    if _ready and not _sleeping:
+    global _is_planned
+    _is_planned = False
+    _unpark()
+    if _ready and not _sleeping and not _is_producing():
         _ready.popleft().execute()
+        if _ready:
+            _loop().call_soon(_run_ready, context=contextvars.Context())
 
 
 def _wait(future: asyncio.Future[None], timeout: float | None, what: str) -> bool:
     """Whether the future is done before the time is over; what goes on meanwhile is everything else."""
-    global _waits
+    global _waits, _is_for_threads
     _waits += 1
+    blocking.waits.append(wait := blocking.Wait(None, sys._getframe(1)))
     try:
+        _unpark()
         while _ready and not future.done():
             _ready.popleft().execute()
+            _unpark()
         if future.done():
             return True
         if timeout is not None:
             _sleep_in_daemon(timeout)
+        elif current is not None and current.can_rewind(rewind.has_only_looked):
+            raise _Parked
         waiting: Any = asyncio.ensure_future(asyncio.wait([future], timeout=timeout), loop=_loop())
         # When nothing can end the wait, an error says so.
         waiting._log_destroy_pending = False
-        run_sync(waiting)
+        try:
+            _is_for_threads = True
+            blocking.block(waiting)
+        except blocking.Stuck:
+            waiting.cancel()
+            if current is not None and current.thread.daemon:
+                raise _Ended(f"it waits for {wait.what} in {wait.place}, and nothing is left that could bring that about") from None
+            raise blocking.DeadlockError(_explain(wait, what)) from None
         return future.done()
-    except JsException as error:
-        if "can never happen" not in str(error):
-            raise
-        if current is not None and current.thread.daemon:
-            raise _Ended(f"it waits for {what}, and nothing is left that could bring that about") from None
-        raise RuntimeError(
-            f"Deadlock: {threading.current_thread().name!r} waits for {what}, and nothing is left that could bring that about. "
-            "Threads run one after the other here: one that waits cannot go on before those that began after it have ended"
-        ) from None
     finally:
         _waits -= 1
+        blocking.waits.pop()
+
+
+def _explain(wait: blocking.Wait, what: str) -> str:
+    if what == "a lock":
+        what = wait.what
+    name = threading.current_thread().name
+    parts = [f"Deadlock: {name!r} waits for {what} in {wait.place}, and nothing is left that could bring that about"]
+    below = [f"{other.thread.name!r} in {other.place}" for other in blocking.below(len(blocking.waits) - 1)]
+    if below:
+        parts.append(f"Below it on the stack, unable to go on before it ends: {', '.join(below)}")
+    idle = [run for run in itertools.chain(*_idle.values()) if not run.thread.daemon]
+    if away := [f"{run.thread.name!r} in {run.stands}" for run in (*_parked, *idle)]:
+        parts.append(f"Waiting as well: {', '.join(away[:_MOST_NAMED])}")
+    parts.append(
+        "Threads share one stack here, so one that waits cannot go on before those that began after it have ended, and two that need "
+        "each other in turns cannot run: use tasks of asyncio"
+    )
+    return ". ".join(parts)
 
 
 def _lets_others_run() -> bool:
@@ -203,7 +322,7 @@ def _lets_others_run() -> bool:
     if current is None:
         return True
     current.naps += 1
-    return current.held == 0 and current.naps > _NAPS
+    return current.held == 0 and current.naps > (_NAPS_OF_PRODUCERS if current.has_put else _NAPS)
 
 
 def _sleep_in_daemon(seconds: float) -> None:
@@ -260,6 +379,8 @@ class Lock:
         self._is_held = False
         if self._holder is not None:
             self._holder.held -= 1
+        if _parked:
+            _changed()
         for future in self._waiters or ():
             if not future.done():
                 future.set_result(None)
@@ -343,7 +464,17 @@ def _working(cls: Any, size: Callable[[Any], int]) -> None:
         return item
 
     def put_and_begin(self: Any, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        put(self, item, block, timeout)
+        most = getattr(self, "maxsize", 0)
+        if block and 0 < most <= size(self) < most + _MOST_MORE and (_ready or _parked or _idle.get(self) or blocking.waits):
+            self.maxsize = 0
+            try:
+                put(self, item)
+            finally:
+                self.maxsize = most
+        else:
+            put(self, item, block, timeout)
+        if current is not None:
+            current.has_put = True
         if waiting := _idle.get(self):
             waiting.pop(0).schedule()
 
@@ -365,6 +496,9 @@ class _Item:
             return
         try:
             result = self.call()
+        except _Parked:
+            self.future._state = "PENDING"  # type: ignore[attr-defined]
+            raise
         except BaseException as error:
             self.future.set_exception(error)
         else:
@@ -375,21 +509,34 @@ def _work(executor: Any) -> None:
     """One turn of an executor's thread: what there is to do now."""
     if begin := executor.__dict__.pop("_taipan_initializer", None):
         begin()
+    parked = []
     while True:
         try:
             item = executor._work_queue.get_nowait()
         except queue.Empty:
             break
         if item is not None:
-            item.run()
+            try:
+                item.run()
+            except _Parked:
+                parked.append(item)
+    if parked:
+        # After what others want done.
+        for item in parked:
+            executor._work_queue.put(item)
+        raise _Parked
     # Whoever shuts it down looks at the set that there was.
     executor._threads = executor._threads - {threading.current_thread()}
+
+
+#: The frames below which there is nothing of the thread's own.
+_BEGINNINGS = frozenset({_Run._body.__code__, _Item.run.__code__})
 
 
 def _submit(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> PoolFuture[Any]:
     if self._shutdown:
         raise RuntimeError("cannot schedule new futures after shutdown")
-    item = _Item(lambda: fn(*args, **kwargs))
+    item = _Item(partial(fn, *args, **kwargs))
     self._work_queue.put(item)
     # One that has not begun does this as well; one that has may be waiting for it.
     if all(_runs[thread].has_begun for thread in self._threads) and len(self._threads) < self._max_workers:
@@ -454,8 +601,13 @@ def install() -> None:
         global _sleeping
         _sleep_in_daemon(seconds)
         if _lets_others_run():
-            while _ready:
-                _ready.popleft().execute()
+            blocking.waits.append(blocking.Wait(None, sys._getframe(1)))
+            try:
+                _unpark()
+                while _ready:
+                    _ready.popleft().execute()
+            finally:
+                blocking.waits.pop()
             sleep(seconds)
             return
         _sleeping += 1
@@ -474,7 +626,7 @@ def _run_coroutine(run: Callable[..., Any]) -> Callable[..., Any]:
     def run_here(main: Any, *, debug: bool | None = None, loop_factory: Any = None) -> Any:
         if current is not None and loop_factory is None and asyncio._get_running_loop() is None:
             # There is one event loop, which goes on while a thread waits.
-            return run_sync(main)
+            return blocking.run_sync(main)
         return run(main, debug=debug, loop_factory=loop_factory)
 
     return run_here
@@ -482,11 +634,16 @@ def _run_coroutine(run: Callable[..., Any]) -> Callable[..., Any]:
 
 def enter_blocking() -> Any:
     """A wait begins: until it ends, the thread that runs is the event loop's."""
-    global current
+    global current, _is_for_threads
     before, current = current, None
+    _suspended.append((before, _is_for_threads))
+    _is_for_threads = False
     return before
 
 
 def leave_blocking(before: Any) -> None:
     global current
     current = before
+    _suspended.pop()
+    if _ready:
+        _loop().call_soon(_run_ready, context=contextvars.Context())

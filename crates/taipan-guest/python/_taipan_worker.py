@@ -15,6 +15,7 @@ import json
 import linecache
 import logging
 import os
+import re
 import site
 import sys
 import warnings
@@ -28,6 +29,7 @@ from pyodide.ffi import JsProxy, can_run_sync, to_js
 from pyodide.http import FetchResponse
 
 import _taipan
+import _taipan_blocking  # noqa: F401 - before what uses run_sync
 import _taipan_console
 import _taipan_costs as costs
 import _taipan_loop as loops
@@ -261,7 +263,43 @@ _loop = loops.install(_on_event)
 
 
 def _log_failure(error: BaseException, where: str) -> None:
-    print(f"Exception in {where}:\n{reports.describe(error)['text']}", end="", file=sys.stderr, flush=True)
+    _print(f"Exception in {reports.shortened(where)}", error)
+
+
+def _print(heading: str, error: BaseException) -> None:
+    print(f"{heading}:\n{reports.describe(error)['text']}", end="", file=sys.stderr, flush=True)
+
+
+def _log_ignored(ignored: Any) -> None:
+    """An exception of `__del__` and the like, which nobody can catch."""
+    error, of = ignored.exc_value, ignored.object
+    if error is None:
+        return sys.__unraisablehook__(ignored)
+    # The name is what says something of a function.
+    heading = re.sub(r"<(?:function|bound method) (.*?)(?: at 0x[0-9a-f]+| of .*)>$", r"\1", ignored.err_msg or "Exception ignored in")
+    if isinstance(code := getattr(of, "__code__", None) or getattr(of, "gi_code", None), CodeType):
+        heading += f" {of.__qualname__} ({reports.relative(code.co_filename)}:{code.co_firstlineno})"
+    elif of is not None:
+        heading += f" {type(of).__qualname__}"
+    _print(heading, error)
+
+
+def _warn_unawaited(coroutine: Any) -> None:
+    """As `warnings` does, and says where the coroutine's function is, which may be all that there is to say."""
+    code = coroutine.cr_code
+    text = f"coroutine {coroutine.__qualname__!r} was never awaited"
+    filename, line = code.co_filename, code.co_firstlineno
+    try:
+        frame: Any = sys._getframe(1)
+    except ValueError:
+        frame = None
+    if reports.is_user(filename):
+        text += f" (its function: {reports.relative(filename)}:{line})"
+        while frame is not None and reports.is_machinery(frame.f_code.co_filename):
+            frame = frame.f_back
+        if frame is None:
+            return warnings.warn_explicit(text, RuntimeWarning, filename, line, source=coroutine)
+    return warnings.warn(text, RuntimeWarning, stacklevel=2, source=coroutine)
 
 
 def _code(function: Any) -> Any:
@@ -560,6 +598,8 @@ def _set_up_logging() -> None:
     logging.lastResort = handler
     logging.getLogger().setLevel(logging.INFO)
     warnings.formatwarning = _format_warning
+    warnings._warn_unawaited_coroutine = _warn_unawaited  # type: ignore[attr-defined]
+    sys.unraisablehook = _log_ignored
 
 
 def _format_warning(message: Any, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:

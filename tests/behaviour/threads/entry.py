@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import turns
 from workers import Response, WorkerEntrypoint
 
 number = contextvars.ContextVar("number", default=0)
@@ -18,7 +19,8 @@ local = threading.local()
 
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
-        result = globals()[request.url.rsplit("/", 1)[1].replace("-", "_")]()
+        *_, module, name = request.url.split("/")
+        result = (vars(turns) if module == "turns" else globals())[name.replace("-", "_")]()
         return Response.json(await result if asyncio.iscoroutine(result) else result)
 
 

@@ -8,6 +8,7 @@ import type { Declared } from "./bindings/index";
 import type { Host } from "./host";
 import { findLibraries, repaired } from "./libraries";
 import { installNetwork } from "./network";
+import { WORKER_ROOT } from "./paths";
 import { enableNatives } from "./wasm/natives";
 import { installSuspending } from "./wasm/suspend";
 import { Response } from "./web/response";
@@ -61,9 +62,8 @@ const RUNTIME = "/pyodide/";
 /** What Pyodide's script defines. */
 const SCRIPT = "_createPyodideModule";
 export const PYTHON = "/taipan/python/";
-/** Where the host has the Worker's files, and where Python sees them. */
+/** Where the host has the Worker's files. */
 const SOURCES = "/worker/";
-export const WORKER_ROOT = "/session/metadata";
 /** Where Python sees the packages that the Worker's project has locked. */
 export const PACKAGES_ROOT = "/session/packages";
 /** And those that were vendored with it. */

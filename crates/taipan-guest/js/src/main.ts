@@ -1,7 +1,8 @@
 /** The first JavaScript of every isolate: makes the platform, then waits for the host to say what to boot. */
-import { bootPython, type BootOptions, type PackageOptions, PACKAGES_ROOT, placeSources, PYTHON, WORKER_ROOT, type WorkerOptions } from "./boot";
+import { bootPython, type BootOptions, type PackageOptions, PACKAGES_ROOT, placeSources, PYTHON, type WorkerOptions } from "./boot";
 import { boundMemoryFiles, mountHost } from "./files";
 import type { FieldOut, Host } from "./host";
+import { WORKER_ROOT } from "./paths";
 import { runProgram } from "./program";
 import { installWebAssembly } from "./wasm/api";
 import { installWeb } from "./web/index";

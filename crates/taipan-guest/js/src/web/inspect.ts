@@ -1,5 +1,7 @@
 /** Values as text for a person to read, in the form that developers know from Node's console. */
 
+import { WORKER_ROOT } from "../paths";
+
 /** A platform object answers this method with what to show of it (its state lives in getters and private fields). */
 export const inspected = Symbol("inspected");
 
@@ -14,8 +16,14 @@ export function inspect(value: unknown, depth = 2): string {
   return format(value, depth, [], "");
 }
 
+/** Python's exception in JavaScript: its message is the traceback, which says it all. */
+function pythonText(error: Error): string {
+  return `PythonError: ${error.message.trimEnd().replaceAll(`File "${WORKER_ROOT}/`, 'File "')}`;
+}
+
 /** The first line says what happened, in all engines; then the stack, the cause and the like. */
 export function errorText(error: Error, depth = 2, seen: object[] = [error], indent = ""): string {
+  if (error.name === "PythonError" && error.message.startsWith("Traceback")) return pythonText(error);
   const header = String(error);
   let stack = typeof error.stack === "string" ? error.stack.replace(/\n$/, "") : "";
   // QuickJS's stack holds the frames only; V8's begins with the error.

@@ -1,0 +1,2 @@
+/** Where Python sees the Worker's files. */
+export const WORKER_ROOT = "/session/metadata";
