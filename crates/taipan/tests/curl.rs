@@ -60,6 +60,28 @@ fn in_the_open() {
 }
 
 #[test]
+fn what_applications_are_told_and_say() {
+    let server = start_in("tests/behaviour/asgi", &[]);
+    let url = |path: &str| format!("http://localhost:{}/{path}", server.port());
+    for (protocol, version) in [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")] {
+        // Trailers are among the headers that curl dumps.
+        let got = curl(&["--dump-header", "-", protocol, "--header", "te: trailers"], &url("trailers"));
+        let (_, after) = got.split_once("body").unwrap();
+        assert!(after.contains("x-digest: abc"), "{got}");
+        let scope = curl(&[protocol], &url("scope"));
+        assert!(scope.contains(&format!("\"http_version\": \"{version}\"")), "{scope}");
+        assert!(scope.contains("\"client\": \"127.0.0.1\""), "{scope}");
+    }
+    end(server);
+    let server = start_in("tests/behaviour/wsgi", &[]);
+    let url = format!("http://localhost:{}/environ", server.port());
+    let environ = curl(&["--http2-prior-knowledge", "--data", "x"], &url);
+    assert!(environ.contains("\"REMOTE_ADDR\": \"127.0.0.1\""), "{environ}");
+    assert!(environ.contains("\"SERVER_PROTOCOL\": \"HTTP/2\""), "{environ}");
+    end(server);
+}
+
+#[test]
 fn by_tls() {
     let server = start(&["--local-protocol", "https"]);
     let url = format!("https://localhost:{}/x", server.port());

@@ -157,6 +157,47 @@ async def head(scope, receive, send):
     await send({"type": "http.response.body", "body": b"56789"})
 
 
+async def file(scope, receive, send):
+    """A file that the server sends."""
+    path = "/tmp/file"
+    with open(path, "wb") as file:
+        file.write(bytes(range(251)) * 4000)
+    headers = [(b"content-length", b"1004000")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    assert "http.response.pathsend" in scope["extensions"]
+    await send({"type": "http.response.pathsend", "path": path})
+
+
+sent = [0]
+enough = asyncio.Event()
+
+
+async def unread(scope, receive, send):
+    """Sends as long as there is room."""
+    sent[0] = 0
+    enough.clear()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while not enough.is_set():
+        await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+        sent[0] += 65536
+    await send({"type": "http.response.body", "body": b"the end"})
+
+
+async def pressure(scope, receive, send):
+    """How much was sent when nothing more is."""
+    before = -1
+    while before != sent[0]:
+        before = sent[0]
+        await asyncio.sleep(0.3)
+    enough.set()
+    await answer(send, {"few": 0 < sent[0] < 8 << 20, "sent": sent[0]})
+
+
+async def late_reader(scope, receive, send):
+    await asyncio.sleep(0.5)
+    await digest(scope, receive, send)
+
+
 async def trailers(scope, receive, send):
     headers = [(b"trailer", b"x-digest")]
     await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": True})

@@ -123,6 +123,25 @@ def broken(environ, start_response):
     return Parts(parts())
 
 
+def partial(environ, start_response):
+    """Reads a little, or nothing, of what the client sends."""
+    head = environ["wsgi.input"].read(int(environ["QUERY_STRING"]))
+    start_response("200 OK", [])
+    return [str(list(head)).encode()]
+
+
+def endless(environ, start_response):
+    """For a client that leaves."""
+    start_response("200 OK", [])
+
+    try:
+        while True:
+            yield b"x" * 65536
+            run_sync(asyncio.sleep(0.01))
+    finally:
+        print("the endless body was closed")
+
+
 def silent(environ, start_response):
     return [b"no status"]
 

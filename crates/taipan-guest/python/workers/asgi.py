@@ -37,7 +37,9 @@ Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
 _SPEC = {"version": "3.0", "spec_version": "2.5"}
-_EXTENSIONS = {"http.response.trailers": {}}
+_EXTENSIONS = {"http.response.trailers": {}, "http.response.pathsend": {}}
+#: How much of a file is in memory at a time.
+_PART = 256 * 1024
 _SOCKET_EXTENSIONS = {"websocket.http.response": {}}
 #: How many bytes may wait for a WebSocket's client before the application does.
 _HIGH_WATER = 256 * 1024
@@ -289,6 +291,8 @@ class _Exchange:
             if self._status is None:
                 raise RuntimeError("http.response.body was sent before http.response.start")
             await self._send_body(message.get("body", b""), bool(message.get("more_body", False)))
+        elif kind == "http.response.pathsend":
+            await self._send_file(message["path"])
         elif kind == "http.response.trailers":
             self._trailers += field_pairs(message.get("headers", ()))
             if not message.get("more_trailers", False):
@@ -311,6 +315,14 @@ class _Exchange:
             await self._stream.write(body)
         if not more and not self._expects_trailers:
             self._end()
+
+    async def _send_file(self, path: str) -> None:
+        if self._status is None:
+            raise RuntimeError("http.response.pathsend was sent before http.response.start")
+        with open(path, "rb") as file:
+            while self._has_body and (part := file.read(_PART)):
+                await self._send_body(part, True)
+        await self._send_body(b"", False)
 
     def _begin(self) -> None:
         """The body will come in parts."""
