@@ -364,7 +364,7 @@ fn compatibility(
                 .with_hint("write a date of the calendar as YYYY-MM-DD, for example 2026-09-08")
         })?,
         None => {
-            let (file, newest) = (dated.source.file.display(), compat::newest().default_from);
+            let (file, newest) = (dated.source.file.display(), compat::newest_date());
             warnings.push(format!(
                 "{file}: missing key: `compatibility_date`; using {newest}, write it down so that updates do not change the Worker"
             ));

@@ -32,7 +32,7 @@ pub struct Mark {
 }
 
 /// Every release. A test of the engine's compares what is said here with what the releases do.
-pub static GLUES: [Glue; 3] = [
+pub static GLUES: [Glue; 4] = [
     Glue {
         version: "314.0.7",
         file: "pyodide.asm.mjs",
@@ -43,6 +43,14 @@ pub static GLUES: [Glue; 3] = [
     },
     Glue {
         version: "0.29.5",
+        file: "pyodide.asm.js",
+        mark: Some(Mark { module: "sentinel", give: "create_sentinel", check: "is_sentinel" }),
+        left_to_javascript: &["JsProxy_compute_typeflags"],
+        has_sockets: false,
+        finds_libraries: true,
+    },
+    Glue {
+        version: "0.28.3",
         file: "pyodide.asm.js",
         mark: Some(Mark { module: "sentinel", give: "create_sentinel", check: "is_sentinel" }),
         left_to_javascript: &["JsProxy_compute_typeflags"],

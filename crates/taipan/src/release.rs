@@ -17,11 +17,14 @@ pub(crate) fn of_folder(folder: &Path) -> Result<&'static Release> {
     RELEASES.first().ok_or_else(|| anyhow!("this build knows no release of Python"))
 }
 
-/// The release with this Python, such as `3.13`.
+/// The release with this Python, such as `3.13`, or of this version, such as `0.28.3`.
 pub(crate) fn of_python(version: &str) -> Result<&'static Release> {
-    let found = RELEASES.iter().find(|release| minor(release) == version || release.python == version);
+    let found = RELEASES
+        .iter()
+        .find(|release| minor(release) == version || release.python == version || release.version == version);
     found.ok_or_else(|| {
-        let known: Vec<_> = RELEASES.iter().map(minor).collect();
+        let mut known: Vec<_> = RELEASES.iter().map(minor).collect();
+        known.dedup();
         hint(anyhow!("there is no such Python: {version}"), format!("choose one of {}", known.join(", ")))
     })
 }
@@ -36,9 +39,13 @@ mod tests {
 
     #[test]
     fn pythons_have_names() {
-        for (name, version) in
-            [("3.14", "314.0.7"), ("3.13", "0.29.5"), ("3.12", "0.27.7"), ("3.12.7", "0.27.7")]
-        {
+        for (name, version) in [
+            ("3.14", "314.0.7"),
+            ("3.13", "0.29.5"),
+            ("3.12", "0.27.7"),
+            ("3.12.7", "0.27.7"),
+            ("0.28.3", "0.28.3"),
+        ] {
             assert_eq!(of_python(name).unwrap().version, version);
         }
         for name in ["3.11", "3", "", "3.1"] {

@@ -8,6 +8,7 @@ import sys
 from random import Random
 
 import js
+import pyodide
 from js import Array, Map, Object, Promise, Uint8Array
 from pyodide.code import run_js
 from pyodide.ffi import JsException, create_proxy, run_sync, to_js
@@ -129,7 +130,7 @@ class Default(WorkerEntrypoint):
     async def fetch(self, request):
         name = request.url.rsplit("/", 1)[1]
         if name == "version":
-            return Response("{}.{}".format(*sys.version_info))
+            return Response("{}.{} {}".format(*sys.version_info[:2], pyodide.__version__))
         if name == "fail":
             return Response(1 / 0)
         if name == "loop":

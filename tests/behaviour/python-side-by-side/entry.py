@@ -5,5 +5,5 @@ from workers import Response, WorkerEntrypoint
 
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
-        others = [await self.env.OLDER.version(), await self.env.OLDEST.version()]
+        others = [await other.version() for other in (self.env.OLDER, self.env.DATED, self.env.OLDEST)]
         return Response.json([f"{sys.version_info[0]}.{sys.version_info[1]}", *others])

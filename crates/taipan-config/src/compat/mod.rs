@@ -13,7 +13,7 @@ mod release;
 
 pub use date::{CompatibilityDate, InvalidDate};
 pub use flags::KNOWN_FLAGS;
-pub use release::{PyodideRelease, RELEASES, newest};
+pub use release::{PyodideRelease, RELEASES, newest_date};
 
 use crate::nearest::nearest;
 
@@ -117,6 +117,12 @@ mod tests {
             assert_eq!(run(date, &["python_workers"]).unwrap().release.python, python);
         }
         assert_eq!(run("2026-01-01", &["no_python_workers_20250116"]).unwrap().release.python, "3.12");
+        // As on Cloudflare; the newer release of the same Python is for those who name it.
+        assert_eq!(run("2026-01-01", &[]).unwrap().release.version, "0.28.3");
+        assert_eq!(run("2024-04-02", &["python_workers_20250116"]).unwrap().release.version, "0.28.3");
+        for flags in [&["python_3.13"][..], &["python_3.13", "python_workers_20250116"]] {
+            assert_eq!(run("2026-01-01", flags).unwrap().release.version, "0.29.5");
+        }
     }
 
     #[test]

@@ -117,6 +117,48 @@ pub static RELEASES: &[Release] = &[
         ],
     },
     Release {
+        version: "0.28.3",
+        python: "3.13.2",
+        platform_tag: "pyodide_2025_0_wasm32",
+        tarball: Artifact {
+            name: "pyodide-0.28.3.tgz",
+            size: 5_586_594,
+            sha256: "bc3accb122c2c5d840b26ce56b100a21ab94aea4fe387a5b5c072ec6a88b7a62",
+        },
+        files: &[
+            Artifact {
+                name: "package.json",
+                size: 3_302,
+                sha256: "7e0d33e986f04657f82f5f6d3b80fbc77593a2e53bf886637e4ecf0975219c43",
+            },
+            Artifact {
+                name: "pyodide-lock.json",
+                size: 109_732,
+                sha256: "f6e6f42f451f42affbbcddb00e8c9a3278dcbf399f57aab9f3f568839a7ff4a6",
+            },
+            Artifact {
+                name: "pyodide.asm.js",
+                size: 1_073_033,
+                sha256: "b22e5831eade9ff10e6fe2c811c68688cd91f10154377b4f80debcf5bafa1e56",
+            },
+            Artifact {
+                name: "pyodide.asm.wasm",
+                size: 8_645_967,
+                sha256: "5effb6a1a6cc4a1a85bec4622701aa797c031e1de923cbbaf2ad47abdc4ab325",
+            },
+            Artifact {
+                name: "pyodide.mjs",
+                size: 16_347,
+                sha256: "635a6da3218fe4e5668da595acfe8b5ce77453d597d602f19a423dd250653441",
+            },
+            Artifact {
+                name: "python_stdlib.zip",
+                size: 2_416_866,
+                sha256: "71fee17f88a6260ec8c9c7c063533ee59c021fdc88a1ce76247378d3c4a35f4c",
+            },
+        ],
+    },
+    Release {
         version: "0.27.7",
         python: "3.12.7",
         platform_tag: "pyodide_2024_0_wasm32",
