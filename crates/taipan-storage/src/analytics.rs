@@ -9,13 +9,13 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, ToSql, params_from_iter};
 
 use crate::clock::Clock;
-use crate::sqlite::{self, Layout, Writer};
+use crate::sqlite::{self, Deadline, Layout, Writer};
 use crate::{StateFolder, StorageError};
 
 const LAYOUT: Layout = Layout {
@@ -170,8 +170,7 @@ impl Analytics {
             );
             connection.execute_batch(&view).map_err(failed)?;
         }
-        let end = Instant::now() + LONGEST_QUESTION;
-        connection.progress_handler(STEPS, Some(move || Instant::now() > end)).map_err(failed)?;
+        Deadline::watch(&mut connection, STEPS).map_err(failed)?.give(LONGEST_QUESTION);
         let mut statement = connection.prepare(sql).map_err(failed)?;
         if !statement.readonly() {
             return Err(StorageError::refused("the SQL is not a question: it would change data".to_owned()));

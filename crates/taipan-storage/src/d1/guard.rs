@@ -5,15 +5,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 
 use super::statement_error;
 use crate::StorageError;
+use crate::sqlite::Deadline;
 
 /// What all statements of a transaction may take together.
 pub(super) const LONGEST: Duration = Duration::from_secs(30);
@@ -74,7 +74,7 @@ const MODULES: &[&str] = &["fts5", "fts5vocab", "rtree", "rtree_i32"];
 pub(super) struct Guard {
     /// Statements of ours are being prepared.
     is_ours: Arc<AtomicBool>,
-    deadline: Arc<Mutex<Option<Instant>>>,
+    deadline: Deadline,
 }
 
 /// Puts a connection under guard.
@@ -83,10 +83,7 @@ pub(super) fn set_up(connection: &mut Connection) -> rusqlite::Result<Guard> {
         connection.set_limit(limit, value)?;
     }
     connection.pragma_update(None, "max_page_count", MOST_PAGES)?;
-    let guard = Guard { is_ours: Arc::default(), deadline: Arc::default() };
-    let deadline = guard.deadline.clone();
-    let is_over = move || deadline.lock().is_some_and(|deadline| Instant::now() >= deadline);
-    connection.progress_handler(STEPS, Some(is_over))?;
+    let guard = Guard { is_ours: Arc::default(), deadline: Deadline::watch(connection, STEPS)? };
     let is_ours = guard.is_ours.clone();
     let judge = move |context: AuthContext<'_>| {
         if is_ours.load(Ordering::Relaxed) || may(&context) {
@@ -132,19 +129,19 @@ impl Guard {
     /// Begins a transaction with `sql`, and the time that it has.
     pub(super) fn begin(&self, connection: &Connection, sql: &str) -> Result<(), StorageError> {
         self.end(connection, sql)?;
-        *self.deadline.lock() = Some(Instant::now() + LONGEST);
+        self.deadline.give(LONGEST);
         Ok(())
     }
 
     /// Gives the transaction all the time that it needs: an operator is waiting, who can end it.
     pub(super) fn take_time(&self) {
-        *self.deadline.lock() = None;
+        self.deadline.lift();
     }
 
     /// Ends a transaction with `sql`.
     pub(super) fn end(&self, connection: &Connection, sql: &str) -> Result<(), StorageError> {
         // A commit that is under way is not given up.
-        *self.deadline.lock() = None;
+        self.deadline.lift();
         self.is_ours.store(true, Ordering::Relaxed);
         // Not from the cache, where a Worker's statement could find it.
         let done = connection.execute_batch(sql);

@@ -1,5 +1,6 @@
 //! One SQLite file: how it is opened, checked and brought to its newest layout.
 
+mod deadline;
 mod near;
 mod readers;
 mod writer;
@@ -13,6 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::StorageError;
 use crate::clock::Clock;
+pub(crate) use deadline::Deadline;
 pub(crate) use near::{LONGEST as LONGEST_NEAR, Near};
 pub(crate) use readers::Readers;
 pub(crate) use writer::Writer;
@@ -69,6 +71,7 @@ fn try_open(file: &Path, layout: Layout) -> Result<Connection, StorageError> {
         return Err(StorageError::ReadOnly { path: file.to_owned() });
     }
     prepare(&connection).map_err(at)?;
+    let version = version(&connection, file, layout)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(at)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(at)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(at)?;
@@ -80,7 +83,7 @@ fn try_open(file: &Path, layout: Layout) -> Result<Connection, StorageError> {
             return Err(StorageError::Damaged { file: file.to_owned(), reason: verdict });
         }
     }
-    migrate(&connection, file, layout)?;
+    migrate(&connection, file, layout, version)?;
     Ok(connection)
 }
 
@@ -95,13 +98,19 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn migrate(connection: &Connection, file: &Path, layout: Layout) -> Result<(), StorageError> {
-    let at = |error| StorageError::sqlite(file, error);
+/// The layout that the file has: before anything of it is changed.
+fn version(connection: &Connection, file: &Path, layout: Layout) -> Result<i64, StorageError> {
     let known = i64::try_from(layout.steps.len()).unwrap_or(i64::MAX);
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(at)?;
+    let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+    let found: i64 = found.map_err(|error| StorageError::sqlite(file, error))?;
     if found > known {
         return Err(StorageError::Newer { file: file.to_owned(), found, known });
     }
+    Ok(found)
+}
+
+fn migrate(connection: &Connection, file: &Path, layout: Layout, found: i64) -> Result<(), StorageError> {
+    let at = |error| StorageError::sqlite(file, error);
     for (version, step) in (1..).zip(layout.steps).skip(usize::try_from(found).unwrap_or_default()) {
         // All of a step or nothing: a process may end at any moment.
         let sql = format!("BEGIN IMMEDIATE; {step}; PRAGMA user_version = {version}; COMMIT");

@@ -9,12 +9,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
-use super::{Readers, open_reader};
+use super::{Deadline, Readers, open_reader};
 
 /// How long reading on the spot may take.
 pub(crate) const LONGEST: Duration = Duration::from_micros(500);
@@ -27,7 +27,7 @@ type SetUp<C> = fn(&mut Connection) -> rusqlite::Result<C>;
 struct Lent<C> {
     connection: Connection,
     with: C,
-    deadline: Arc<Mutex<Option<Instant>>>,
+    deadline: Deadline,
 }
 
 struct State<C> {
@@ -71,7 +71,7 @@ impl<C: Send> Near<C> {
             }
             lent?
         };
-        *lent.deadline.lock() = Some(Instant::now() + LONGEST);
+        lent.deadline.give(LONGEST);
         let found = work(&lent.connection, &lent.with);
         let mut state = self.0.state.lock();
         if lent.connection.is_autocommit() {
@@ -99,10 +99,7 @@ impl<C> Shared<C> {
         let mut connection = open_reader(&self.file).ok()?;
         let with = (self.set_up)(&mut connection).ok()?;
         connection.busy_timeout(Duration::ZERO).ok()?;
-        let deadline: Arc<Mutex<Option<Instant>>> = Arc::default();
-        let due = deadline.clone();
-        let is_over = move || due.lock().is_some_and(|due| Instant::now() >= due);
-        connection.progress_handler(STEPS, Some(is_over)).ok()?;
+        let deadline = Deadline::watch(&mut connection, STEPS).ok()?;
         Some(Lent { connection, with, deadline })
     }
 }
