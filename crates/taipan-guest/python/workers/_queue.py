@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
+import _taipan
 from pyodide.ffi import JsProxy, to_js
 
 from . import _runtime
-from ._bindings import Sync, answered, blocking
+from ._bindings import Sync, ask, blocking
 from ._body import JS_BUFFERS, js_kind
 from ._env import JsDict
 from ._rpc import python_from_rpc, python_to_rpc
@@ -19,6 +20,8 @@ from ._runtime import jsnull
 ContentType = Literal["json", "text", "bytes", "v8"]
 
 _TYPES = ("json", "text", "bytes", "v8")
+
+_SEND = _taipan.op_number("queue.send")
 
 
 def _seconds(delay: Any) -> float | None:
@@ -80,7 +83,7 @@ class Queue:
         """
         given = _options(options, {"content_type": content_type, "delay_seconds": delay_seconds, **more}, "send()")
         kind, sent = self._sent(body, given.get("content_type"))
-        await self._send([kind, _seconds(given.get("delay_seconds"))], [sent], "send")
+        await ask(self._name, "send", None, _SEND, kind, sent, _seconds(given.get("delay_seconds")))
 
     async def send_batch(
         self, messages: Iterable[Any], options: Any = None, *, delay_seconds: float | timedelta | None = None, **more: Any
@@ -89,22 +92,21 @@ class Queue:
         if isinstance(messages, JsProxy):
             messages = python_from_rpc(messages)
         given = _options(options, {"delay_seconds": delay_seconds, **more}, "send_batch()")
-        heads: list[Any] = []
-        bodies: list[Any] = []
+        fields: list[Any] = []
         for message in messages:
             if not isinstance(message, Mapping) or "body" not in message:
                 raise TypeError('A message of a batch is a dict with a "body"')
             own = _options(None, {name: value for name, value in message.items() if name != "body"}, "A message")
             kind, sent = self._sent(message["body"], own.get("content_type"))
-            heads += [kind, _seconds(own.get("delay_seconds", given.get("delay_seconds")))]
-            bodies.append(sent)
-        if not bodies:
+            fields += (kind, sent, _seconds(own.get("delay_seconds", given.get("delay_seconds"))))
+        if not fields:
             raise ValueError("A batch has at least one message")
-        await self._send(heads, bodies, "send_batch")
+        await ask(self._name, "send_batch", None, _SEND, *fields)
 
     sendBatch = send_batch  # noqa: N815 - the platform's name
 
-    def _sent(self, body: Any, kind: str | None) -> tuple[str, Any]:
+    def _sent(self, body: Any, kind: str | None) -> tuple[str, str | bytes]:
+        """What kind of message it is, and the body as the host has it."""
         if kind is not None and kind not in _TYPES:
             raise ValueError(f"The content type of a message is one of {', '.join(_TYPES)}, not {kind!r}")
         is_bytes = isinstance(body, (bytes, bytearray, memoryview))
@@ -118,16 +120,12 @@ class Queue:
         if kind == "bytes":
             if not is_bytes and not is_buffer:
                 raise TypeError(f"A message of the content type bytes is bytes, not {type(body).__name__}")
-            return kind, body if is_buffer else to_js(bytes(body))
+            return kind, body.to_bytes() if is_buffer else bytes(body)
         if kind == "json":
             if isinstance(body, JsProxy):
                 body = python_from_rpc(body)
             return kind, json.dumps(body, separators=(",", ":"), ensure_ascii=False, default=_moment)
-        return kind, self._api.serialize(python_to_rpc(body))
-
-    async def _send(self, heads: list[Any], bodies: list[Any], method: str) -> None:
-        sent = json.dumps(bodies) if all(isinstance(body, str) for body in bodies) else to_js(bodies)
-        await answered(self._api.send(json.dumps(heads), sent), f"{method}()", self._name)
+        return kind, self._api.serialize(python_to_rpc(body)).to_bytes()
 
     def __repr__(self) -> str:
         return f"<Queue env.{self._name}>"

@@ -1,6 +1,6 @@
 /** Queues: what is sent to them. What comes out of them is in `worker/queue.ts`. */
 import type { FieldIn } from "../host";
-import { deserialize, serialize } from "../web/serialize";
+import { serialize } from "../web/serialize";
 import { bytesOf, describe } from "../web/webidl";
 import type { Access } from "./access";
 
@@ -61,15 +61,7 @@ export class WorkerQueue {
 }
 describe(WorkerQueue, "WorkerQueue");
 
-export function queueForPython({ ask }: Access): object {
-  return {
-    /** `heads` is a JSON list of kinds and delays, in turn; bodies are a JSON list where all are strings. */
-    async send(heads: string, bodies: string | unknown[]) {
-      const list = typeof bodies === "string" ? (JSON.parse(bodies) as string[]) : bodies;
-      const known = JSON.parse(heads) as (string | number | null)[];
-      await ask("queue.send", ...list.flatMap((body, i) => [known[2 * i] as string, body as FieldIn, known[2 * i + 1] as number | null]));
-    },
-    serialize: (value: unknown) => serialize(value),
-    deserialize: (bytes: Uint8Array) => deserialize(bytes),
-  };
+/** Messages that only JavaScript's values can be. Python sends them itself. */
+export function queueForPython(): object {
+  return { serialize: (value: unknown) => serialize(value) };
 }
