@@ -63,7 +63,7 @@ pub(crate) fn collect(root: &Path, files: &Files) -> Result<Sources> {
             &mut |path, file| {
                 let is_taken = match path.strip_prefix(PACKAGES).and_then(|rest| rest.strip_prefix('/')) {
                     Some(below) => !files.excludes(below),
-                    None => files.takes(&path),
+                    None => files.takes(&path) && !is_log(&path),
                 };
                 if is_taken { found.add(path, file) } else { Ok(()) }
             },
@@ -103,6 +103,11 @@ fn same(one: &Path, other: &Path) -> bool {
 /// Whether a file or folder at the top of a project is about how it is built and not about what it does.
 fn is_about_building(name: &str, path: &str) -> bool {
     path == name && (CONFIG_NAMES.contains(&name) || ABOUT_BUILDING.contains(&name) || name == TYPES)
+}
+
+/// Whether a file is what a program prints: were it this one, each reload would be a change.
+fn is_log(path: &str) -> bool {
+    path.ends_with(".log")
 }
 
 /// Calls `visit` with each file's path within the Worker and on disk. `skips` is asked with the name and the path of each.
@@ -177,6 +182,7 @@ mod tests {
             "python_modules/six.py",
             "python_modules/six.pyc",
             "large.bin",
+            "dev.log",
         ];
         let (paths, warnings) = collected(config, &files);
         assert_eq!(
