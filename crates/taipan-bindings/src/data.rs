@@ -220,8 +220,8 @@ pub struct RateCounts(HashMap<String, Arc<Counts>>);
 pub(crate) struct Producer {
     pub(crate) queues: Arc<Queues>,
     pub(crate) queue: String,
-    /// Of a message that has none of its own, in seconds.
-    pub(crate) delay: u32,
+    /// Of a message that has none of its own, in seconds; otherwise the queue's.
+    pub(crate) delay: Option<u32>,
 }
 
 impl BindingTable {

@@ -16,8 +16,8 @@ pub struct QueueProducer {
     pub binding: String,
     /// The queue.
     pub queue: String,
-    /// How long its messages wait at least, in seconds.
-    pub delivery_delay: u32,
+    /// How long its messages wait at least, in seconds; otherwise the queue says.
+    pub delivery_delay: Option<u32>,
 }
 
 /// One of `queues.consumers`.
@@ -52,7 +52,7 @@ pub(crate) fn read(
         producers.push(QueueProducer {
             binding: names.add(&section, "binding")?,
             queue: queue(&section)?,
-            delivery_delay: number(&section, "delivery_delay", 0, LONGEST_DELAY)?.unwrap_or_default(),
+            delivery_delay: number(&section, "delivery_delay", 0, LONGEST_DELAY)?,
         });
     }
     for section in section.children("consumers")? {

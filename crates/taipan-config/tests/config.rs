@@ -827,7 +827,7 @@ fn queues_are_read_per_environment_and_checked() {
              "consumers": [{ "queue": "jobs", "max_batch_size": 100, "max_concurrency": null, "dead_letter_queue": "dead" }] }"#,
     );
     let bindings = load(&there, None).bindings;
-    assert_eq!(bindings.queue_producers[0].delivery_delay, 5);
+    assert_eq!(bindings.queue_producers[0].delivery_delay, Some(5));
     let consumer = &bindings.queue_consumers[0];
     assert_eq!((consumer.max_batch_size, consumer.max_batch_timeout, consumer.max_retries), (100, 5, 3));
     assert!(!bindings.are_without_data());

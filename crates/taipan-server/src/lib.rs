@@ -46,7 +46,9 @@ pub use console::{Console, Level, RequestLog};
 pub use cron::run_crons;
 pub use egress::Policy;
 pub use ingress::{Ingress, IngressOptions};
-pub use local::{Local, MOST_PEEKED, S3Keys, message, shown_message, shown_rows};
+pub use local::{
+    Local, MOST_PEEKED, S3Keys, message, shown_count, shown_message, shown_rows, shown_settings,
+};
 pub use packages::PackageVolume;
 pub use pool::PoolOptions;
 pub use problem::{Frame, Problem, Report};

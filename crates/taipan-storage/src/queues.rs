@@ -1,11 +1,14 @@
 //! Queues: messages that wait for somebody to work on them, in the order of the time from which they may be had.
 //!
 //! ```sql
-//! messages(id INTEGER PRIMARY KEY, queue TEXT, kind TEXT, sent_at INTEGER, due_at INTEGER, attempts INTEGER, body BLOB)
+//! messages(id INTEGER PRIMARY KEY, queue TEXT, kind TEXT, sent_at INTEGER, due_at INTEGER, attempts INTEGER, body BLOB,
+//!     entered_at INTEGER)
 //! ```
-//! Times are milliseconds since the epoch. All queues are in one file, so that a message moves from one to another in one
+//! Times are milliseconds since the epoch; `entered_at` is that of the queue it is in, from which its retention counts. All queues are in one file, so that a message moves from one to another in one
 //! transaction. Who has a message is known to this process only, and for as long as it lives: what was not settled before it ended is
 //! delivered again. `attempts` counts the deliveries that were settled without an acknowledgement.
+//!
+//! What has expired is seen by nobody from that moment on. It is removed when somebody comes across it, and every hour.
 //!
 //! A clock may be set. A message that would be due later than any delay allows was sent by a clock that has been set back since, and is due.
 
@@ -23,8 +26,13 @@ use crate::clock::Clock;
 use crate::sqlite::{self, Layout, Readers, Writer};
 use crate::{StateFolder, StorageError};
 
+mod settings;
+
+pub use settings::{Change, RETENTION, RETENTIONS, Settings};
+
 const LAYOUT: Layout = Layout {
-    steps: &["CREATE TABLE messages (
+    steps: &[
+        "CREATE TABLE messages (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             queue TEXT NOT NULL,
             kind TEXT NOT NULL,
@@ -33,7 +41,17 @@ const LAYOUT: Layout = Layout {
             attempts INTEGER NOT NULL,
             body BLOB NOT NULL
         ) STRICT;
-        CREATE INDEX by_due ON messages (queue, due_at, id)"],
+        CREATE INDEX by_due ON messages (queue, due_at, id)",
+        "ALTER TABLE messages ADD COLUMN entered_at INTEGER NOT NULL DEFAULT 0;
+        UPDATE messages SET entered_at = sent_at;
+        CREATE TABLE queues (
+            name TEXT PRIMARY KEY,
+            retention_ms INTEGER,
+            delay_s INTEGER,
+            is_paused INTEGER NOT NULL DEFAULT 0,
+            expired INTEGER NOT NULL DEFAULT 0
+        ) STRICT, WITHOUT ROWID",
+    ],
 };
 
 /// Largest message, in bytes.
@@ -45,10 +63,7 @@ pub const LARGEST_BATCH: usize = 256 << 10;
 /// Longest delay, in seconds.
 pub const LONGEST_DELAY: u32 = 43_200;
 
-/// A message that nobody has worked on is given up after so many days, as Cloudflare does.
-pub const RETENTION_DAYS: i64 = 4;
-
-/// So often those are looked for, in milliseconds.
+/// So often expired messages of all queues are looked for, in milliseconds.
 const PURGE_EVERY: i64 = 3600 * 1000;
 
 /// The queues of a folder.
@@ -81,8 +96,8 @@ pub struct Outgoing {
     pub kind: String,
     /// Its body.
     pub body: Bytes,
-    /// Nobody gets it for so many seconds.
-    pub delay: u32,
+    /// Nobody gets it for so many seconds; without a number, for those of the queue.
+    pub delay: Option<u32>,
 }
 
 /// A message that was taken.
@@ -140,6 +155,12 @@ pub struct Count {
     pub delayed: i64,
     /// When the oldest was sent, in milliseconds since the epoch.
     pub oldest: Option<i64>,
+    /// How many have expired so far.
+    pub expired: i64,
+    /// What holds for it.
+    pub settings: Settings,
+    /// Somebody has said so.
+    pub is_set: bool,
 }
 
 type Answer<T> = Result<T, StorageError>;
@@ -154,7 +175,7 @@ impl Queues {
         let clock = folder.clock();
         let connection = sqlite::open(&file, LAYOUT, &*clock)?;
         let now = clock.now_ms();
-        forget_older(&connection, now).map_err(|error| StorageError::sqlite(&file, error))?;
+        settings::expire(&connection, None, now).map_err(|error| StorageError::sqlite(&file, error))?;
         let readers = Readers::new(file.clone(), |_| Ok(()));
         let writer = Writer::start(connection, file.clone())?;
         Ok(Self {
@@ -192,12 +213,14 @@ impl Queues {
         }
         let work = move |connection: &Connection| -> rusqlite::Result<()> {
             if is_time {
-                forget_older(connection, now)?;
+                settings::expire(connection, None, now)?;
             }
-            let sql = "INSERT INTO messages (queue, kind, sent_at, due_at, attempts, body) VALUES (?1, ?2, ?3, ?4, 0, ?5)";
+            let usual = settings::of(connection, &queue)?.delay;
+            let sql = "INSERT INTO messages (queue, kind, sent_at, due_at, attempts, body, entered_at) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?3)";
             let mut statement = connection.prepare_cached(sql)?;
             for message in &messages {
-                let due = now.saturating_add(i64::from(message.delay) * 1000);
+                let delay = message.delay.unwrap_or(usual);
+                let due = now.saturating_add(i64::from(delay) * 1000);
                 let body: &[u8] = &message.body;
                 statement.execute(params![queue, message.kind, now, due, body])?;
             }
@@ -221,17 +244,31 @@ impl Queues {
         reply: impl FnOnce(Answer<Taken>) + Send + 'static,
     ) {
         let (file, queue, taken) = (self.file.clone(), queue.to_owned(), self.taken.clone());
-        let now = self.clock.now_ms();
+        let (now, writer) = (self.clock.now_ms(), self.writer.clone());
         self.readers.read(move |connection| {
             let answer = connection.and_then(|(connection, ())| {
+                let at = |error| StorageError::sqlite(&file, error);
+                let settings = settings::of(connection, &queue).map_err(at)?;
+                if settings.is_paused {
+                    return Ok((Taken::default(), false));
+                }
                 // Before the first read: what is settled afterwards would be seen as it was, and be taken for free.
                 let others = lock(&taken).clone();
-                let found = find(connection, &queue, now, least, most, &others);
-                found.map_err(|error| StorageError::sqlite(&file, error))
+                let after = settings::oldest(&settings, now);
+                find(connection, &queue, (now, after), least, most, &others).map_err(at)
             });
-            if let Ok(found) = &answer {
+            let answer = answer.map(|(found, has_expired)| {
                 lock(&taken).extend(found.messages.iter().map(|message| message.id));
-            }
+                if has_expired {
+                    let expire = move |c: &Connection| {
+                        settings::expire(c, Some(&queue), now)
+                            .map_err(|error| StorageError::sqlite(&file, error))
+                    };
+                    // On an error, the next one comes across them.
+                    writer.write(expire, drop);
+                }
+                found
+            });
             reply(answer);
         });
     }
@@ -265,7 +302,7 @@ impl Queues {
                 }
                 match &terms.dead_letter_queue {
                     Some(dead) => {
-                        let sql = "UPDATE messages SET queue = ?2, attempts = 0, due_at = ?3 WHERE id = ?1";
+                        let sql = "UPDATE messages SET queue = ?2, attempts = 0, due_at = ?3, entered_at = ?3 WHERE id = ?1";
                         connection.prepare_cached(sql)?.execute(params![id, dead, now])?;
                     }
                     None => {
@@ -290,10 +327,24 @@ impl Queues {
     /// How many messages a queue has.
     pub fn count(&self, queue: &str, reply: impl FnOnce(Answer<Count>) + Send + 'static) {
         let (queue, now) = (queue.to_owned(), self.clock.now_ms());
-        let sql = "SELECT count(*), count(*) FILTER (WHERE due_at > ?2), min(sent_at) FROM messages WHERE queue = ?1";
+        let sql = "SELECT count(*) FILTER (WHERE entered_at >= ?3),
+                count(*) FILTER (WHERE entered_at >= ?3 AND due_at > ?2),
+                min(sent_at) FILTER (WHERE entered_at >= ?3),
+                count(*) FILTER (WHERE entered_at < ?3)
+            FROM messages WHERE queue = ?1";
         let count = move |connection: &Connection| {
-            connection.query_row(sql, params![queue, now], |row| {
-                Ok(Count { messages: row.get(0)?, delayed: row.get(1)?, oldest: row.get(2)? })
+            let settings = settings::of(connection, &queue)?;
+            let row = settings::row(connection, &queue)?;
+            connection.query_row(sql, params![queue, now, settings::oldest(&settings, now)], |found| {
+                let expired: i64 = found.get(3)?;
+                Ok(Count {
+                    messages: found.get(0)?,
+                    delayed: found.get(1)?,
+                    oldest: found.get(2)?,
+                    expired: row.unwrap_or_default().saturating_add(expired),
+                    settings,
+                    is_set: row.is_some(),
+                })
             })
         };
         self.readers.query(count, reply);
@@ -301,9 +352,10 @@ impl Queues {
 
     /// The first messages of a queue, due or not, which stay there.
     pub fn peek(&self, queue: &str, most: usize, reply: impl FnOnce(Answer<Vec<Message>>) + Send + 'static) {
-        let queue = queue.to_owned();
+        let (queue, now) = (queue.to_owned(), self.clock.now_ms());
         let find = move |connection: &Connection| {
-            Ok(find(connection, &queue, i64::MAX, 0, most, &HashSet::new())?.messages)
+            let after = settings::oldest(&settings::of(connection, &queue)?, now);
+            Ok(find(connection, &queue, (i64::MAX, after), 0, most, &HashSet::new())?.0.messages)
         };
         self.readers.query(find, reply);
     }
@@ -322,25 +374,21 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn forget_older(connection: &Connection, now: i64) -> rusqlite::Result<()> {
-    let oldest = now.saturating_sub(RETENTION_DAYS * 24 * 3600 * 1000);
-    connection.execute("DELETE FROM messages WHERE sent_at < ?1", [oldest]).map(|_| ())
-}
-
+/// Messages that are due `now` and entered the queue `after`, and whether there are others that entered it before.
 fn find(
     connection: &Connection,
     queue: &str,
-    now: i64,
+    (now, after): (i64, i64),
     least: usize,
     most: usize,
     others: &HashSet<i64>,
-) -> rusqlite::Result<Taken> {
-    let mut found = Taken::default();
+) -> rusqlite::Result<(Taken, bool)> {
+    let (mut found, mut has_expired) = (Taken::default(), false);
     // No delay leads beyond it.
     let horizon = now.saturating_add(i64::from(LONGEST_DELAY) * 1000);
     for is_beyond in [false, true] {
         let sql = format!(
-            "SELECT id, due_at, kind, sent_at, attempts, body FROM messages WHERE queue = ?1 AND due_at {} ?2 ORDER BY due_at, id",
+            "SELECT id, due_at, kind, sent_at, attempts, body, entered_at FROM messages WHERE queue = ?1 AND due_at {} ?2 ORDER BY due_at, id",
             if is_beyond { ">" } else { "<=" }
         );
         let mut statement = connection.prepare_cached(&sql)?;
@@ -354,6 +402,10 @@ fn find(
                 found.next_due = Some(due);
                 break;
             }
+            if row.get::<_, i64>(6)? < after {
+                has_expired = true;
+                continue;
+            }
             found.ready += 1;
             if found.messages.len() == most {
                 break;
@@ -364,7 +416,7 @@ fn find(
     if found.messages.len() < least {
         found.messages.clear();
     }
-    Ok(found)
+    Ok((found, has_expired))
 }
 
 fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
@@ -389,8 +441,8 @@ fn check(messages: &[Outgoing]) -> Result<(), StorageError> {
                 message.body.len()
             ));
         }
-        if message.delay > LONGEST_DELAY {
-            return refuse(format!("the delay is from 0 to {LONGEST_DELAY} seconds, not {}", message.delay));
+        if let Some(delay) = message.delay.filter(|delay| *delay > LONGEST_DELAY) {
+            return refuse(format!("the delay is from 0 to {LONGEST_DELAY} seconds, not {delay}"));
         }
     }
     let size: usize = messages.iter().map(|message| message.body.len()).sum();

@@ -290,6 +290,31 @@ fn messages(dir: &Path) {
     assert_eq!(names, ["dead", "flaky", "jobs", "slow"]);
     assert_eq!((&listed[2]["messages"], &listed[2]["delayed"]), (&2.into(), &1.into()));
     assert_eq!(says(dir, &["queues", "purge", "jobs"]), "2 messages were removed from jobs\n");
+    let json = |args: &[&str]| -> serde_json::Value { serde_json::from_str(&says(dir, args)).unwrap() };
+    let set = ["--message-retention-period-secs", "600", "--delivery-delay-secs", "7"];
+    let created = json(&[&["queues", "create", "jobs"][..], &set[..]].concat());
+    let settings = |retention: u32, delay: u32, paused: bool| serde_json::json!({ "retention_seconds": retention, "delivery_delay_seconds": delay, "is_paused": paused });
+    assert_eq!(created, settings(600, 7, false));
+    assert!(fails(dir, &["queues", "create", "jobs"]).contains("there is such a queue already: jobs"));
+    let updated = json(&["queues", "update", "jobs", "--message-retention-period-secs", "60"]);
+    assert_eq!(updated, settings(60, 7, false));
+    let too_long = ["queues", "update", "jobs", "--message-retention-period-secs", "9999999"];
+    assert!(fails(dir, &too_long).contains("messages are kept for 60 to 1209600 seconds, not 9999999"));
+    says(dir, &["queues", "pause-delivery", "jobs"]);
+    says(dir, &["queues", "send", "jobs", "1"]);
+    let info = json(&["queues", "info", "jobs"]);
+    assert_eq!(
+        (&info["is_paused"], &info["delayed"], &info["expired"]),
+        (&true.into(), &1.into(), &0.into())
+    );
+    says(dir, &["queues", "resume-delivery", "jobs"]);
+    assert_eq!(json(&["queues", "info", "jobs"])["is_paused"], false);
+    json(&["queues", "create", "new_one"]);
+    assert_eq!(json(&["queues", "info", "new_one"])["retention_seconds"], 345_600);
+    assert_eq!(says(dir, &["queues", "delete", "new_one"]), "new_one was removed with 0 messages\n");
+    assert!(fails(dir, &["queues", "info", "new_one"]).contains("unknown queue: new_one"));
+    assert!(fails(dir, &["queues", "create", "no name"]).contains("a queue's name is"));
+    assert_eq!(says(dir, &["queues", "delete", "jobs"]), "jobs was removed with 1 messages\n");
     assert!(fails(dir, &["queues", "peek", "job"]).contains("unknown queue: job"));
     assert!(fails(dir, &["queues", "send", "jobs", "{"]).contains("the body is not JSON"));
 }

@@ -29,11 +29,11 @@ pub(super) fn call(verb: &str, id: u32, args: &Message<'_>, parts: &Parts<'_>) -
         };
         let delay = match args.get(i + 2) {
             FieldRef::Null => producer.delay,
-            _ => args.u32(i + 2).map_err(|_| {
+            _ => Some(args.u32(i + 2).map_err(|_| {
                 OpError::range_error(format!(
                     "a delay is a whole number of seconds from 0 to {LONGEST_DELAY}"
                 ))
-            })?,
+            })?),
         };
         messages.push(Outgoing { kind: kind.to_owned(), body: Bytes::copy_from_slice(body), delay });
     }

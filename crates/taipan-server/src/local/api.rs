@@ -8,7 +8,8 @@
 //!  GET    api/r2/ID/object?key=                                 HEAD; PUT with its headers; DELETE
 //!  POST   api/d1/ID/query   {"sql": …, "params": […]}           without params: a script
 //!  GET    api/d1/ID/dump?table=&no_data=&no_schema=
-//!  GET    api/queues/NAME/count
+//!  GET    api/queues/NAME/count                                 with what holds for it; DELETE api/queues/NAME: all of it
+//!  PUT    api/queues/NAME/settings?retention=&delay=&paused=&new=   what is not said stays; with new, only if nobody has set any
 //!  GET    api/queues/NAME/messages?limit=                       POST: &type=json|text|bytes &delay=SECONDS; DELETE: all of them
 //!  POST   api/analytics/query   {"sql": …, "datasets": […]}     without datasets: all that are bound
 //! ```
@@ -29,7 +30,7 @@ use taipan_storage::StorageError;
 use taipan_storage::analytics::{self, Cell};
 use taipan_storage::d1::{self, D1Database, Done, DumpOptions, Statement};
 use taipan_storage::kv::{self, End, KvNamespace, Put};
-use taipan_storage::queues::{Count, LARGEST_MESSAGE, Message, Outgoing, Queues};
+use taipan_storage::queues::{Change, Count, LARGEST_MESSAGE, Message, Outgoing, Queues, Settings};
 use taipan_storage::r2::{self, Conditions, Found, R2Bucket};
 
 use super::Trust;
@@ -344,9 +345,20 @@ fn outcome(done: Done) -> Result<Value, Failure> {
 async fn queue(queues: Arc<Queues>, name: &str, asked: Ask) -> Answer {
     let query = &asked.query;
     match (asked.method.as_str(), asked.what.as_str()) {
-        ("GET", "count") => {
-            let Count { messages, delayed, oldest } = ask(|reply| queues.count(name, reply)).await?;
-            Ok(shown(&json!({ "messages": messages, "delayed": delayed, "oldest_sent_ms": oldest })))
+        ("GET", "count") => Ok(shown(&shown_count(&ask(|reply| queues.count(name, reply)).await?))),
+        ("PUT", "settings") => {
+            let change = Change {
+                retention: query.number("retention")?,
+                delay: query.number("delay")?,
+                is_paused: query.number::<bool>("paused")?,
+            };
+            let is_new = query.get("new").is_some();
+            let settings = ask(|reply| queues.change(name, change, is_new, reply)).await?;
+            Ok(shown(&shown_settings(settings)))
+        }
+        ("DELETE", "") => {
+            let removed = ask(|reply| queues.remove(name, reply)).await?;
+            Ok(shown(&json!({ "removed": removed })))
         }
         ("GET", "messages") => {
             let most = query.number("limit")?.unwrap_or(MOST_PEEKED).min(MOST_PEEKED);
@@ -354,7 +366,7 @@ async fn queue(queues: Arc<Queues>, name: &str, asked: Ask) -> Answer {
             Ok(shown(&messages.into_iter().map(shown_message).collect()))
         }
         ("POST", "messages") => {
-            let (kind, delay) = (query.owned("type"), query.number("delay")?.unwrap_or_default());
+            let (kind, delay) = (query.owned("type"), query.number("delay")?);
             let body = whole(asked.body, LARGEST_MESSAGE + 1).await?;
             let message = message(kind.unwrap_or_else(|| "json".to_owned()), body, delay).map_err(bad)?;
             ask(|reply| queues.send(name, vec![message], reply)).await?;
@@ -375,7 +387,7 @@ pub const MOST_PEEKED: usize = 100;
 ///
 /// # Errors
 /// When the body is not what `kind` says.
-pub fn message(kind: String, body: Bytes, delay: u32) -> Result<Outgoing, String> {
+pub fn message(kind: String, body: Bytes, delay: Option<u32>) -> Result<Outgoing, String> {
     match kind.as_str() {
         "json" => {
             serde_json::from_slice::<Value>(&body)
@@ -386,6 +398,22 @@ pub fn message(kind: String, body: Bytes, delay: u32) -> Result<Outgoing, String
         other => return Err(format!("the type of a message is json, text or bytes, not {other}")),
     }
     Ok(Outgoing { kind, body, delay })
+}
+
+/// What a queue has, as JSON.
+pub fn shown_count(count: &Count) -> Value {
+    let mut shown = shown_settings(count.settings);
+    if let Some(shown) = shown.as_object_mut() {
+        let numbers = json!({ "messages": count.messages, "delayed": count.delayed, "oldest_sent_ms": count.oldest, "expired": count.expired, "is_set": count.is_set });
+        shown.extend(numbers.as_object().cloned().unwrap_or_default());
+    }
+    shown
+}
+
+/// What holds for a queue, as JSON.
+pub fn shown_settings(settings: Settings) -> Value {
+    let Settings { retention, delay, is_paused } = settings;
+    json!({ "retention_seconds": retention, "delivery_delay_seconds": delay, "is_paused": is_paused })
 }
 
 /// A message as JSON; what is no text in Base64.

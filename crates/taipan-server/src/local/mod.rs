@@ -31,7 +31,7 @@ use ring::hmac;
 use taipan_bindings::Stores;
 use url::Url;
 
-pub use api::{MOST_PEEKED, message, shown_message, shown_rows};
+pub use api::{MOST_PEEKED, message, shown_count, shown_message, shown_rows, shown_settings};
 pub use sigv4::S3Keys;
 
 use crate::body::Body;

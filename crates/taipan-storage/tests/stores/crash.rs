@@ -307,7 +307,7 @@ fn messages() {
     let Some(dir) = child_folder() else { return };
     let queues = Queues::open(&folder(&dir)).unwrap();
     for i in first().. {
-        let message = Outgoing { kind: i.to_string(), body: value(i).into(), delay: 0 };
+        let message = Outgoing { kind: i.to_string(), body: value(i).into(), delay: None };
         wait(|reply| queues.send("q", vec![message], reply)).unwrap();
         acknowledge(&format!("sent {i}"));
         if i % 3 != 0 {

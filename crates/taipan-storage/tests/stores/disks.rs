@@ -119,7 +119,7 @@ impl Store for Queues {
     }
 
     fn write(&self, i: usize) -> Result<(), StorageError> {
-        let message = Outgoing { kind: i.to_string(), body: vec![b'x'; TEN_KB].into(), delay: 0 };
+        let message = Outgoing { kind: i.to_string(), body: vec![b'x'; TEN_KB].into(), delay: None };
         wait(|reply| self.send("q", vec![message], reply))
     }
 

@@ -11,6 +11,7 @@ mod crash;
 mod d1;
 mod disks;
 mod kv;
+mod layouts;
 mod power;
 mod queues;
 mod r2;

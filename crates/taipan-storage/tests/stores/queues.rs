@@ -2,12 +2,12 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use taipan_storage::StateFolder;
-use taipan_storage::queues::{Outcome, Outgoing, Queues, RETENTION_DAYS, Taken, Terms};
+use taipan_storage::queues::{Change, Outcome, Outgoing, Queues, RETENTION, Settings, Taken, Terms};
 
 use crate::{SetClock, folder, wait};
 
 fn message(body: &str) -> Outgoing {
-    Outgoing { kind: "text".into(), body: body.to_owned().into(), delay: 0 }
+    Outgoing { kind: "text".into(), body: body.to_owned().into(), delay: None }
 }
 
 fn take(queues: &Queues, queue: &str, least: usize, most: usize) -> Taken {
@@ -55,7 +55,7 @@ fn delays_and_the_end_of_retries() {
     let clock = SetClock::at(1000);
     let folder = StateFolder::take(dir.path(), "tests", clock.clone() as Arc<_>).unwrap();
     let queues = Queues::open(&folder).unwrap();
-    let late = Outgoing { delay: 10, ..message("late") };
+    let late = Outgoing { delay: Some(10), ..message("late") };
     wait(|reply| queues.send("q", vec![late, message("now")], reply)).unwrap();
     let now = take(&queues, "q", 1, 9);
     assert_eq!((bodies(&now), now.next_due), (vec!["now"], Some(1_010_000)));
@@ -93,10 +93,10 @@ fn a_clock_that_is_set_holds_no_message_back() {
     let queues = Queues::open(&folder).unwrap();
     let send = |message| wait(|reply| queues.send("q", vec![message], reply)).unwrap();
     send(message("sent in the future"));
-    send(Outgoing { delay: 43_200, ..message("delayed in the future") });
+    send(Outgoing { delay: Some(43_200), ..message("delayed in the future") });
     // Back by a year: nothing waits for that to pass again.
     clock.set(year);
-    send(Outgoing { delay: 10, ..message("delayed") });
+    send(Outgoing { delay: Some(10), ..message("delayed") });
     let taken = take(&queues, "q", 1, 9);
     assert_eq!(bodies(&taken), ["sent in the future", "delayed in the future"]);
     assert_eq!((taken.ready, taken.next_due), (2, Some((year + 10) * 1000)));
@@ -118,7 +118,7 @@ fn messages_that_nobody_works_on_are_given_up_after_days() {
     let left = |queues: &Queues| wait(|reply| queues.count("q", reply)).unwrap().messages;
     let queues = Queues::open(&folder()).unwrap();
     wait(|reply| queues.send("q", vec![message("old")], reply)).unwrap();
-    let days = RETENTION_DAYS * 24 * 3600;
+    let days = i64::from(RETENTION);
     clock.set(1_000_000 + days);
     wait(|reply| queues.send("q", vec![message("young")], reply)).unwrap();
     assert_eq!(left(&queues), 2);
@@ -131,6 +131,68 @@ fn messages_that_nobody_works_on_are_given_up_after_days() {
 }
 
 #[test]
+fn what_holds_for_a_queue_is_kept_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SetClock::at(1_000_000);
+    let folder = || StateFolder::take(dir.path(), "tests", clock.clone() as Arc<_>).unwrap();
+    let queues = Queues::open(&folder()).unwrap();
+    let send = |queues: &Queues, name: &str, body: &str| {
+        wait(|reply| queues.send(name, vec![message(body)], reply)).unwrap();
+    };
+    let change = |queues: &Queues, change, is_new| wait(|reply| queues.change("q", change, is_new, reply));
+    let count = |queues: &Queues| wait(|reply| queues.count("q", reply)).unwrap();
+    assert!(!count(&queues).is_set);
+    let set = Change { retention: Some(60), delay: Some(5), is_paused: None };
+    let settings = Settings { retention: 60, delay: 5, is_paused: false };
+    assert_eq!(change(&queues, set, true).unwrap(), settings);
+    let again = change(&queues, set, true).unwrap_err().to_string();
+    assert_eq!(again, "there is such a queue already: q");
+    for (retention, delay) in [(Some(59), None), (Some(1_209_601), None), (None, Some(43_201))] {
+        let refused = change(&queues, Change { retention, delay, is_paused: None }, false).unwrap_err();
+        assert!(matches!(refused, taipan_storage::StorageError::Refused { .. }), "{refused}");
+    }
+    // The queue's delay holds for messages that have none, and its retention for all of them.
+    let now = Outgoing { delay: Some(0), ..message("now") };
+    wait(|reply| queues.send("q", vec![message("in five seconds"), now], reply)).unwrap();
+    send(&queues, "other", "kept for longer");
+    let taken = take(&queues, "q", 1, 9);
+    assert_eq!((bodies(&taken), taken.next_due), (vec!["now"], Some(1_000_005_000)));
+    let dead = vec![(taken.messages[0].id, Outcome::Retry(0))];
+    clock.set(1_000_050);
+    // It counts from when a message has come into its queue.
+    wait(|reply| queues.settle("other", dead, terms(0, Some("q")), reply)).unwrap();
+    clock.set(1_000_061);
+    assert_eq!(wait(|reply| queues.peek("q", 9, reply)).unwrap().len(), 1);
+    assert_eq!((count(&queues).messages, count(&queues).expired), (1, 1));
+    assert_eq!(bodies(&take(&queues, "q", 1, 9)), ["now"]);
+    // The one that was come across is removed by now, and counted once.
+    send(&queues, "other", "a write that comes after it");
+    assert_eq!((count(&queues).messages, count(&queues).expired), (1, 1));
+    drop(queues);
+
+    let queues = Queues::open(&folder()).unwrap();
+    assert_eq!((count(&queues).settings, count(&queues).is_set), (settings, true));
+    let (sender, told) = mpsc::channel();
+    queues.watch(Box::new(move |queue| sender.send(queue.to_owned()).is_ok()));
+    let pause = |is_paused| Change { is_paused: Some(is_paused), ..Change::default() };
+    assert!(change(&queues, pause(true), false).unwrap().is_paused);
+    assert_eq!(told.recv().unwrap(), "q");
+    assert_eq!(take(&queues, "q", 1, 9), Taken::default());
+    assert_eq!(wait(|reply| queues.peek("q", 9, reply)).unwrap().len(), 1);
+    change(&queues, pause(false), false).unwrap();
+    assert_eq!(told.recv().unwrap(), "q", "who waits is told that there may be something");
+    assert_eq!(bodies(&take(&queues, "q", 1, 9)), ["now"]);
+    // What has expired before a start is counted, too.
+    clock.set(1_000_200);
+    drop(queues);
+    let queues = Queues::open(&folder()).unwrap();
+    assert_eq!((count(&queues).messages, count(&queues).expired), (0, 2));
+    assert_eq!(wait(|reply| queues.remove("q", reply)).unwrap(), 0);
+    assert_eq!((count(&queues).settings, count(&queues).is_set), (Settings::default(), false));
+    assert_eq!(wait(|reply| queues.count("other", reply)).unwrap().messages, 2);
+}
+
+#[test]
 fn what_is_too_much_is_refused_and_nothing_of_it_sent() {
     let dir = tempfile::tempdir().unwrap();
     let queues = Queues::open(&folder(dir.path())).unwrap();
@@ -140,10 +202,13 @@ fn what_is_too_much_is_refused_and_nothing_of_it_sent() {
     assert_eq!(refused(vec![message("a"), larger]), "the message is too large: 131073 > 131072 bytes");
     assert!(refused(vec![large.clone(), large, message("a")]).contains("too large together"));
     assert_eq!(refused(vec![message(""); 101]), "too many messages at once: 101 > 100");
-    assert!(refused(vec![Outgoing { delay: 43_201, ..message("") }]).contains("from 0 to 43200 seconds"));
+    assert!(
+        refused(vec![Outgoing { delay: Some(43_201), ..message("") }]).contains("from 0 to 43200 seconds")
+    );
     let count = wait(|reply| queues.count("q", reply)).unwrap();
     assert_eq!(count.messages, 0);
-    wait(|reply| queues.send("q", vec![message("a"), Outgoing { delay: 9, ..message("b") }], reply)).unwrap();
+    wait(|reply| queues.send("q", vec![message("a"), Outgoing { delay: Some(9), ..message("b") }], reply))
+        .unwrap();
     let count = wait(|reply| queues.count("q", reply)).unwrap();
     assert_eq!((count.messages, count.delayed), (2, 1));
     assert_eq!(wait(|reply| queues.peek("q", 9, reply)).unwrap().len(), 2);

@@ -8,7 +8,7 @@ use taipan_storage::{Refusal, StateFolder, StorageError};
 
 use crate::{SetClock, folder, wait};
 
-fn stored(bucket: &R2Bucket, bytes: &[u8]) -> Stored {
+pub(crate) fn stored(bucket: &R2Bucket, bytes: &[u8]) -> Stored {
     let mut upload = bucket.upload().unwrap();
     upload.write(bytes.to_vec()).unwrap();
     upload.finish(None).unwrap()

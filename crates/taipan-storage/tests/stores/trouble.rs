@@ -96,7 +96,7 @@ fn damaged_messages_and_data_points_are_named_and_set_aside_whole() {
     let dir = tempfile::tempdir().unwrap();
     let (held, path) = (|| folder(dir.path()), |name: &str| dir.path().join("taipan-v1").join(name));
     let queues = Queues::open(&held()).unwrap();
-    let message = Outgoing { kind: "text".into(), body: vec![b'x'; 50_000].into(), delay: 0 };
+    let message = Outgoing { kind: "text".into(), body: vec![b'x'; 50_000].into(), delay: None };
     wait(|reply| queues.send("q", vec![message], reply)).unwrap();
     drop(queues);
     let analytics = Analytics::open(&held()).unwrap();
@@ -121,18 +121,6 @@ fn damaged_messages_and_data_points_are_named_and_set_aside_whole() {
     assert_eq!(wait(|reply| Queues::open(&held()).unwrap().count("q", reply)).unwrap().messages, 0);
     let counted = Analytics::open(&held()).unwrap().query(&["d".into()], "SELECT count(*) FROM d").unwrap();
     assert_eq!(counted.rows, [[Cell::Integer(0)]]);
-}
-
-#[test]
-fn a_newer_layout_is_left_alone() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = filled(dir.path());
-    let connection = rusqlite::Connection::open(&file).unwrap();
-    connection.pragma_update(None, "user_version", 99).unwrap();
-    drop(connection);
-    let error = KvNamespace::open(&folder(dir.path()), "n").unwrap_err();
-    assert!(matches!(error, StorageError::Newer { found: 99, .. }), "{error}");
-    assert!(file.exists());
 }
 
 /// Runs the test `child` in a process whose files may not be larger than 400 KiB: the kernel's limit stands for a disk that is full.

@@ -24,13 +24,20 @@ pub(crate) struct DataArgs {
     pub(crate) local: bool,
 }
 
+/// A command, and where the data is that it is about.
 #[derive(Debug, Args)]
-pub(crate) struct KvArgs {
+pub(crate) struct About<C: Subcommand> {
     #[command(subcommand)]
-    pub(crate) command: KvCommand,
+    pub(crate) command: C,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }
+
+pub(crate) type AnalyticsArgs = About<AnalyticsCommand>;
+pub(crate) type D1Args = About<D1Command>;
+pub(crate) type KvArgs = About<KvCommand>;
+pub(crate) type QueuesArgs = About<QueuesCommand>;
+pub(crate) type R2Args = About<R2Command>;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KvCommand {
@@ -93,14 +100,6 @@ pub(crate) struct NamespaceArgs {
     /// Its name in the Worker's env.
     #[arg(long, value_name = "NAME")]
     pub(crate) binding: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct R2Args {
-    #[command(subcommand)]
-    pub(crate) command: R2Command,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -197,14 +196,6 @@ impl HttpMetadataArgs {
     }
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct AnalyticsArgs {
-    #[command(subcommand)]
-    pub(crate) command: AnalyticsCommand,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum AnalyticsCommand {
     /// Print what SQL says about the datasets of the configuration, each of which is a table, as JSON.
@@ -212,14 +203,6 @@ pub(crate) enum AnalyticsCommand {
         /// The SQL, in SQLite's dialect.
         sql: String,
     },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct QueuesArgs {
-    #[command(subcommand)]
-    pub(crate) command: QueuesCommand,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -243,9 +226,43 @@ pub(crate) enum QueuesCommand {
         /// How it is to be read: json or text.
         #[arg(long, value_name = "TYPE", default_value = "json", value_parser = ["json", "text"])]
         content_type: String,
-        /// Nobody gets it for so many seconds.
-        #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-        delay: u32,
+        /// Nobody gets it for so many seconds [default: those of the queue].
+        #[arg(long, value_name = "SECONDS")]
+        delay: Option<u32>,
+    },
+    /// Show what a queue has, and what holds for it, as JSON.
+    Info {
+        /// The queue.
+        queue: String,
+    },
+    /// Make a queue, or say what holds for one of the configuration that nobody has said anything about.
+    Create {
+        /// The queue.
+        queue: String,
+        #[command(flatten)]
+        settings: QueueSettings,
+    },
+    /// Change what holds for a queue.
+    Update {
+        /// The queue.
+        queue: String,
+        #[command(flatten)]
+        settings: QueueSettings,
+    },
+    /// Remove a queue's messages, and what was said about it.
+    Delete {
+        /// The queue.
+        queue: String,
+    },
+    /// Give nobody messages of a queue. It goes on taking some, and they expire.
+    PauseDelivery {
+        /// The queue.
+        queue: String,
+    },
+    /// Give messages of a queue again.
+    ResumeDelivery {
+        /// The queue.
+        queue: String,
     },
     /// Remove all messages of a queue.
     Purge {
@@ -257,12 +274,15 @@ pub(crate) enum QueuesCommand {
     },
 }
 
+/// What holds for a queue.
 #[derive(Debug, Args)]
-pub(crate) struct D1Args {
-    #[command(subcommand)]
-    pub(crate) command: D1Command,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
+pub(crate) struct QueueSettings {
+    /// How long messages are kept that nobody has worked on, 60 seconds to 14 days [default: 345600].
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) message_retention_period_secs: Option<u32>,
+    /// How long messages wait that are sent without a delay, 12 hours at most [default: 0].
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) delivery_delay_secs: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]
