@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::decode::Section;
 use crate::error::ConfigError;
 use crate::keys::ASSETS_KEYS;
@@ -12,9 +14,10 @@ use crate::sections::required;
 const MOST_PATTERNS: usize = 100;
 
 /// Files that are served beside the Worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Assets {
-    /// The folder.
+    /// The folder. Another machine has another one.
+    #[serde(skip)]
     pub directory: PathBuf,
     /// Its name in `env`, if it has one.
     pub binding: Option<String>,
@@ -29,7 +32,7 @@ pub struct Assets {
 }
 
 /// What becomes of `.html` and of slashes at the end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[expect(missing_docs, reason = "the names are wrangler's and say it")]
 pub enum HtmlHandling {
     #[default]
@@ -40,7 +43,7 @@ pub enum HtmlHandling {
 }
 
 /// What is answered when there is no such file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[expect(missing_docs, reason = "the names are wrangler's and say it")]
 pub enum NotFoundHandling {
     #[default]
@@ -50,7 +53,7 @@ pub enum NotFoundHandling {
 }
 
 /// Which requests the Worker gets although there may be a file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum RunWorkerFirst {
     /// Only those for which there is none.
     #[default]

@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::decode::Section;
 use crate::error::ConfigError;
 use crate::keys::{
@@ -14,7 +16,8 @@ use crate::queues::{self, QueueConsumer, QueueProducer, number};
 use crate::sections::required;
 
 /// The bindings of a Worker.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Bindings {
     /// `kv_namespaces`.
     pub kv_namespaces: Vec<KvNamespace>,
@@ -39,7 +42,7 @@ pub struct Bindings {
 }
 
 /// One of the `r2_buckets`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct R2Bucket {
     /// Its name in `env`.
     pub binding: String,
@@ -48,7 +51,7 @@ pub struct R2Bucket {
 }
 
 /// One of the `kv_namespaces`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct KvNamespace {
     /// Its name in `env`.
     pub binding: String,
@@ -57,7 +60,7 @@ pub struct KvNamespace {
 }
 
 /// One of the `ratelimits`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct RateLimit {
     /// Its name in `env`.
     pub name: String,
@@ -70,7 +73,7 @@ pub struct RateLimit {
 }
 
 /// One of the `services`: another Worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ServiceReference {
     /// Its name in `env`.
     pub binding: String,
@@ -83,7 +86,7 @@ pub struct ServiceReference {
 }
 
 /// One of the `d1_databases`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct D1Database {
     /// Its name in `env`.
     pub binding: String,

@@ -39,7 +39,8 @@ impl<'a> Section<'a> {
         nodes.iter().enumerate().map(|(index, node)| self.object(path(index), node)).collect()
     }
 
-    fn object(&self, path: String, node: &'a Node) -> Result<Section<'a>, ConfigError> {
+    /// The object that is a value here.
+    pub(crate) fn object(&self, path: String, node: &'a Node) -> Result<Section<'a>, ConfigError> {
         match &node.value {
             Value::Object(entries) => Ok(Section { source: self.source, path, entries }),
             _ => Err(self.mistyped(&path, node, "an object")),

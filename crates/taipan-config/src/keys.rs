@@ -84,8 +84,8 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("placement", Inherited, PassedOver),
     ("preview_urls", Inherited, PassedOver),
     ("previews", Inherited, PassedOver),
-    ("route", Inherited, PassedOver),
-    ("routes", Inherited, PassedOver),
+    ("route", Inherited, Read),
+    ("routes", Inherited, Read),
     ("send_metrics", TopLevel, PassedOver),
     ("workers_dev", Inherited, PassedOver),
     // What a Worker can reach or is called for.
@@ -128,6 +128,10 @@ pub(crate) const KEYS: &[(&str, Scope, Use)] = &[
     ("worker_loaders", PerEnvironment, NotYet),
     ("workflows", PerEnvironment, NotYet),
 ];
+
+/// The keys of one of `routes`. Which account's domain it is, and who certifies it, is a matter of Cloudflare's.
+pub(crate) const ROUTE_KEYS: &[&str] =
+    &["pattern", "custom_domain", "zone_id", "zone_name", "enabled", "previews_enabled"];
 
 /// The keys of `dev`.
 pub(crate) const DEV_KEYS: &[&str] = &[

@@ -1,5 +1,7 @@
 //! `queues`: what a Worker sends messages to, and whose messages it is called for.
 
+use serde::{Deserialize, Serialize};
+
 use crate::bindings::{Names, text};
 use crate::decode::Section;
 use crate::error::ConfigError;
@@ -10,7 +12,7 @@ use crate::sections::required;
 const LONGEST_DELAY: u64 = 43_200;
 
 /// One of `queues.producers`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct QueueProducer {
     /// Its name in `env`.
     pub binding: String,
@@ -21,7 +23,7 @@ pub struct QueueProducer {
 }
 
 /// One of `queues.consumers`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct QueueConsumer {
     /// The queue.
     pub queue: String,

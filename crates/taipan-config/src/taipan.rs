@@ -17,6 +17,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::decode::Section;
 use crate::error::ConfigError;
 use crate::keys::{ISOLATES_KEYS, TAIPAN_KEYS};
@@ -45,7 +47,7 @@ pub struct Taipan {
 }
 
 /// Which secrets can be read while modules are imported. A Worker with any has no snapshot, because it would hold them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum SecretsAtImport {
     /// None.
     #[default]

@@ -14,6 +14,7 @@ use crate::error::ConfigError;
 use crate::files::Files;
 use crate::keys::{KEYS, Scope, TRIGGERS_KEYS, Use};
 use crate::nearest::nearest;
+use crate::routes::{self, Route};
 use crate::secret::Secret;
 use crate::sections::{Dev, Limits, Rule};
 use crate::source::Source;
@@ -56,6 +57,8 @@ pub struct WorkerConfig {
     pub assets: Option<Assets>,
     /// When its handler `scheduled` is called.
     pub crons: Vec<Cron>,
+    /// The addresses that it is called for when it is deployed, beside those of its name.
+    pub routes: Vec<Route>,
     /// The names of bindings in `env`.
     pub declared: Vec<Declared>,
     /// What one request may use.
@@ -126,6 +129,7 @@ impl WorkerConfig {
             bindings,
             assets,
             crons: crons(&layers)?,
+            routes: routes::read(|key| layers.get(key).clone())?,
             secrets: dev_vars.secrets,
             declared: declared::read(|key| layers.deciding(key).clone()),
             limits: limits.transpose()?.unwrap_or_default(),

@@ -105,6 +105,16 @@ impl StateFolder {
         Some((address.to_owned(), token.to_owned()))
     }
 
+    /// What the holder keeps in it beside its stores goes to a folder of its own in here.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Where that of a state folder is or would be, for those who do not hold it.
+    pub fn path_in(folder: &Path) -> PathBuf {
+        folder.join(LAYOUT)
+    }
+
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         self.0.clock.clone()
     }

@@ -21,6 +21,8 @@ pub struct PackageTree {
 struct File {
     place: PathBuf,
     size: u64,
+    /// Which of the packages has it.
+    package: usize,
 }
 
 impl PackageTree {
@@ -42,14 +44,48 @@ impl PackageTree {
                     tree.name.push('-');
                     tree.name.push_str(path);
                 } else if !tree.files.contains_key(path) {
-                    tree.files.insert(path.to_owned(), File { place: wheel.place(path), size });
-                    tree.enter(path);
+                    let package = tree.packages.len();
+                    tree.insert(path, File { place: wheel.place(path), size, package });
                     sum += size;
                 }
             }
             tree.packages.push((wheel.name().to_owned(), sum));
         }
         tree
+    }
+
+    /// Files of packages that lie somewhere else than in a store: the names of the packages, and the paths, places and sizes of their
+    /// files. `name` must be another one for other files; where two packages have a file at the same path, the first wins.
+    pub fn placed<'a, F>(name: String, packages: impl IntoIterator<Item = (&'a str, F)>) -> Self
+    where
+        F: IntoIterator<Item = (&'a str, PathBuf, u64)>,
+    {
+        let mut tree = Self { name, ..Self::default() };
+        tree.folders.insert(String::new(), BTreeSet::new());
+        for (package, files) in packages {
+            let mut sum = 0;
+            for (path, place, size) in files {
+                if !tree.files.contains_key(path) {
+                    tree.insert(path, File { place, size, package: tree.packages.len() });
+                    sum += size;
+                }
+            }
+            tree.packages.push((package.to_owned(), sum));
+        }
+        tree
+    }
+
+    /// All files: the names of their packages, their paths, where they lie, and their sizes in bytes.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str, &Path, u64)> {
+        self.files.iter().map(|(path, file)| {
+            let package = self.packages.get(file.package).map_or("", |(name, _)| name);
+            (package, path.as_str(), file.place.as_path(), file.size)
+        })
+    }
+
+    fn insert(&mut self, path: &str, file: File) {
+        self.files.insert(path.to_owned(), file);
+        self.enter(path);
     }
 
     /// The names of the packages, and the sizes of what is used of them in bytes.
