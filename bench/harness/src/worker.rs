@@ -66,6 +66,7 @@ pub(crate) fn spec(sources: Vec<Source>, packages: Arc<PackageTree>) -> WorkerSp
         caches: Default::default(),
         packages,
         memory_limit: MEMORY_LIMIT,
+        needs_snapshot: false,
         request_cpu: CPU,
         boot_cpu: CPU,
     }

@@ -63,6 +63,8 @@ pub struct WorkerSpec {
     pub packages: Arc<PackageTree>,
     /// The largest linear memory, in bytes; a multiple of 64 KiB.
     pub memory_limit: usize,
+    /// It does not start when it cannot be kept as a snapshot, unless it says that it reads secrets at import.
+    pub needs_snapshot: bool,
     /// CPU time that one turn may take.
     pub request_cpu: Duration,
     /// CPU time that booting may take.
@@ -416,6 +418,13 @@ impl Image {
                 return Ok(Made::Packages);
             }
         };
+        if self.spec.needs_snapshot {
+            let report = serde_json::json!({
+                "message": format!("this Worker cannot be kept as a snapshot: {why}"),
+                "hint": "begin timers, tasks and requests in a handler, not at the top of a module",
+            });
+            return Err(BootError::Worker { report_json: report.to_string() });
+        }
         self.console.warning(&format!(
             "this Worker cannot be kept as a snapshot, so it would be refused at deploy; here its module scope runs again \
              in each isolate: {why}"

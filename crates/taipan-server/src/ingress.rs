@@ -21,7 +21,7 @@ use crate::local::Local;
 use crate::patience::Patient;
 use crate::service::{Peer, Service, handle};
 use crate::tls::Tls;
-use crate::{Console, Slot};
+use crate::{Console, Sites};
 
 /// The largest head of a request, as on Cloudflare; a larger one is answered with 431.
 const HEAD_LIMIT: usize = 128 << 10;
@@ -59,6 +59,8 @@ pub struct IngressOptions {
     pub tls: Option<Tls>,
     /// Anybody may have the Worker's handler `scheduled` called, at `/cdn-cgi/handler/scheduled`.
     pub open_handlers: bool,
+    /// Whoever asks is the developer: what went wrong in a Worker is shown, with its source.
+    pub problem_pages: bool,
     /// The data of this process is to be had below `/cdn-cgi/local/`.
     pub local: Option<Arc<Local>>,
 }
@@ -71,6 +73,7 @@ impl Default for IngressOptions {
             body_limit: None,
             tls: None,
             open_handlers: false,
+            problem_pages: true,
             local: None,
         }
     }
@@ -100,13 +103,13 @@ impl Ingress {
     /// over.
     pub async fn serve(
         self,
-        slot: Arc<Slot>,
+        sites: impl Sites + 'static,
         console: Arc<dyn Console>,
         stop: impl Future<Output = ()>,
         grace: Duration,
     ) -> bool {
         let (end, stopping) = watch::channel(false);
-        let gate = Arc::new(Gate::new(self.address, self.options, slot, console));
+        let gate = Arc::new(Gate::new(self.address, self.options, Arc::new(sites), console));
         let mut stop = pin!(stop);
         loop {
             let accepted = tokio::select! {
@@ -149,14 +152,19 @@ struct Gate {
     address: SocketAddr,
     options: IngressOptions,
     tls: Option<TlsAcceptor>,
-    slot: Arc<Slot>,
+    sites: Arc<dyn Sites>,
     console: Arc<dyn Console>,
     http1: Builder<TokioExecutor>,
     http2: Builder<TokioExecutor>,
 }
 
 impl Gate {
-    fn new(address: SocketAddr, options: IngressOptions, slot: Arc<Slot>, console: Arc<dyn Console>) -> Self {
+    fn new(
+        address: SocketAddr,
+        options: IngressOptions,
+        sites: Arc<dyn Sites>,
+        console: Arc<dyn Console>,
+    ) -> Self {
         let mut http1 = Builder::new(TokioExecutor::new()).http1_only();
         http1
             .http1()
@@ -177,7 +185,7 @@ impl Gate {
             .keep_alive_interval(HTTP2_PING)
             .keep_alive_timeout(HTTP2_PONG);
         let tls = options.tls.clone().map(|tls| TlsAcceptor::from(tls.0));
-        Self { address, options, tls, slot, console, http1, http2 }
+        Self { address, options, tls, sites, console, http1, http2 }
     }
 
     /// Finds out how the client speaks. None: it is gone, or speaks something else.
@@ -202,13 +210,14 @@ impl Gate {
     async fn converse(&self, stream: Box<dyn Stream>, peer: Peer, stopping: &mut watch::Receiver<bool>) {
         let conduct = Arc::new(Conduct::default());
         let service = Service {
-            slot: self.slot.clone(),
+            sites: self.sites.clone(),
             console: self.console.clone(),
             stopping: stopping.clone(),
             conduct: conduct.clone(),
             stall_timeout: self.options.stall_timeout,
             body_limit: self.options.body_limit,
             open_handlers: self.options.open_handlers,
+            problem_pages: self.options.problem_pages,
             local: self.options.local.clone(),
         };
         let service = service_fn(move |request| {

@@ -10,14 +10,17 @@
 mod assets;
 mod body;
 mod boot;
+mod bound;
 mod builder;
 mod clock;
 mod conduct;
 mod console;
 mod cron;
+mod deployments;
 mod egress;
 mod encoding;
 mod executor;
+mod ground;
 mod imports;
 mod ingress;
 mod learned;
@@ -31,6 +34,7 @@ mod queues;
 mod scheduler;
 mod service;
 mod services;
+mod sites;
 mod slot;
 mod sources;
 mod store;
@@ -39,12 +43,18 @@ mod web_socket;
 mod within;
 mod worker;
 
-pub use assets::{Assets, AssetsBinding};
+pub use assets::{Assets, AssetsBinding, list_assets};
 pub use boot::{WorkerSpec, boot_isolate};
+pub use bound::{Reach, declared};
 pub use builder::{Builder, serve as serve_builder};
 pub use console::{Console, Level, RequestLog};
 pub use cron::run_crons;
+pub use deployments::{
+    Admin, ContentFile, Deployments, DeploymentsOptions, Manifest, PackageFiles, PinnedRelease, ServedAssets,
+    is_plain_path,
+};
 pub use egress::Policy;
+pub use ground::{Ground, compile_packages};
 pub use ingress::{Ingress, IngressOptions};
 pub use local::{
     Local, MOST_PEEKED, S3Keys, message, shown_count, shown_message, shown_rows, shown_settings,
@@ -55,6 +65,7 @@ pub use problem::{Frame, Problem, Report};
 pub use queues::run_consumer;
 pub use scheduler::{CapReason, IsolateCap, Scheduler};
 pub use services::{ServiceBinding, Services};
+pub use sites::Sites;
 pub use slot::Slot;
 pub use sources::SourceVolume;
 pub use tls::{Tls, TlsError};

@@ -26,7 +26,7 @@ use crate::page;
 use crate::problem::Problem;
 use crate::web_socket::Upgrade;
 use crate::worker::Presence;
-use crate::{Console, RequestLog, Slot};
+use crate::{Console, RequestLog, Sites, Slot, Worker};
 
 /// The two ends of a connection, and how they speak.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,7 @@ pub(crate) struct Target {
 /// What a request meets.
 #[derive(Clone)]
 pub(crate) struct Service {
-    pub(crate) slot: Arc<Slot>,
+    pub(crate) sites: Arc<dyn Sites>,
     pub(crate) console: Arc<dyn Console>,
     /// Becomes true when the process is about to end.
     pub(crate) stopping: watch::Receiver<bool>,
@@ -58,6 +58,8 @@ pub(crate) struct Service {
     pub(crate) body_limit: Option<u64>,
     /// See [`crate::IngressOptions::open_handlers`].
     pub(crate) open_handlers: bool,
+    /// See [`crate::IngressOptions::problem_pages`].
+    pub(crate) problem_pages: bool,
     /// See [`crate::IngressOptions::local`].
     pub(crate) local: Option<Arc<Local>>,
 }
@@ -100,14 +102,17 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
         Ok(url) => url,
         Err(message) => return plain(StatusCode::BAD_REQUEST, message),
     };
+    let Some(slot) = service.sites.find(&url) else {
+        return plain(StatusCode::NOT_FOUND, "no Worker is deployed for this address\n");
+    };
     if service.open_handlers && url.path() == "/cdn-cgi/handler/scheduled" {
-        return scheduled(Target { method: parts.method, url }, &parts.headers, service).await;
+        return scheduled(Target { method: parts.method, url }, &parts.headers, &slot, service).await;
     }
     if let Some(local) = service.local.as_ref().filter(|_| url.path().starts_with(local::PATH)) {
         return local::answer(local, parts, &url, peer.remote.ip(), incoming).await;
     }
     if upgrade.is_none()
-        && let Some(assets) = service.slot.assets()
+        && let Some(assets) = slot.assets()
         && let Some(answer) = assets.front(&parts.method, &url, &parts.headers).await
     {
         return asset(answer);
@@ -118,7 +123,8 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
         Some(n) => Some(n as f64),
         None => Some(-1.0),
     };
-    let limits = BodyLimits { size: service.body_limit, silence: service.stall_timeout };
+    let limits =
+        BodyLimits { size: slot.body_limit().or(service.body_limit), silence: service.stall_timeout };
     if length.zip(limits.size).is_some_and(|(length, limit)| length > limit as f64) {
         return refuse(BodyFault::TooLarge);
     }
@@ -136,7 +142,7 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
     let head = head(&parts, &url, length, peer);
     let target = Target { method: parts.method, url };
 
-    let worker = service.slot.current();
+    let worker = slot.current();
     let (response, presence) = worker.fetch(head, body).await;
     let answered = match response {
         Ok(response) if matches!(response.body, ResponseBody::WebSocket(_)) => {
@@ -160,19 +166,36 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
         if !problem.starting {
             service.console.failure(&problem.text());
         }
-        page::response(&problem, &target, &parts.headers, worker.sources())
+        service.show(&problem, &target, &parts.headers, &worker)
     })
 }
 
+impl Service {
+    /// What a client is told of a problem.
+    fn show(
+        &self,
+        problem: &Problem,
+        target: &Target,
+        headers: &HeaderMap,
+        worker: &Worker,
+    ) -> Response<Body> {
+        match self.problem_pages {
+            true => page::response(problem, target, headers, worker.sources()),
+            false if problem.stopping => plain(StatusCode::SERVICE_UNAVAILABLE, "try again in a moment\n"),
+            false => plain(StatusCode::INTERNAL_SERVER_ERROR, "the Worker failed\n"),
+        }
+    }
+}
+
 /// Has the handler `scheduled` called on demand: `?cron=…&time=…`, the time in milliseconds since the epoch.
-async fn scheduled(target: Target, headers: &HeaderMap, service: &Service) -> Response<Body> {
+async fn scheduled(target: Target, headers: &HeaderMap, slot: &Slot, service: &Service) -> Response<Body> {
     let query = |name: &str| target.url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value);
     let time = query("time").and_then(|time| time.parse().ok());
     let now = || {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     };
-    let worker = service.slot.current();
+    let worker = slot.current();
     let cron = query("cron").unwrap_or_default();
     match worker.scheduled(&cron, time.unwrap_or_else(now)).await {
         Ok(()) => plain(StatusCode::OK, "ok"),
@@ -181,7 +204,7 @@ async fn scheduled(target: Target, headers: &HeaderMap, service: &Service) -> Re
             if !problem.starting {
                 service.console.failure(&problem.text());
             }
-            page::response(&problem, &target, headers, worker.sources())
+            service.show(&problem, &target, headers, &worker)
         }
     }
 }

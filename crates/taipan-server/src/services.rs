@@ -31,6 +31,11 @@ impl Services {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), slot);
     }
 
+    /// They cannot call it any more.
+    pub(crate) fn remove(&self, name: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
     fn find(&self, name: &str) -> Result<Arc<Slot>, String> {
         let services = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         services.get(name).cloned().ok_or_else(|| {

@@ -88,6 +88,7 @@ fn run(binary: &Path, folder: &Path, case: &Case, python: Option<&str>, shared: 
         binary: binary.to_owned(),
         folder: worker.path().to_owned(),
         port: occupant.as_ref().map_or(Ok(0), |listener| listener.local_addr().map(|a| a.port()))?,
+        state: None,
         args: case.args.clone(),
         env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
     };

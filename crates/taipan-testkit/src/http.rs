@@ -17,7 +17,7 @@ pub struct Request {
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// Header names and values, beside `host` and those that frame the body.
+    /// Header names and values, beside those that frame the body; `host` is the server's address when it is not among them.
     pub headers: Vec<(String, String)>,
     /// The body, if any.
     pub body: Vec<u8>,
@@ -33,7 +33,10 @@ impl Request {
 
     fn write(&self, to: &mut TcpStream) -> io::Result<()> {
         let host = to.peer_addr()?;
-        let mut head = format!("{} {} HTTP/1.1\r\nhost: {host}\r\n", self.method, self.path);
+        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
+        if !self.headers.iter().any(|(name, _)| name == "host") {
+            head += &format!("host: {host}\r\n");
+        }
         for (name, value) in &self.headers {
             head += &format!("{name}: {value}\r\n");
         }

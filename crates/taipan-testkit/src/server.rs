@@ -1,4 +1,4 @@
-//! A running `taipan dev` process.
+//! A running `taipan dev` or `taipan serve`.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -25,7 +25,9 @@ pub struct ServerOptions {
     pub folder: PathBuf,
     /// The port; 0 for a free one.
     pub port: u16,
-    /// Further arguments of `taipan dev`.
+    /// The state folder of a `taipan serve`, which takes the place of `taipan dev`.
+    pub state: Option<PathBuf>,
+    /// Further arguments of the command.
     pub args: Vec<String>,
     /// Environment variables, added to our own.
     pub env: Vec<(String, String)>,
@@ -35,14 +37,16 @@ impl ServerOptions {
     /// A Worker on a free port, with this cache folder and nothing else.
     pub fn new(binary: impl Into<PathBuf>, folder: impl Into<PathBuf>, cache: &Path) -> Self {
         let env = vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())];
-        Self { binary: binary.into(), folder: folder.into(), port: 0, args: vec![], env }
+        Self { binary: binary.into(), folder: folder.into(), port: 0, state: None, args: vec![], env }
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
+        match &self.state {
+            Some(state) => command.args(["serve", "--admin-port", "0", "--state"]).arg(state),
+            None => command.arg("dev").arg(&self.folder),
+        };
         command
-            .arg("dev")
-            .arg(&self.folder)
             .args(["--port", &self.port.to_string()])
             .args(&self.args)
             .current_dir(&self.folder)
@@ -237,6 +241,13 @@ impl Server {
     pub fn interrupt(&self) -> Result<()> {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::INT).context("cannot send SIGINT")
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// Waits until it has ended; `None` when it has not in time.

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 pub(crate) mod data;
+pub(crate) mod deploy;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -21,6 +22,20 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve a Worker on this machine and reload it on save.
     Dev(DevArgs),
+    /// Serve the Workers that are deployed to this process.
+    Serve(deploy::ServeArgs),
+    /// Bring a Worker to a `taipan serve`.
+    Deploy(deploy::DeployArgs),
+    /// Set, list or remove secrets of a deployed Worker.
+    #[command(subcommand)]
+    Secret(deploy::SecretCommand),
+    /// Show the versions of a deployed Worker.
+    #[command(subcommand)]
+    Deployments(deploy::DeploymentsCommand),
+    /// Serve another version of a deployed Worker again.
+    Rollback(deploy::RollbackArgs),
+    /// Remove a deployed Worker with its versions and secrets.
+    Delete(deploy::NamedArgs),
     /// Add packages to what the Worker's project requires.
     Add(AddArgs),
     /// Remove packages from what the Worker's project requires.
@@ -65,6 +80,9 @@ pub(crate) struct BuilderArgs {
     /// The cache folder.
     #[arg(long)]
     pub(crate) cache_dir: PathBuf,
+    /// A folder with the release, where the cache may not have it.
+    #[arg(long)]
+    pub(crate) pyodide: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -21,6 +21,10 @@ impl EnvVars {
     pub(crate) const S3_ACCESS_KEY_ID: &str = "TAIPAN_S3_ACCESS_KEY_ID";
     /// Its secret. Default: what is in the file `s3-secret` of the state folder, which is made at random.
     pub(crate) const S3_SECRET_ACCESS_KEY: &str = "TAIPAN_S3_SECRET_ACCESS_KEY";
+    /// The address of `taipan serve` for deployments, as `--server`.
+    pub(crate) const SERVER: &str = "TAIPAN_SERVER";
+    /// The token that `taipan serve` wants for them, as `--token`.
+    pub(crate) const TOKEN: &str = "TAIPAN_TOKEN";
     /// Which log lines are shown, as `--log-level`.
     pub(crate) const LOG_LEVEL: &str = "TAIPAN_LOG_LEVEL";
 }

@@ -5,8 +5,10 @@
 
 mod cli;
 mod commands;
+mod deploy;
 mod dev;
 mod env_vars;
+mod interrupts;
 mod packages;
 mod progress;
 mod release;

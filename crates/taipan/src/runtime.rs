@@ -3,18 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use taipan_engine::{CompileStep, NativeModule, Runtime, RuntimeError, RuntimeFiles, RuntimeOptions};
+use taipan_engine::{CompileStep, Runtime, RuntimeError, RuntimeFiles, RuntimeOptions};
 use taipan_packages::pyodide::{self, Cache, ObtainError, Progress as _, Release, Source};
-use taipan_packages::python::PackageTree;
+pub(crate) use taipan_server::compile_packages;
 
 use crate::progress::Progress;
 use crate::report::hinted;
-
-/// Compiles the packages' native modules, unless that was done before.
-pub(crate) fn compile_packages(runtime: &Runtime, packages: &PackageTree) {
-    let modules = packages.native().map(|(path, size)| NativeModule { path: path.to_owned(), size });
-    runtime.compile_ahead(packages.name(), modules.collect());
-}
 
 /// Obtains the release's files and the compiled code for them, as far as the cache does not have them.
 pub(crate) fn prepare(release: &'static Release, cache: Cache, source: Source) -> Result<Arc<Runtime>> {

@@ -1,6 +1,6 @@
 //! What the command line and the environment come to.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{PathBuf, absolute};
 
 use anyhow::{Context, Result};
@@ -8,6 +8,7 @@ use taipan_packages::pyodide::{Cache, ObtainError, Release, Source};
 use taipan_packages::python::Index;
 use taipan_server::{IsolateCap, Policy};
 
+use crate::cli::deploy::{DeployArgs, ServeArgs, ServerArgs};
 use crate::cli::{DevArgs, Egress, LogLevel, PackageArgs, ProjectArgs, Protocol, PythonArgs, TypesArgs};
 use crate::release;
 use crate::report::hinted;
@@ -84,15 +85,103 @@ impl DevSettings {
             packages: PackageSettings::new(args.packages),
             log_level: args.log_level,
             memory_mib: args.memory_mib,
-            isolates: match args.max_isolates {
-                Some(n) => IsolateCap::chosen(usize::try_from(n).unwrap_or(usize::MAX)),
-                None => IsolateCap::of_machine(),
-            },
-            egress: match args.egress {
-                Egress::Open => Policy::Open,
-                Egress::Public => Policy::Public,
-            },
+            isolates: isolate_cap(args.max_isolates),
+            egress: policy(args.egress),
         })
+    }
+}
+
+fn isolate_cap(given: Option<u32>) -> IsolateCap {
+    match given {
+        Some(n) => IsolateCap::chosen(usize::try_from(n).unwrap_or(usize::MAX)),
+        None => IsolateCap::of_machine(),
+    }
+}
+
+fn policy(given: Egress) -> Policy {
+    match given {
+        Egress::Open => Policy::Open,
+        Egress::Public => Policy::Public,
+    }
+}
+
+/// Everything that `taipan serve` goes by.
+#[derive(Clone, Debug)]
+pub(crate) struct ServeSettings {
+    /// The folder for all that is deployed and for data.
+    pub(crate) state: PathBuf,
+    /// Where clients of the Workers connect.
+    pub(crate) clients: SocketAddr,
+    /// Where those connect who deploy.
+    pub(crate) admin: SocketAddr,
+    pub(crate) cache: Cache,
+    pub(crate) log_level: LogLevel,
+    pub(crate) isolates: IsolateCap,
+    /// What Workers may connect to.
+    pub(crate) egress: Policy,
+}
+
+impl ServeSettings {
+    pub(crate) fn new(args: ServeArgs) -> Result<Self> {
+        Ok(Self {
+            // Names in it are kept longer than the current folder may be.
+            state: absolute(args.state)?,
+            clients: SocketAddr::new(args.ip, args.port),
+            admin: SocketAddr::new(args.admin_ip, args.admin_port),
+            cache: Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?,
+            log_level: args.log_level,
+            isolates: isolate_cap(args.max_isolates),
+            egress: policy(args.egress),
+        })
+    }
+}
+
+/// Which `taipan serve` is asked.
+#[derive(Clone)]
+pub(crate) struct ServerSettings {
+    pub(crate) server: Option<String>,
+    pub(crate) token: Option<String>,
+    /// Its state folder, which has its address and its token.
+    pub(crate) state: Option<PathBuf>,
+}
+
+impl ServerSettings {
+    pub(crate) fn new(args: ServerArgs) -> Self {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        Self { server: given(args.server), token: given(args.token), state: args.state }
+    }
+}
+
+/// Everything that `taipan deploy` goes by.
+pub(crate) struct DeploySettings {
+    /// How `dev` would see the Worker.
+    pub(crate) project: DevSettings,
+    pub(crate) server: ServerSettings,
+    /// No server is asked.
+    pub(crate) dry_run: bool,
+}
+
+impl DeploySettings {
+    pub(crate) fn new(args: DeployArgs) -> Result<Self> {
+        let project = DevSettings {
+            folder: args.worker.folder,
+            config: args.worker.config,
+            others: vec![],
+            env: args.worker.env,
+            vars: args.vars,
+            port: None,
+            ip: None,
+            certificate: None,
+            pyodide: pyodide_source(args.pyodide),
+            cache: Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?,
+            persist_to: None,
+            packages: PackageSettings::new(args.packages),
+            log_level: LogLevel::Info,
+            memory_mib: None,
+            isolates: IsolateCap::of_machine(),
+            egress: Policy::Public,
+        };
+        Ok(Self { project, server: ServerSettings::new(args.server), dry_run: args.dry_run })
     }
 }
 

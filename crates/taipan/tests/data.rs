@@ -210,6 +210,7 @@ fn the_example_runs_and_its_data_outlives_a_killed_process() {
         binary: env!("CARGO_BIN_EXE_taipan").into(),
         folder: dir.to_owned(),
         port: 0,
+        state: None,
         args: vec![],
         env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
     };
@@ -328,6 +329,7 @@ fn data_points_are_asked_about_while_the_worker_runs_and_afterwards() {
         binary: env!("CARGO_BIN_EXE_taipan").into(),
         folder: dir.to_owned(),
         port: 0,
+        state: None,
         args: vec![],
         env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
     };

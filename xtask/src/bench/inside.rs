@@ -53,6 +53,7 @@ impl Ours {
             folder: folder.to_owned(),
             port: 0,
             // A state of its own, so that it begins empty.
+            state: None,
             args: vec!["--persist-to".to_owned(), state.to_string_lossy().into_owned()],
             env: Vec::new(),
         })?;

@@ -236,6 +236,33 @@ mod tests {
         }
     }
 
+    /// What was deployed with a release runs on it for ever.
+    #[test]
+    fn no_release_that_was_ever_offered_is_gone() {
+        const OFFERED: [&str; 4] = [
+            "| 314.0.7 | 3.14.2 | `66b7949e5a0cba2250b586d7e368bf12fb482800748d182c4618254b685ffaa0` |",
+            "| 0.29.5 | 3.13.2 | `6749b10ee515a1458ecea36d860c8ce2a48366e85b3f92d749ad1840e4aff181` |",
+            "| 0.28.3 | 3.13.2 | `bc3accb122c2c5d840b26ce56b100a21ab94aea4fe387a5b5c072ec6a88b7a62` |",
+            "| 0.27.7 | 3.12.7 | `89d5d952675eb08e11286e52c7238f1248ce71726e896db9703e73bef23dc343` |",
+        ];
+        let row = |release: &Release| {
+            format!("| {} | {} | `{}` |", release.version, release.python, release.tarball.sha256)
+        };
+        let rows: Vec<String> = RELEASES.iter().map(row).collect();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../SPECIFICATION.md");
+        let text = fs_err::read_to_string(path).unwrap();
+        let (_, section) = text.split_once("## Releases of Python").unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        for offered in OFFERED {
+            assert!(rows.iter().any(|row| row == offered), "it is not in RELEASES any more: {offered}");
+        }
+        for row in &rows {
+            assert!(section.contains(row.as_str()), "it is not in SPECIFICATION.md: {row}");
+            assert!(OFFERED.contains(&row.as_str()), "add it to what was ever offered: {row}");
+        }
+        assert_eq!(section.matches("| `").count(), rows.len(), "SPECIFICATION.md has others");
+    }
+
     #[test]
     fn digests_are_digests_and_names_have_no_folder() {
         for release in RELEASES {

@@ -6,6 +6,7 @@
 mod body;
 mod folder;
 mod html;
+mod listed;
 mod negotiate;
 mod pattern;
 mod rules;
@@ -26,6 +27,7 @@ use url::{Position, Url};
 use self::body::{FileBody, PIECE};
 use self::folder::{Folder, HEADERS, Ignored, Known, REDIRECTS};
 use self::html::{Intent, intent};
+pub use self::listed::list_assets;
 use self::negotiate::Part;
 use self::rules::{HeaderRule, Parsed, Redirect, RedirectRule};
 use crate::Console;

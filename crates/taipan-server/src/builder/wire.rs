@@ -29,6 +29,7 @@ pub(super) struct Job {
     bindings: Vec<Binding>,
     packages: Arc<PackageTree>,
     memory_limit: usize,
+    needs_snapshot: bool,
     request_cpu: Duration,
     boot_cpu: Duration,
 }
@@ -53,6 +54,7 @@ impl Job {
             bindings: spec.bindings.clone(),
             packages: spec.packages.clone(),
             memory_limit: spec.memory_limit,
+            needs_snapshot: spec.needs_snapshot,
             request_cpu: spec.request_cpu,
             boot_cpu: spec.boot_cpu,
         }
@@ -74,6 +76,7 @@ impl Job {
             caches: Default::default(),
             packages: self.packages,
             memory_limit: self.memory_limit,
+            needs_snapshot: self.needs_snapshot,
             request_cpu: self.request_cpu,
             boot_cpu: self.boot_cpu,
         })

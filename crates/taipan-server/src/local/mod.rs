@@ -15,7 +15,7 @@ mod explorer;
 mod objects;
 mod s3;
 mod sigv4;
-mod time;
+pub(crate) mod time;
 mod uri;
 mod xml;
 

@@ -1,7 +1,7 @@
 //! Times as S3 writes them.
 
 /// Milliseconds since the epoch as `2006-02-03T16:45:09.000Z`.
-pub(super) fn iso(ms: i64) -> String {
+pub(crate) fn iso(ms: i64) -> String {
     let (days, rest) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
     let (year, month, day) = date(days);
     let (hour, minute) = (rest / 3_600_000, rest / 60_000 % 60);

@@ -12,8 +12,8 @@ use anyhow::{Context, Result, anyhow};
 use taipan_engine::Spares;
 use taipan_packages::pyodide::{self, ObtainError};
 use taipan_server::{
-    Assets, Builder, Ingress, IngressOptions, Local, Problem, Scheduler, Slot, Started, Tls, TlsError,
-    Worker, boot_isolate, run_consumer, run_crons,
+    Assets, Builder, Ground, Ingress, IngressOptions, Local, PoolOptions, Problem, Scheduler, Slot, Started,
+    Tls, TlsError, Worker, boot_isolate, run_consumer, run_crons,
 };
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -26,6 +26,7 @@ use crate::dev::data::{Data, EXPLORER};
 use crate::dev::keys::{Key, Keys};
 use crate::dev::project::Project;
 use crate::dev::watch::Watcher;
+use crate::interrupts::Interrupts;
 use crate::report::{self, hint, hinted};
 use crate::runtime;
 use crate::settings::{Certificate, DevSettings};
@@ -90,7 +91,7 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
         let Some(ground) = grounds.get(project.release).cloned() else { continue };
         let slot = Slot::new(start(&scheduler, &ground, &project, &terminal));
         slot.serve(assets);
-        lock(&data).services.add(&project.name, slot.clone());
+        lock(&data).reach.services.add(&project.name, slot.clone());
         let stage =
             Stage { scheduler: scheduler.clone(), data: data.clone(), slot, terminal: terminal.clone() };
         members.push((settings, project, ground, stage));
@@ -315,7 +316,9 @@ fn start(
 ) -> Arc<Worker> {
     let Ground { spares, builder } = ground.clone();
     let boot = boot_isolate(spares, project.spec.clone(), terminal.clone(), Some(builder));
-    Worker::spawn(scheduler, boot, project.pool, project.spec.sources.clone(), terminal.clone())
+    // A developer should not have to wait for the first request after a break.
+    let pool = PoolOptions { min: project.pool.min.max(1), ..project.pool };
+    Worker::spawn(scheduler, boot, pool, project.spec.sources.clone(), terminal.clone())
 }
 
 async fn bind(settings: &DevSettings, project: &Project, local: Arc<Local>) -> Result<Ingress> {
@@ -356,20 +359,13 @@ fn tls(certificate: &Certificate, ip: IpAddr) -> Result<Tls, TlsError> {
 /// Isolates that are kept ready: one for the next save, one for a burst of requests.
 const SPARES: usize = 2;
 
-/// What all versions of the Worker start from, for one Pyodide release.
-#[derive(Clone)]
-struct Ground {
-    spares: Arc<Spares>,
-    builder: Arc<Builder>,
-}
-
 /// Obtains the project's Pyodide release, and the compiled code for it and for packages.
 async fn prepare(settings: DevSettings, project: &Project) -> Result<Ground> {
     let (release, packages) = (project.release, project.spec.packages.clone());
     spawn_blocking(move || {
         let release = pyodide::release(release).map_err(|e| hinted(e, ObtainError::hint))?;
         let program = env::current_exe().context("the program's own file is gone")?;
-        let builder = builder::command(&program, release, &settings.cache);
+        let builder = builder::command(&program, release, &settings.cache, None);
         let runtime = runtime::prepare(release, settings.cache, settings.pyodide)?;
         runtime::compile_packages(&runtime, &packages);
         let spares = Arc::new(Spares::new(runtime, SPARES));
@@ -385,39 +381,5 @@ fn shown(address: SocketAddr, is_secure: bool) -> String {
         format!("{scheme}://localhost:{}", address.port())
     } else {
         format!("{scheme}://{address}")
-    }
-}
-
-/// Ctrl-C and the polite signal to end.
-struct Interrupts {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Interrupts {
-    #[cfg(unix)]
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    #[cfg(unix)]
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
-    #[cfg(not(unix))]
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {})
-    }
-
-    #[cfg(not(unix))]
-    async fn next(&mut self) {
-        drop(tokio::signal::ctrl_c().await);
     }
 }

@@ -3,9 +3,12 @@
 mod builder;
 mod cache;
 mod data;
+mod deploy;
+mod deployed;
 mod dev;
 mod packages;
 mod python;
+mod serve;
 mod snapshot;
 mod types;
 
@@ -16,12 +19,20 @@ use anyhow::Result;
 pub(crate) use cache::size;
 
 use crate::cli::{Cli, Command, SnapshotCommand};
-use crate::settings::{DevSettings, ProjectSettings, PythonSettings, TypesSettings};
+use crate::settings::{
+    DeploySettings, DevSettings, ProjectSettings, PythonSettings, ServeSettings, TypesSettings,
+};
 
 /// Runs a command and says how the process is to end.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Dev(args) => dev::run(DevSettings::new(args)?),
+        Command::Serve(args) => serve::run(ServeSettings::new(args)?),
+        Command::Deploy(args) => deploy::run(&DeploySettings::new(args)?),
+        Command::Secret(command) => deployed::secret(command),
+        Command::Deployments(command) => deployed::deployments(command),
+        Command::Rollback(args) => deployed::rollback(args),
+        Command::Delete(args) => deployed::delete(args),
         Command::Add(args) => packages::add(&ProjectSettings::new(args.project)?, &args.requirements),
         Command::Remove(args) => packages::remove(&ProjectSettings::new(args.project)?, &args.names),
         Command::Sync(args) => packages::sync(&ProjectSettings::new(args)?),

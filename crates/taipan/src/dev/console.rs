@@ -34,6 +34,11 @@ impl Terminal {
         self.failure(&problem.text());
     }
 
+    /// What a Worker said that does not start elsewhere.
+    pub(crate) fn report(&self, text: &str) {
+        self.failure(text);
+    }
+
     /// A warning of our own.
     pub(crate) fn warn(&self, line: &str) {
         if self.least <= LogLevel::Warn {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
-use taipan_bindings::{BindingTable, Functions, RateCounts, Stores};
-use taipan_server::{Assets, AssetsBinding, Local, S3Keys, ServiceBinding, Services};
+use taipan_bindings::{BindingTable, Stores};
+use taipan_server::{Assets, Console, Local, Reach, S3Keys};
 use taipan_storage::queues::Queues;
 use taipan_storage::{StateFolder, StorageError, SystemClock};
 
@@ -29,10 +29,7 @@ pub(crate) struct Data {
     stores: Option<Stores>,
     /// The folder for the stores.
     folder: PathBuf,
-    /// The Workers, by their names.
-    pub(crate) services: Arc<Services>,
-    functions: Functions,
-    counts: RateCounts,
+    pub(crate) reach: Reach,
     terminal: Arc<Terminal>,
     local: Arc<Local>,
     /// Where this process listens.
@@ -42,17 +39,7 @@ pub(crate) struct Data {
 impl Data {
     /// None yet. `local` is told when there are some.
     pub(crate) fn new(folder: PathBuf, terminal: Arc<Terminal>, local: Arc<Local>, address: String) -> Self {
-        let (services, functions) = (Arc::default(), Functions::default());
-        Self {
-            stores: None,
-            folder,
-            services,
-            functions,
-            counts: RateCounts::default(),
-            terminal,
-            local,
-            address,
-        }
+        Self { stores: None, folder, reach: Reach::default(), terminal, local, address }
     }
 
     /// Opens what the project's bindings reach.
@@ -61,24 +48,9 @@ impl Data {
         project: &Project,
         assets: Option<&Arc<Assets>>,
     ) -> Result<Arc<BindingTable>> {
-        let mut table = self.stores(project)?;
-        if let Some((binding, assets)) = project.bindings.assets.as_ref().zip(assets) {
-            table.add_fetcher(binding, Arc::new(AssetsBinding(assets.clone())));
-        }
-        for service in &project.bindings.services {
-            let binding = ServiceBinding {
-                services: self.services.clone(),
-                service: service.service.clone(),
-                entrypoint: service.entrypoint.clone(),
-                props: service.props.clone(),
-                console: self.terminal.clone(),
-                executor: Handle::current(),
-            };
-            table.add_fetcher(&service.binding, Arc::new(binding));
-        }
-        table.limit(&project.bindings.rate_limits, &mut self.counts);
-        table.share(&self.functions);
-        Ok(Arc::new(table))
+        let table = self.stores(project)?;
+        let console: Arc<dyn Console> = self.terminal.clone();
+        Ok(self.reach.bind(table, &project.bindings, assets, &console, &Handle::current()))
     }
 
     /// The queues whose messages Workers are called for, if there are any.

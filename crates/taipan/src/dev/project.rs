@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use taipan_config::{Assets, Bindings, ConfigError, Cron, WorkerConfig};
-use taipan_engine::Binding;
+use taipan_config::{Assets, Bindings, ConfigError, Cron, Route, WorkerConfig};
 use taipan_packages::pyodide::{self, ObtainError};
-use taipan_server::{PoolOptions, WorkerSpec};
+use taipan_server::{PoolOptions, WorkerSpec, declared};
 
 use super::{bundle, sources, version};
 use crate::packages::Packages;
@@ -37,6 +36,13 @@ pub(crate) struct Project {
     pub(crate) assets: Option<Assets>,
     /// When its handler `scheduled` is called.
     pub(crate) crons: Vec<Cron>,
+    /// The addresses that it is called for when it is deployed.
+    pub(crate) routes: Vec<Route>,
+    /// The date whose behaviour it was written for, and its flags.
+    pub(crate) date: String,
+    pub(crate) flags: Vec<String>,
+    /// Keys of its configuration that nothing here knows how to use.
+    pub(crate) unused_keys: Vec<String>,
     /// How many there are.
     pub(crate) pool: PoolOptions,
     /// The Pyodide release to run on.
@@ -70,8 +76,7 @@ impl Project {
         let memory_mib = settings.memory_mib.map(usize::from).or(taipan.memory_mib.map(|n| n as usize));
         let defaults = PoolOptions::default();
         let pool = PoolOptions {
-            // A developer should not have to wait for the first request after a break.
-            min: taipan.isolates.min.unwrap_or(defaults.min).max(1),
+            min: taipan.isolates.min.unwrap_or(defaults.min),
             max: taipan.isolates.max.unwrap_or(defaults.max),
             idle: taipan.isolates.idle_seconds.map_or(defaults.idle, Duration::from_secs),
         };
@@ -110,6 +115,7 @@ impl Project {
             caches: Default::default(),
             memory_limit: memory_mib.unwrap_or(MEMORY_MIB) << 20,
             request_cpu: config.limits.cpu_ms.map_or(REQUEST_CPU, Duration::from_millis),
+            needs_snapshot: false,
             boot_cpu: taipan.startup_cpu_ms.map_or(BOOT_CPU, Duration::from_millis),
         };
         Ok(Self {
@@ -118,6 +124,10 @@ impl Project {
             bindings: config.bindings,
             assets: config.assets,
             crons: config.crons,
+            routes: config.routes,
+            date: config.compatibility_date.to_string(),
+            flags: config.flags,
+            unused_keys: config.unused_keys,
             pool,
             release: config.release.version,
             port: config.dev.port,
@@ -155,18 +165,4 @@ impl Project {
             && a.sources.len() == b.sources.len()
             && a.sources.iter().zip(&*b.sources).all(|(a, b)| a.path == b.path && a.content == b.content)
     }
-}
-
-/// The bindings as the guest sees them.
-fn declared(bindings: &Bindings) -> Vec<Binding> {
-    let of = |name: &String, kind: &str| Binding { name: name.clone(), kind: kind.to_owned() };
-    let kv = bindings.kv_namespaces.iter().map(|kv| of(&kv.binding, "kv"));
-    let d1 = bindings.d1_databases.iter().map(|d1| of(&d1.binding, "d1"));
-    let r2 = bindings.r2_buckets.iter().map(|r2| of(&r2.binding, "r2"));
-    let queues = bindings.queue_producers.iter().map(|queue| of(&queue.binding, "queue"));
-    let assets = bindings.assets.iter().map(|name| of(name, "fetcher"));
-    let limits = bindings.rate_limits.iter().map(|limit| of(&limit.name, "ratelimit"));
-    let datasets = bindings.datasets.iter().map(|(binding, _)| of(binding, "analytics"));
-    let services = bindings.services.iter().map(|service| of(&service.binding, "service"));
-    kv.chain(d1).chain(r2).chain(services).chain(limits).chain(datasets).chain(queues).chain(assets).collect()
 }

@@ -17,9 +17,16 @@ const LARGEST_SUM: u64 = 256 << 20;
 /// Folders that hold nothing of the Worker's own. Hidden folders are left out as well.
 const IGNORED: &[&str] = &["node_modules", "__pycache__", "venv", "target"];
 
-/// Files of a project that say how it is built.
-const ABOUT_BUILDING: &[&str] =
-    &["package.json", "package-lock.json", "pyproject.toml", "pylock.toml", "requirements.txt", "uv.lock"];
+/// Files and folders of a project that say how it is built, and whether it works.
+const ABOUT_BUILDING: &[&str] = &[
+    "package.json",
+    "package-lock.json",
+    "pyproject.toml",
+    "pylock.toml",
+    "requirements.txt",
+    "tests",
+    "uv.lock",
+];
 
 /// The folder of packages, in that of the configuration and in the Worker.
 pub(crate) const PACKAGES: &str = "python_modules";
@@ -187,14 +194,7 @@ mod tests {
         let (paths, warnings) = collected(config, &files);
         assert_eq!(
             paths,
-            [
-                "data/x.bin",
-                "entry.py",
-                "lib/b.py",
-                "lib/pyproject.toml",
-                "python_modules/six.py",
-                "tests/t.py"
-            ]
+            ["data/x.bin", "entry.py", "lib/b.py", "lib/pyproject.toml", "python_modules/six.py"]
         );
         assert_eq!(warnings, ["the file is too large for a Worker and was left out: large.bin"]);
     }

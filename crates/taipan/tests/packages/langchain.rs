@@ -84,6 +84,7 @@ fn a_chain_of_prompt_model_and_parser_answers() {
         binary: env!("CARGO_BIN_EXE_taipan").into(),
         folder: worker.clone(),
         port: 0,
+        state: None,
         args: vec![
             "--package-index".into(),
             wheels.to_string_lossy().into_owned(),

@@ -103,7 +103,7 @@ impl Remote {
 }
 
 /// A value of a query, or a part of a path.
-pub(super) fn encoded(text: &str) -> String {
+pub(in crate::commands) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
