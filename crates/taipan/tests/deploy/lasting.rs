@@ -1,5 +1,6 @@
 //! What a version is lasts: through restarts and crashes, without a network, whatever dates select by then.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -200,4 +201,54 @@ fn workers_call_each_other_have_routes_assets_queues_and_no_way_to_private_netwo
     // Who is not there any more cannot be called.
     scene.succeed(&["delete", "--name", "back"]);
     eventually(|| (get(&server, "front.localhost", "/").status == 500).then_some(()));
+}
+
+#[test]
+fn packages_go_with_a_version() {
+    let scene = Scene::new();
+    let mut server = scene.serve();
+    let code = "from fastapi import FastAPI\nfrom pydantic import BaseModel\n\napp = FastAPI()\n\n\nclass Item(BaseModel):\n    \
+                name: str\n\n\n@app.get('/')\nasync def root():\n    return Item(name='shop')\n\n\n\
+                class Default(WorkerEntrypoint):\n    async def fetch(self, request):\n        import asgi\n        \
+                return await asgi.fetch(app, request, self.env)\n";
+    scene.worker("api", "\"compatibility_date\": \"2026-11-01\"", code);
+    fs_err::write(scene.path("api/requirements.txt"), "fastapi\n").unwrap();
+    // The largest first, and all of it.
+    let said = scene.succeed(&["deploy", "api"]);
+    let sizes: Vec<&str> = said.lines().filter(|line| line.contains(" / gzip: ")).collect();
+    assert!(sizes.len() > 5 && sizes[0].trim_start().starts_with("pydantic"), "{said}");
+    assert!(sizes.last().unwrap().starts_with("Total Upload: "), "{said}");
+    assert_eq!(text(&server, "api"), "{\"name\":\"shop\"}");
+    // All contents are there already.
+    let said = scene.succeed(&["deploy", "api"]);
+    assert!(!said.contains("Uploaded"), "{said}");
+    server.interrupt().unwrap();
+    server.expect_clean_end().unwrap();
+
+    // Of the cache, only compiled code is left: neither packages nor snapshots that have read them.
+    let bare = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    link(&crate::scene::cache(), bare.path());
+    let mut options = scene.options(&[]);
+    options.env.push(("TAIPAN_CACHE_DIR".to_owned(), bare.path().to_str().unwrap().to_owned()));
+    options.env.push(("PATH".to_owned(), "/nonexistent".to_owned()));
+    let server = taipan_testkit::server::Server::start(&options).unwrap();
+    assert_eq!(text(&server, "api"), "{\"name\":\"shop\"}");
+}
+
+/// Another cache with the same compiled code. What is in a cache is replaced, never changed.
+fn link(from: &Path, to: &Path) {
+    fs_err::create_dir_all(to).unwrap();
+    for entry in fs_err::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if ["packages", "workers", "pyodide"].contains(&name.as_str()) || name.ends_with(".checked") {
+            continue;
+        }
+        if entry.file_type().unwrap().is_dir() {
+            link(&entry.path(), &to.join(&name));
+        } else {
+            // One that another process has just made may be renamed now.
+            drop(fs_err::hard_link(entry.path(), to.join(&name)));
+        }
+    }
 }
