@@ -42,7 +42,7 @@ impl Services {
             let mut known: Vec<&str> = services.keys().map(String::as_str).collect();
             known.sort_unstable();
             format!(
-                "no Worker of this name runs here: {name}; there are: {}; start others with further --config",
+                "no Worker of this name runs here: {name}; there are: {}; start others with further --config, or deploy them",
                 known.join(", ")
             )
         })
