@@ -100,6 +100,47 @@ fn a_crash_in_the_middle_of_a_deployment_leaves_the_version_before() {
 }
 
 #[test]
+fn at_whatever_moment_the_server_is_killed_a_whole_version_is_served() {
+    let scene = Scene::new();
+    let mut server = scene.serve();
+    let date = "\"compatibility_date\": \"2026-11-01\", \"assets\": { \"directory\": \"./public\" }";
+    fs_err::create_dir_all(scene.path("w/public")).unwrap();
+    // The Worker and its asset have one number.
+    let write = |round: u32| {
+        let code = format!(
+            "class Default(WorkerEntrypoint):\n    def fetch(self, request):\n        return Response('{round}')\n"
+        );
+        scene.worker("w", date, &code);
+        fs_err::write(scene.path("w/public/number.txt"), round.to_string()).unwrap();
+    };
+    write(0);
+    let begun = std::time::Instant::now();
+    scene.succeed(&["deploy", "w"]);
+    let (mut before, mut kept) = (0, 0);
+    // From before it is asked until after it has answered.
+    let (rounds, longest) = (16, begun.elapsed().min(Duration::from_secs(2)));
+    for round in 1..=rounds {
+        write(round);
+        let deploying = scene.start(&["deploy", "w"]);
+        std::thread::sleep(longest * round / rounds);
+        server.kill().unwrap();
+        let is_answered = ended(deploying).code == Some(0);
+        server = scene.serve();
+        let served: u32 = text(&server, "w").parse().unwrap();
+        assert!(served == round || served == before && !is_answered, "{served} {before} {round}");
+        assert_eq!(get(&server, "w.localhost", "/number.txt").text(), served.to_string());
+        kept += u32::from(served == round);
+        before = served;
+    }
+    // Nothing that was left stands in the way.
+    write(rounds + 1);
+    scene.succeed(&["deploy", "w"]);
+    assert_eq!(text(&server, "w"), (rounds + 1).to_string());
+    assert_eq!(fs_err::read_dir(scene.deployed("partial")).unwrap().count(), 0);
+    println!("{kept} of {rounds} deployments were done before the server was killed");
+}
+
+#[test]
 fn requests_in_flight_end_with_the_version_that_began_them() {
     let scene = Scene::new();
     let server = scene.serve();
