@@ -41,7 +41,7 @@ pub(crate) struct Served {
 impl Served {
     pub(crate) fn start(runtime: Arc<Runtime>) -> Result<Self> {
         Ok(Self {
-            executor: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
+            executor: taipan_server::connections()?,
             spares: Arc::new(Spares::new(runtime, 2)),
             scheduler: Scheduler::new(IsolateCap::chosen(MOST_ISOLATES), Policy::Open)?,
             slot: None,

@@ -7,14 +7,22 @@
 //! At most a few threads per core run turns at the same time; the operating system shares the cores among them. Threads
 //! that wait in `run_sync` do not count. When all of them are in long turns, so that work has to wait, there is one more
 //! thread every [`PATIENCE`]: a guest in an endless loop cannot starve the others.
+//!
+//! **Short turns** have no thread of their own: to wake another thread, and to be woken by it, takes longer than they do. What has
+//! come in on a thread of the [`connections`] runtime has its turn on that thread, next: as a task, which such a thread begins when
+//! the one that made it waits. Its threads are more than turns may hold up, so connections of others go on meanwhile.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use taipan_engine::STACK_SIZE;
+use tokio::runtime::{Builder, Runtime, worker_index};
+use tokio::task::block_in_place;
 
 use crate::clock::Clock;
 
@@ -27,8 +35,32 @@ const PATIENCE: Duration = Duration::from_millis(10);
 /// Threads that run turns at the same time before anything has to wait, for each core.
 const PER_CORE: usize = 2;
 
+/// Threads of [`connections`] beyond those that turns may hold up.
+const FREE: usize = 2;
+
 /// More threads than this do not run turns at the same time, however long the turns are.
 const MOST: usize = 256;
+
+thread_local! {
+    /// The thread is one of [`connections`], and has the stack that turns need.
+    static HAS_STACK: Cell<bool> = const { Cell::new(false) };
+    /// Its turn on such a thread holds a place.
+    static IS_HERE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The runtime for connections, on whose threads short turns are had. On any other runtime all turns have threads of their own.
+pub fn connections() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(cores() + FREE)
+        .thread_stack_size(STACK_SIZE)
+        .on_thread_start(|| HAS_STACK.set(true))
+        .enable_all()
+        .build()
+}
+
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -57,13 +89,23 @@ pub(crate) struct Executor {
     /// How many jobs no thread has taken; a copy that can be read without the lock.
     waiting: AtomicUsize,
     parallel: usize,
+    /// How many turns may hold up threads of [`connections`], and how many do.
+    most_here: usize,
+    here: AtomicUsize,
     clock: Arc<Clock>,
 }
 
 impl Executor {
     pub(crate) fn new(cores: usize, clock: Arc<Clock>) -> Arc<Self> {
         let parallel = cores.saturating_mul(PER_CORE);
-        Arc::new(Self { state: Mutex::default(), waiting: AtomicUsize::new(0), parallel, clock })
+        Arc::new(Self {
+            state: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            parallel,
+            most_here: cores,
+            here: AtomicUsize::new(0),
+            clock,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -85,20 +127,43 @@ impl Executor {
         self.staff(state, self.parallel);
     }
 
+    /// The same for a job that is over soon: on this thread if it can be, when the task that runs now waits.
+    pub(crate) fn run_short(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
+        let more = |n| (n < self.most_here).then_some(n + 1);
+        if !HAS_STACK.get()
+            || worker_index().is_none()
+            || self.here.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err()
+        {
+            return self.run(job);
+        }
+        let place = Place(self.clone());
+        drop(tokio::spawn(async move {
+            IS_HERE.set(true);
+            job();
+            drop(place);
+        }));
+    }
+
     /// Whether some job waits for a thread.
     pub(crate) fn has_waiting(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Says that the calling thread waits inside of its job from now on, until [`Self::unblock`].
-    pub(crate) fn block(self: &Arc<Self>) {
+    /// Calls `wait`, in which the calling thread waits inside of its job.
+    pub(crate) fn blocked<T>(self: &Arc<Self>, wait: impl FnOnce() -> T) -> T {
+        if IS_HERE.get() {
+            // Connections go on on another thread; what the guest waits for may be among them.
+            self.here.fetch_sub(1, Ordering::Relaxed);
+            let result = block_in_place(wait);
+            self.here.fetch_add(1, Ordering::Relaxed);
+            return result;
+        }
         let mut state = self.lock();
         state.blocked += 1;
         self.staff(state, self.parallel);
-    }
-
-    pub(crate) fn unblock(&self) {
+        let result = wait();
         self.lock().blocked -= 1;
+        result
     }
 
     /// Makes a thread for the jobs that wait if fewer than `most` run turns; looks again later in any case.
@@ -189,6 +254,16 @@ impl Executor {
     }
 }
 
+/// A turn that holds up a thread of [`connections`].
+struct Place(Arc<Executor>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        IS_HERE.set(false);
+        self.0.here.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -222,9 +297,7 @@ mod tests {
             let (mine, executor_too, sender) = (wait_for.replace(next), executor.clone(), sender.clone());
             executor.run(move || {
                 if let Some(before) = mine {
-                    executor_too.block();
-                    before.recv().unwrap();
-                    executor_too.unblock();
+                    executor_too.blocked(|| before.recv().unwrap());
                 }
                 done.send(()).unwrap_or_default();
                 sender.send(()).unwrap();
@@ -246,5 +319,49 @@ mod tests {
         executor.run(move || sender.send(()).unwrap());
         receiver.recv_timeout(Duration::from_secs(10)).unwrap();
         drop(end);
+    }
+
+    #[test]
+    fn short_jobs_run_where_connections_are() {
+        let executor = executor(1);
+        let runtime = connections().unwrap();
+        let (sender, receiver) = mpsc::channel();
+        runtime.block_on(async {
+            let (executor, sender) = (executor.clone(), sender.clone());
+            let task = tokio::spawn(async move {
+                for _ in 0..100 {
+                    let sender = sender.clone();
+                    executor.run_short(move || sender.send(HAS_STACK.get()).unwrap());
+                    tokio::task::yield_now().await;
+                }
+            });
+            task.await.unwrap();
+        });
+        let here = receiver.iter().take(100).filter(|here| *here).count();
+        assert!(here > 0);
+        // This thread is none of the runtime's.
+        executor.run_short(move || sender.send(HAS_STACK.get()).unwrap());
+        assert!(!receiver.recv().unwrap());
+    }
+
+    #[test]
+    fn a_short_job_that_waits_lets_connections_go_on() {
+        let executor = executor(1);
+        let runtime = connections().unwrap();
+        let (sender, receiver) = mpsc::channel();
+        runtime.block_on(async {
+            let task = tokio::spawn(async move {
+                let (done, awaited) = mpsc::channel();
+                let inner = executor.clone();
+                executor.run_short(move || {
+                    // A task that this thread would begin next.
+                    drop(tokio::spawn(async move { done.send(()).unwrap() }));
+                    inner.blocked(|| awaited.recv().unwrap());
+                    sender.send(()).unwrap();
+                });
+            });
+            task.await.unwrap();
+        });
+        receiver.recv_timeout(Duration::from_secs(10)).unwrap();
     }
 }

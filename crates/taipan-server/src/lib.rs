@@ -54,6 +54,7 @@ pub use deployments::{
     is_plain_path,
 };
 pub use egress::Policy;
+pub use executor::connections;
 pub use ground::{Ground, compile_packages};
 pub use ingress::{Ingress, IngressOptions};
 pub use local::{

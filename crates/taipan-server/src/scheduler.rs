@@ -1,14 +1,14 @@
 //! What all Workers of a process share: the threads that isolates run on, the clock that wakes them, and how many isolates
 //! there may be.
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
-use std::{io, thread};
 
 use crate::clock::Clock;
 use crate::egress::{Egress, Policy, TlsClient};
-use crate::executor::Executor;
+use crate::executor::{self, Executor};
 use crate::pool::Pool;
 use crate::web_socket::Dialer;
 
@@ -118,7 +118,7 @@ impl Scheduler {
     /// the policy allows.
     pub fn new(cap: IsolateCap, policy: Policy) -> io::Result<Arc<Self>> {
         let tls = Arc::new(TlsClient::default());
-        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let cores = executor::cores();
         let clock = Arc::new(Clock::start()?);
         let executor = Executor::new(cores, clock.clone());
         Ok(Arc::new(Self {

@@ -99,6 +99,8 @@ struct Seat {
     /// It was told which of its requests wait for nothing.
     is_told: bool,
     has_served: bool,
+    /// How many short turns it has yet to have until its turns are expected to be short.
+    doubts: u32,
 }
 
 /// How far the pool is.
@@ -245,7 +247,13 @@ impl Pool {
             && matches!(seat.phase, Phase::Idle { .. })
         {
             seat.phase = Phase::Scheduled;
-            self.on_thread(move |pool| pool.run(id));
+            let Some(pool) = self.this.upgrade() else { return };
+            let executor = &self.scheduler.executor;
+            if seat.doubts == 0 {
+                executor.run_short(move || pool.run(id));
+            } else {
+                executor.run(move || pool.run(id));
+            }
         }
     }
 
@@ -377,6 +385,7 @@ impl Seat {
             armed: None,
             is_told: false,
             has_served: false,
+            doubts: 0,
         }
     }
 

@@ -1,7 +1,7 @@
 //! An isolate's turns: what is delivered, and what becomes of the isolate between them.
 
 use std::sync::{Arc, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use taipan_bindings::{Embedder, Failure};
 use taipan_engine::{Event, IsolateError};
@@ -12,6 +12,12 @@ use crate::{Console, Level};
 
 /// At most so many completed operations are delivered in one turn, so that a turn's CPU limit stays a limit on little.
 const EVENTS_PER_TURN: usize = 64;
+
+/// An isolate's next turns are not expected to be short when one took longer than this.
+const SHORT: Duration = Duration::from_millis(2);
+
+/// So many turns must have been short since then.
+const CONVINCED: u32 = 64;
 
 /// What an isolate's thread does next.
 enum Step {
@@ -37,11 +43,14 @@ impl Pool {
                 Step::Leave | Step::Drop => return,
             };
             let Some(running) = &mut guest else { return };
+            let begun = Instant::now();
             match running.turn(events) {
                 Ok(turn) => {
+                    let is_short = begun.elapsed() < SHORT;
                     state = self.lock();
                     let Some(seat) = state.seats.get_mut(&id) else { return };
                     seat.turn = turn;
+                    seat.doubts = if is_short { seat.doubts.saturating_sub(1) } else { CONVINCED };
                     if self.scheduler.executor.has_waiting() {
                         // Others want a turn, too.
                         seat.guest = guest;
@@ -156,38 +165,39 @@ impl Pool {
     /// Waits in the middle of a turn for a completed operation; `None` when the deadline has passed.
     fn wait(&self, id: u64, deadline: Option<Instant>) -> Option<Event> {
         let mut state = self.lock();
-        let mut before = None;
-        let event = loop {
-            let seat = state.seats.get_mut(&id)?;
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            if let Some(event) = seat.completed.pop_front() {
-                break Some(event);
-            }
-            if left.is_some_and(|left| left.is_zero()) {
-                break None;
-            }
-            let arrived = seat.arrived.clone();
-            if before.is_none() {
-                before = Some(seat.phase);
-                if seat.phase == Phase::Running {
-                    seat.phase = Phase::Blocked;
-                }
-                // What it would have taken next needs somebody else.
-                self.grow(&mut state);
-                self.scheduler.executor.block();
-            }
-            state = match left {
-                None => arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(left) => arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
-            };
-        };
-        if let Some(before) = before {
-            self.scheduler.executor.unblock();
-            if let Some(seat) = state.seats.get_mut(&id) {
-                seat.phase = before;
-            }
+        let seat = state.seats.get_mut(&id)?;
+        if let Some(event) = seat.completed.pop_front() {
+            return Some(event);
+        }
+        let before = seat.phase;
+        if before == Phase::Running {
+            seat.phase = Phase::Blocked;
+        }
+        // What it would have taken next needs somebody else.
+        self.grow(&mut state);
+        drop(state);
+        let event = self.scheduler.executor.blocked(|| self.arrival(id, deadline));
+        if let Some(seat) = self.lock().seats.get_mut(&id) {
+            seat.phase = before;
         }
         event
+    }
+
+    /// The next operation of the isolate to be completed until then.
+    fn arrival(&self, id: u64, deadline: Option<Instant>) -> Option<Event> {
+        let mut state = self.lock();
+        loop {
+            let seat = state.seats.get_mut(&id)?;
+            if let Some(event) = seat.completed.pop_front() {
+                return Some(event);
+            }
+            let arrived = seat.arrived.clone();
+            state = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+                None => arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) if left.is_zero() => return None,
+                Some(left) => arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
     }
 
     /// The isolate is dead.

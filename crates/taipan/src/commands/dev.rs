@@ -40,7 +40,7 @@ const GRACE: Duration = Duration::from_secs(10);
 const INTERRUPTED: u8 = 130;
 
 pub(super) fn run(settings: DevSettings) -> Result<ExitCode> {
-    let executor = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let executor = taipan_server::connections()?;
     let code = executor.block_on(dev(settings));
     // Whatever still runs now was given its time.
     executor.shutdown_background();

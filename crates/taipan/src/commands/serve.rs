@@ -36,7 +36,7 @@ const INTERRUPTED: u8 = 130;
 const SPARES: usize = 2;
 
 pub(super) fn run(settings: ServeSettings) -> Result<ExitCode> {
-    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let executor = taipan_server::connections()?;
     let code = executor.block_on(serve(settings));
     // Whatever still runs now was given its time.
     executor.shutdown_background();
