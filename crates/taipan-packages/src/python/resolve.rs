@@ -308,7 +308,9 @@ impl Resolver<'_> {
             let fits = |file: &String| rank(file, other.python_minor(), &other.platform).is_some();
             files(other).is_some_and(|files| files.iter().any(fits))
         };
-        let found: Vec<&str> = self.others.iter().filter(has).map(Target::python_minor).collect();
+        let mut found: Vec<&str> = self.others.iter().filter(has).map(Target::python_minor).collect();
+        // Several releases have the same Python.
+        found.dedup();
         let name = format!("{} {}", misfit.name, misfit.version);
         (!found.is_empty()).then(|| format!("{name} has one for Python {}", found.join(" and ")))
     }

@@ -279,6 +279,8 @@ async def calls(request):
         other.dispose()
         error = await awaits_failure(Exception, other(1))
         watch.look(error, "an error of a remote function")
+        function.on_rpc_broken(print)
+        function.onRpcBroken(print)
     error = await awaits_failure(Exception, back.fail())
     watch.look(error, "an error of another Worker")
     error = await awaits_failure(workers.RemoteError, back.from_javascript("throw Object.assign(new Error('own'), { name: 'Own', extra: {} })"))
@@ -296,6 +298,18 @@ async def calls(request):
         (await thing.itself()).dispose()
         with thing.dup() as same:
             assert await same.itself()
+            same.on_rpc_broken(print)
+            same.onRpcBroken(print)
+        # More is asked of results that are not there yet, and they are tasks' coroutines.
+        watch.look(await thing.itself().itself().value, "what a property of a result is")
+        watch.look(await asyncio.create_task(thing.itself().method(called)), "what a task of a result gives")
+        watch.look(await back.from_javascript("(a) => [a]")(1), "what a function that is a result gives")
+        failed = thing.itself()
+        assert iter(failed) is failed
+        try:
+            failed.throw(ValueError("not wanted"))
+        except ValueError as error:
+            assert str(error) == "not wanted"
     assert b"".join([piece async for piece in await back.stream()]) == b"onetwo"
 
     class Own(RpcTarget):
