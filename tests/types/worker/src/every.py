@@ -338,11 +338,15 @@ async def calls(other: Service, function: RemoteFunction, stub: RpcStub) -> None
     with function.dup() as kept:
         assert_type(await kept(1), Any)
         assert_type(kept.sync(1), Any)
+        kept.on_rpc_broken(lambda error: assert_type(error, Exception))
+        kept.onRpcBroken(lambda error: assert_type(error, Exception))
     function.dispose()
     with stub.dup() as same:
         assert_type(await same.method(1), Any)
         assert_type(await same.member.of.it, Any)
         assert_type((same.sync.method(1), same.sync.property.get()), tuple[Any, Any])
+        same.on_rpc_broken(lambda error: assert_type(error, Exception))
+        same.onRpcBroken(lambda error: assert_type(error, Exception))
     stub.dispose()
     assert_type(python_from_rpc(python_to_rpc({"a": None})), Any)
     try:
