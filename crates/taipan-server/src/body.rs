@@ -14,7 +14,7 @@ use taipan_bindings::{Aborted, Chunk, FetchedBody, Pull, ResponseStream, Trailer
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
-use crate::conduct::{Flight, Progress};
+use crate::conduct::{Conduct, Flight, Progress};
 use crate::encoding::Encoder;
 use crate::worker::Presence;
 
@@ -226,6 +226,42 @@ impl hyper::body::Body for Body {
     }
 }
 
+/// A request's body, of which the connection knows whether all of it has come.
+pub(crate) struct Arriving {
+    body: Incoming,
+    conduct: Arc<Conduct>,
+}
+
+impl Arriving {
+    pub(crate) fn new(body: Incoming, conduct: Arc<Conduct>) -> Self {
+        Self { body, conduct }
+    }
+}
+
+impl hyper::body::Body for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.conduct.note_unread(false);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// Why a request's body did not arrive whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyFault {
@@ -271,7 +307,7 @@ const UNREAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reads the request's body, a chunk for each pull and never ahead of them. What is wrong with it is left in `fault`. A client that
 /// `waits` sends it when it is first read.
 pub(crate) async fn pump(
-    mut body: Incoming,
+    mut body: Arriving,
     mut pulls: UnboundedReceiver<Pull>,
     limits: BodyLimits,
     mut waits: bool,
@@ -312,7 +348,7 @@ pub(crate) async fn pump(
     timeout(UNREAD_TIMEOUT, drain).await.unwrap_or_default();
 }
 
-async fn next_chunk(body: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
+async fn next_chunk(body: &mut Arriving) -> Result<Option<Bytes>, hyper::Error> {
     while let Some(frame) = body.frame().await {
         // Trailers are not part of the fetch standard.
         if let Ok(data) = frame?.into_data()

@@ -3,7 +3,7 @@
 //! HTTP/2 lets a client have many requests under way, give them up at no cost to itself, and read the answers as slowly as it
 //! likes. Each of these is fine now and then.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ pub(crate) struct Conduct {
     begun: AtomicUsize,
     answered: AtomicUsize,
     given_up: AtomicUsize,
+    /// Of the last request's body something may still come. On HTTP/1 requests come one after the other.
+    has_unread: AtomicBool,
     enough: Notify,
 }
 
@@ -33,6 +35,15 @@ impl Conduct {
     pub(crate) fn counts(&self) -> (usize, usize) {
         let over = self.answered.load(Ordering::Relaxed) + self.given_up.load(Ordering::Relaxed);
         (self.begun.load(Ordering::Relaxed), over)
+    }
+
+    /// Whether something of the last request may still come.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.has_unread.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_unread(&self, has_unread: bool) {
+        self.has_unread.store(has_unread, Ordering::Relaxed);
     }
 
     /// Waits until the connection is to be ended.

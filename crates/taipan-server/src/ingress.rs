@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::conduct::Conduct;
+use crate::linger::Lingering;
 use crate::local::Local;
 use crate::patience::Patient;
 use crate::service::{Peer, Service, handle};
@@ -225,7 +226,8 @@ impl Gate {
             async move { Ok::<_, Infallible>(handle(request, peer, &service).await) }
         });
         let http = if peer.is_http2 { &self.http2 } else { &self.http1 };
-        let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let stream = TokioIo::new(Lingering::new(stream, conduct.clone()));
+        let mut connection = pin!(http.serve_connection_with_upgrades(stream, service));
         let mut is_ending = false;
         let mut before = conduct.counts();
         loop {

@@ -24,6 +24,7 @@ mod ground;
 mod imports;
 mod ingress;
 mod learned;
+mod linger;
 mod local;
 mod packages;
 mod page;

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use url::Url;
 
 use crate::assets::{Answer, AnswerBody};
-use crate::body::{Body, BodyFault, BodyLimits, Stream, pump};
+use crate::body::{Arriving, Body, BodyFault, BodyLimits, Stream, pump};
 use crate::conduct::Conduct;
 use crate::encoding;
 use crate::local::{self, Local};
@@ -68,6 +68,7 @@ pub(crate) async fn handle(request: Request<Incoming>, peer: Peer, service: &Ser
     let begun = Instant::now();
     let flight = service.conduct.begin();
     let method = request.method().clone();
+    service.conduct.note_unread(!peer.is_http2 && !request.body().is_end_stream());
     let shown = request.uri().path_and_query().map_or_else(|| request.uri().to_string(), |p| p.to_string());
     let response = answer(request, peer, service).await;
     let status = response.status();
@@ -98,6 +99,7 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, service: &Service) -
         }
     };
     let (parts, incoming) = request.into_parts();
+    let incoming = Arriving::new(incoming, service.conduct.clone());
     let url = match absolute_url(&parts, peer) {
         Ok(url) => url,
         Err(message) => return plain(StatusCode::BAD_REQUEST, message),

@@ -114,6 +114,35 @@ fn raw(server: &Server, sent: &str) -> String {
     got
 }
 
+/// Whoever sends all of a request before it looks at the answer gets it, although nobody wanted the rest.
+#[test]
+fn an_answer_before_the_end_of_the_request_arrives() {
+    let server = start_in("tests/behaviour/incoming", &[]);
+    let rest = vec![b'x'; 16 << 20];
+    let send = |head: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&rest).unwrap();
+        let mut got = String::new();
+        stream.read_to_string(&mut got).unwrap();
+        got
+    };
+    let head = format!("host: a\r\ncontent-length: {}\r\n\r\n", rest.len());
+    for _ in 0..100 {
+        let refused = send(&format!("POST /unread HTTP/1.1\r\n{head}"));
+        assert!(refused.starts_with("HTTP/1.1 403 ") && refused.ends_with("\r\n\r\nnot wanted"), "{refused}");
+    }
+    for _ in 0..10 {
+        let not_signed = send(&format!("PUT /cdn-cgi/local/api/kv/a/b HTTP/1.1\r\n{head}"));
+        assert!(not_signed.starts_with("HTTP/1.1 403 "), "{not_signed}");
+        // The head is refused while what follows it is on its way.
+        let malformed = send("POST /\u{1} HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert!(malformed.starts_with("HTTP/1.1 400 "), "{malformed}");
+    }
+    end(server);
+}
+
 #[test]
 fn heads_and_expectations() {
     let server = start_in("tests/behaviour/incoming", &[]);

@@ -20,7 +20,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
@@ -36,7 +35,7 @@ use taipan_storage::r2::{self, Conditions, Found, R2Bucket};
 use super::Trust;
 use super::objects::{self, BodyError, Expected, ask, on_io};
 use super::uri::{decode, pairs};
-use crate::body::{Body, Stream};
+use crate::body::{Arriving, Body, Stream};
 
 /// Below this path.
 pub(super) const PATH: &str = "/cdn-cgi/local/api/";
@@ -91,7 +90,7 @@ pub(super) async fn answer(
     stores: Option<&Stores>,
     trust: Trust,
     parts: Parts,
-    body: Incoming,
+    body: Arriving,
 ) -> Response<Body> {
     perform(stores, trust, parts, body).await.unwrap_or_else(|Failure(status, message, hint)| {
         let mut response = shown(&json!({ "error": message, "hint": hint }));
@@ -107,7 +106,7 @@ struct Ask {
     what: String,
     query: Query,
     headers: HeaderMap,
-    body: Incoming,
+    body: Arriving,
 }
 
 impl Ask {
@@ -116,7 +115,7 @@ impl Ask {
     }
 }
 
-async fn perform(stores: Option<&Stores>, trust: Trust, parts: Parts, body: Incoming) -> Answer {
+async fn perform(stores: Option<&Stores>, trust: Trust, parts: Parts, body: Arriving) -> Answer {
     let path = parts.uri.path().strip_prefix(PATH).unwrap_or_default().to_owned();
     let mut segments = path.split('/').map(decode);
     let [kind, id, what] = [segments.next(), segments.next(), segments.next()].map(Option::unwrap_or_default);
@@ -462,7 +461,7 @@ fn parsed(json: Option<String>) -> Value {
     json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default()
 }
 
-async fn whole(body: Incoming, most: usize) -> Result<Bytes, Failure> {
+async fn whole(body: Arriving, most: usize) -> Result<Bytes, Failure> {
     let bytes = Limited::new(body, most).collect().await;
     Ok(bytes.map_err(|_| bad("the request body broke off or is too large"))?.to_bytes())
 }

@@ -23,7 +23,6 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
@@ -34,7 +33,7 @@ use url::Url;
 pub use api::{MOST_PEEKED, message, shown_count, shown_message, shown_rows, shown_settings};
 pub use sigv4::S3Keys;
 
-use crate::body::Body;
+use crate::body::{Arriving, Body};
 
 /// Below this path.
 pub(crate) const PATH: &str = "/cdn-cgi/local/";
@@ -86,7 +85,7 @@ pub(crate) async fn answer(
     parts: Parts,
     url: &Url,
     remote: IpAddr,
-    body: Incoming,
+    body: Arriving,
 ) -> Response<Body> {
     let path = url.path();
     if path.strip_prefix(s3::PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {

@@ -4,7 +4,6 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use taipan_storage::r2::{Conditions, Metadata, Object, R2Bucket, Range, Stored, Upload};
@@ -15,6 +14,7 @@ use super::checksum::{Algorithm, Announced, Sum};
 use super::chunked::{Chunked, Wrong};
 use super::sigv4::hex;
 use super::time::{epoch_of_iso, iso};
+use crate::body::Arriving;
 
 /// Members of `httpMetadata`, and the headers that they are.
 const HTTP: [(&str, &str); 6] = [
@@ -208,7 +208,7 @@ impl Intake {
 /// Brings a request's body to disk.
 pub(super) async fn receive(
     store: &std::sync::Arc<R2Bucket>,
-    mut body: Incoming,
+    mut body: Arriving,
     mut expected: Expected,
 ) -> Result<Received, BodyError> {
     let begun = store.clone();

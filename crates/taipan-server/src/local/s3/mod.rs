@@ -9,7 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
@@ -24,7 +23,7 @@ use super::sigv4::{self, S3Keys, Signed, hex};
 use super::time::iso;
 use super::uri::{decode, encode, pairs};
 use super::xml::{all, element, text};
-use crate::body::{Body, Stream};
+use crate::body::{Arriving, Body, Stream};
 
 /// Below this path.
 pub(super) const PATH: &str = "/cdn-cgi/local/r2/s3";
@@ -110,7 +109,7 @@ impl Call {
     }
 }
 
-pub(super) async fn answer(stores: &Stores, keys: &S3Keys, parts: Parts, body: Incoming) -> Response<Body> {
+pub(super) async fn answer(stores: &Stores, keys: &S3Keys, parts: Parts, body: Arriving) -> Response<Body> {
     let path = parts.uri.path().to_owned();
     let is_head = parts.method == Method::HEAD;
     let answered = perform(stores, keys, parts, body).await;
@@ -127,7 +126,7 @@ pub(super) async fn answer(stores: &Stores, keys: &S3Keys, parts: Parts, body: I
     })
 }
 
-async fn perform(stores: &Stores, keys: &S3Keys, parts: Parts, body: Incoming) -> Answer {
+async fn perform(stores: &Stores, keys: &S3Keys, parts: Parts, body: Arriving) -> Answer {
     let query = pairs(parts.uri.query().unwrap_or_default());
     let mut headers = parts.headers;
     if let (Some(authority), None) = (parts.uri.authority(), headers.get(header::HOST))
@@ -245,7 +244,7 @@ fn expected(
 }
 
 /// A body of XML.
-async fn document(body: Incoming, expected: Expected) -> Result<String, Failure> {
+async fn document(body: Arriving, expected: Expected) -> Result<String, Failure> {
     let bytes = Limited::new(body, LARGEST_XML).collect().await;
     let bytes =
         bytes.map_err(|_| failure(400, "IncompleteBody", "the request body broke off or is too large"))?;
