@@ -9,7 +9,7 @@ use taipan_storage::analytics::Analytics;
 use taipan_storage::d1::D1Database;
 use taipan_storage::kv::KvNamespace;
 use taipan_storage::queues::Queues;
-use taipan_storage::r2::R2Bucket;
+use taipan_storage::r2::{Place, R2Bucket};
 use taipan_storage::{StateFolder, StorageError};
 
 use crate::rate::{Counts, RateLimit};
@@ -23,6 +23,8 @@ pub struct Stores {
     kv: Shelf<KvNamespace>,
     d1: Shelf<D1Database>,
     r2: Shelf<R2Bucket>,
+    /// Where buckets have their bytes, if not in the folder.
+    places: Arc<Mutex<BTreeMap<String, Arc<dyn Place>>>>,
     queues: Shelf<Queues>,
     analytics: Shelf<Analytics>,
     /// The names of queues and of datasets, which are in one file each.
@@ -49,6 +51,7 @@ impl Stores {
             kv: Shelf::default(),
             d1: Shelf::default(),
             r2: Shelf::default(),
+            places: Arc::default(),
             queues: Shelf::default(),
             analytics: Shelf::default(),
             names: Arc::default(),
@@ -71,7 +74,7 @@ impl Stores {
             table.d1.insert(d1.binding.clone(), store);
         }
         for r2 in &bindings.r2_buckets {
-            let store = open(&self.r2, &r2.name, &r2.binding, |id| R2Bucket::open(&self.folder, id))?;
+            let store = open(&self.r2, &r2.name, &r2.binding, |id| self.bucket(id))?;
             table.r2.insert(r2.binding.clone(), store);
         }
         for producer in &bindings.queue_producers {
@@ -152,7 +155,17 @@ impl Stores {
     /// # Errors
     /// When it cannot be opened.
     pub fn r2(&self, id: &str) -> Result<Arc<R2Bucket>, StorageError> {
-        open(&self.r2, id, id, |id| R2Bucket::open(&self.folder, id))
+        open(&self.r2, id, id, |id| self.bucket(id))
+    }
+
+    /// Has a bucket that is not open yet keep its bytes in a place.
+    pub fn place(&self, bucket: &str, place: Arc<dyn Place>) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).insert(bucket.to_owned(), place);
+    }
+
+    fn bucket(&self, id: &str) -> Result<R2Bucket, StorageError> {
+        let place = self.places.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        R2Bucket::open(&self.folder, id, place)
     }
 
     /// The namespaces that are open.

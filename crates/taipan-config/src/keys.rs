@@ -152,7 +152,11 @@ pub(crate) const LIMITS_KEYS: &[&str] = &["cpu_ms", "subrequests"];
 
 /// The keys of `taipan`.
 pub(crate) const TAIPAN_KEYS: &[&str] =
-    &["isolates", "memory_mib", "request_body_mib", "secrets_at_import", "startup_cpu_ms"];
+    &["isolates", "memory_mib", "object_stores", "request_body_mib", "secrets_at_import", "startup_cpu_ms"];
+
+/// The keys of each of `taipan.object_stores`.
+pub(crate) const OBJECT_STORE_KEYS: &[&str] =
+    &["r2_bucket", "endpoint", "bucket", "prefix", "region", "timeout_seconds"];
 
 /// The keys of `taipan.isolates`.
 pub(crate) const ISOLATES_KEYS: &[&str] = &["min", "max", "idle_seconds"];

@@ -46,5 +46,5 @@ pub use queues::{QueueConsumer, QueueProducer};
 pub use routes::Route;
 pub use secret::Secret;
 pub use sections::{Dev, Limits, ModuleType, Rule};
-pub use taipan::{Isolates, SecretsAtImport, Taipan};
+pub use taipan::{Isolates, ObjectStore, SecretsAtImport, Taipan};
 pub use worker::{ASSETS_ONLY, CONFIG_NAMES, WorkerConfig};

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::json;
 use taipan_config::{
-    Dev, HtmlHandling, Isolates, Limits, ModuleType, NotFoundHandling, RunWorkerFirst, SecretsAtImport,
-    Taipan, WorkerConfig,
+    Dev, HtmlHandling, Isolates, Limits, ModuleType, NotFoundHandling, ObjectStore, RunWorkerFirst,
+    SecretsAtImport, Taipan, WorkerConfig,
 };
 use tempfile::TempDir;
 
@@ -402,13 +402,22 @@ fn settings_of_our_own() {
     let isolates = r#""isolates": { "min": 2, "max": 8, "idle_seconds": 30 }"#;
     let json = format!(
         r#"{{ "main": "entry.py", "compatibility_date": "2026-09-08", "taipan": {{
-            "secrets_at_import": ["KEY"], {isolates}, "memory_mib": 256, "request_body_mib": 5, "startup_cpu_ms": 900 }} }}"#
+            "secrets_at_import": ["KEY"], {isolates}, "memory_mib": 256, "request_body_mib": 5, "startup_cpu_ms": 900,
+            "object_stores": [{{ "r2_bucket": "a", "endpoint": "http://s3.test", "bucket": "b" }}] }} }}"#
     );
     let folder = folder(&[("wrangler.jsonc", &json), ("entry.py", ""), (".dev.vars", "KEY=1")]);
     let config = load(&folder, None);
     let isolates = Isolates { min: Some(2), max: Some(8), idle_seconds: Some(30) };
     let secrets_at_import = SecretsAtImport::Named(vec!["KEY".into()]);
+    let object_store = ObjectStore {
+        r2_bucket: "a".into(),
+        endpoint: "http://s3.test".into(),
+        bucket: "b".into(),
+        region: "auto".into(),
+        ..ObjectStore::default()
+    };
     let expected = Taipan {
+        object_stores: vec![object_store],
         secrets_at_import,
         isolates,
         memory_mib: Some(256),
@@ -432,6 +441,10 @@ fn settings_of_our_own() {
         r#"{ "isolates": { "mx": 3 } }"#,
         r#"{ "memory_mib": 32 }"#,
         r#"{ "secrets_at_import": "KEY" }"#,
+        r#"{ "object_stores": [{ "r2_bucket": "a", "bucket": "b" }] }"#,
+        r#"{ "object_stores": [{ "r2_bucket": "a", "bucket": "b", "endpoint": "s3.test" }] }"#,
+        r#"{ "object_stores": [{ "r2_bucket": "", "bucket": "b", "endpoint": "http://s3.test" }] }"#,
+        r#"{ "object_stores": [{ "r2_bucket": "a", "bucket": "b", "endpoint": "http://s3.test" }, { "r2_bucket": "a", "bucket": "c", "endpoint": "http://s3.test" }] }"#,
     ] {
         let refused = refused(&with(taipan), None);
         assert!(refused.starts_with("wrangler.jsonc:1:"), "{taipan}: {refused}");

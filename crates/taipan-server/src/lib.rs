@@ -18,6 +18,7 @@ mod console;
 mod cron;
 mod deployments;
 mod egress;
+mod elsewhere;
 mod encoding;
 mod executor;
 mod ground;
@@ -55,6 +56,7 @@ pub use deployments::{
     is_plain_path,
 };
 pub use egress::Policy;
+pub use elsewhere::{ObjectPlace, StoreKeys};
 pub use executor::connections;
 pub use ground::{Ground, compile_packages};
 pub use ingress::{Ingress, IngressOptions};

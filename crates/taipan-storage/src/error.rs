@@ -66,6 +66,14 @@ pub enum StorageError {
         /// Why.
         source: Arc<io::Error>,
     },
+    /// Another place for bytes than a disk failed.
+    #[error("cannot use the object store: {place}")]
+    Elsewhere {
+        /// Which one.
+        place: String,
+        /// Why.
+        source: Arc<io::Error>,
+    },
     /// SQLite failed.
     #[error("cannot use {}", file.display())]
     Sqlite {
@@ -144,6 +152,10 @@ impl StorageError {
             Self::ReadOnly { .. } => {
                 Some("let this user write there, or use another folder with --persist-to".to_owned())
             }
+            Self::Elsewhere { .. } => Some(
+                "see whether it answers, and to which key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

@@ -1,4 +1,4 @@
-//! Every environment variable of taipan's own. Beside them it follows `XDG_CACHE_HOME`, `HOME`, `NO_COLOR` and its kin, and
+//! Every environment variable of taipan's own, and those of the stores that it uses. Beside them it follows `XDG_CACHE_HOME`, `HOME`, `NO_COLOR` and its kin, and
 //! `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
 
 /// The names; each has a field's comment for its documentation.
@@ -25,6 +25,12 @@ impl EnvVars {
     pub(crate) const SERVER: &str = "TAIPAN_SERVER";
     /// The token that `taipan serve` wants for them, as `--token`.
     pub(crate) const TOKEN: &str = "TAIPAN_TOKEN";
+    /// The access key to the stores of `taipan.object_stores`, as other programs know it.
+    pub(crate) const STORE_ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
+    /// Its secret.
+    pub(crate) const STORE_SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
+    /// What goes with keys that are good for a while.
+    pub(crate) const STORE_SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
     /// Which log lines are shown, as `--log-level`.
     pub(crate) const LOG_LEVEL: &str = "TAIPAN_LOG_LEVEL";
 }

@@ -9,6 +9,7 @@ mod deploy;
 mod dev;
 mod env_vars;
 mod interrupts;
+mod object_stores;
 mod packages;
 mod progress;
 mod release;

@@ -155,7 +155,7 @@ impl AsyncWrite for Dialed {
 
 /// Connects for the HTTP client.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     pub(super) policy: Policy,
     pub(super) tls: Arc<TlsClient>,
     pub(super) proxies: Proxies,
@@ -187,7 +187,7 @@ impl Service<Uri> for Connector {
 }
 
 /// A connection as hyper takes it.
-pub(super) struct HttpConnection {
+pub(crate) struct HttpConnection {
     io: TokioIo<Dialed>,
     has_proxy: bool,
 }

@@ -18,18 +18,21 @@ mod tls;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use taipan_bindings::{
     BodySource, FetchAnswer, FetchRequest, Lookup, Pull, Target, TlsSession, TlsTerms, Wire,
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-pub(crate) use connect::{Dialed, dial};
+pub(crate) use connect::{Connector, Dialed, dial};
 pub(crate) use error::EgressError;
 pub use policy::Policy;
 pub(crate) use tls::TlsClient;
 
 use fetch::Fetcher;
+use proxy::Proxies;
 
 /// How long others may take. What it is by default is promised; tests have less time.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +53,19 @@ impl Default for Patience {
             silence: Duration::from_secs(300),
         }
     }
+}
+
+/// A client for requests of the host's own, to wherever its user says. It is made within the executor that serves its connections.
+pub(crate) fn client<B>(patience: Duration) -> Client<Connector, B>
+where
+    B: hyper::body::Body + Send,
+    B::Data: Send,
+{
+    let tls = Arc::new(TlsClient::default());
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .build(Connector { policy: Policy::Open, tls, proxies: Proxies::from_env(), patience })
 }
 
 /// Makes connections for isolates, on the executor that it was made on.

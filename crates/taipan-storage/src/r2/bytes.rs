@@ -1,9 +1,9 @@
-//! The bytes of objects: files that are written once.
+//! The bytes of objects: files that are written once, or what another place has of them.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 use fs_err as fs;
@@ -14,12 +14,19 @@ use serde_json::json;
 use super::hasher::Hasher;
 use super::md5::Md5;
 use super::output::Output;
+use super::place::{self, Elsewhere, Receiving, Sending};
+use crate::io::{elsewhere as waiting, on_io_thread};
+use crate::sqlite::Writer;
 use crate::{Refusal, StorageError};
 
-/// The folder of a bucket's files.
+/// The folder of a bucket's files, or where they are instead.
 #[derive(Debug)]
 pub(super) struct Files {
     folder: PathBuf,
+    elsewhere: Option<Elsewhere>,
+    /// Of the index.
+    writer: Writer,
+    index: Arc<Path>,
     /// Those that somebody reads.
     read: Mutex<HashMap<String, Use>>,
 }
@@ -32,12 +39,17 @@ struct Use {
 }
 
 impl Files {
-    pub(super) fn open(folder: PathBuf) -> Result<Self, StorageError> {
+    pub(super) fn open(
+        folder: PathBuf,
+        elsewhere: Option<Elsewhere>,
+        writer: Writer,
+        index: Arc<Path>,
+    ) -> Result<Self, StorageError> {
         fs::create_dir_all(&folder).map_err(|error| StorageError::io(&folder, error))?;
         if let Some(above) = folder.parent() {
             sync_folder(above)?;
         }
-        Ok(Self { folder, read: Mutex::default() })
+        Ok(Self { folder, elsewhere, writer, index, read: Mutex::default() })
     }
 
     /// Removes what no object has: what a process left that ended.
@@ -52,22 +64,102 @@ impl Files {
         Ok(())
     }
 
+    pub(super) fn are_elsewhere(&self) -> bool {
+        self.elsewhere.is_some()
+    }
+
     /// Removes files that no object has any more, once nobody reads them. Those that stay are removed at the next start.
-    pub(super) fn remove<'a>(&self, blobs: impl IntoIterator<Item = &'a String>) {
+    pub(super) fn remove<'a>(self: &Arc<Self>, blobs: impl IntoIterator<Item = &'a String>) {
         for blob in blobs {
             match self.read.lock().get_mut(blob) {
                 Some(used) => used.is_garbage = true,
-                None => drop(fs::remove_file(self.folder.join(blob))),
+                None => self.discard(blob),
             }
         }
     }
 
-    pub(super) fn upload(&self) -> Result<Upload, StorageError> {
+    /// Nobody has them.
+    fn discard(self: &Arc<Self>, blob: &str) {
+        let Some(elsewhere) = self.elsewhere.clone() else {
+            drop(fs::remove_file(self.folder.join(blob)));
+            return;
+        };
+        let (files, blob) = (self.clone(), blob.to_owned());
+        on_io_thread(move || match waiting(|| elsewhere.place.remove(&elsewhere.path(&blob))) {
+            Ok(()) => {
+                let at = files.index.clone();
+                files.writer.write(
+                    move |c| place::forget(c, &blob).map_err(|error| StorageError::sqlite(&at, error)),
+                    |forgotten| {
+                        if let Err(error) = forgotten {
+                            tracing::warn!("bytes that are gone stay noted: {error}");
+                        }
+                    },
+                );
+            }
+            Err(error) => {
+                let place = elsewhere.place.name();
+                tracing::warn!("bytes that no object has stay until the next start: {place}: {error}");
+            }
+        });
+    }
+
+    pub(super) fn upload(self: &Arc<Self>) -> Result<Upload, StorageError> {
         let blob = random_name()?;
         let path = self.folder.join(&blob);
-        let output = Output::create(path.clone()).map_err(|error| StorageError::io(&path, error))?;
-        let unfinished = Unfinished { path, is_kept: false };
-        Ok(Upload { output, unfinished, blob, hasher: Hasher::new(), size: 0 })
+        let target = match &self.elsewhere {
+            None => Output::create(path.clone()).map(Target::File).map_err(|e| StorageError::io(&path, e))?,
+            Some(elsewhere) => {
+                self.note(blob.clone())?;
+                let sending = waiting(|| elsewhere.place.begin(&elsewhere.path(&blob)));
+                Target::Elsewhere(sending.map_err(|error| elsewhere.failed(error))?)
+            }
+        };
+        let unfinished = Unfinished { files: self.clone(), blob, is_kept: false };
+        Ok(Upload { target, unfinished, hasher: Hasher::new(), size: 0 })
+    }
+
+    /// Notes, on disk, that there will be bytes elsewhere.
+    fn note(&self, blob: String) -> Result<(), StorageError> {
+        let (sender, receiver) = mpsc::channel();
+        let index = self.index.clone();
+        self.writer.write(
+            move |c| place::note(c, &blob).map_err(|error| StorageError::sqlite(&index, error)),
+            move |noted| drop(sender.send(noted)),
+        );
+        receiver.recv().unwrap_or(Err(StorageError::Closed))
+    }
+
+    /// So many of the bytes under a name.
+    fn read(&self, blob: &str, offset: u64, length: u64) -> Result<Box<dyn Receiving>, StorageError> {
+        let gone = |name: PathBuf| StorageError::Damaged {
+            file: name,
+            reason: "bytes of an object are gone".to_owned(),
+        };
+        if let Some(elsewhere) = &self.elsewhere {
+            return elsewhere.place.read(&elsewhere.path(blob), offset, length).map_err(|error| match error
+                .kind()
+            {
+                ErrorKind::NotFound => gone(Path::new(elsewhere.place.name()).join(elsewhere.path(blob))),
+                _ => elsewhere.failed(error),
+            });
+        }
+        let path = self.folder.join(blob);
+        let mut file = match fs::File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(gone(path)),
+            Err(error) => return Err(StorageError::io(&path, error)),
+        };
+        file.seek(SeekFrom::Start(offset)).map_err(|error| StorageError::io(&path, error))?;
+        Ok(Box::new(file))
+    }
+
+    /// Why they cannot be read.
+    fn failed(&self, blob: &str, error: std::io::Error) -> StorageError {
+        match &self.elsewhere {
+            Some(elsewhere) => elsewhere.failed(error),
+            None => StorageError::io(&self.folder.join(blob), error),
+        }
     }
 
     /// Bytes of an object, whose files stay while they are read. Whoever asks makes sure that it still is the object.
@@ -83,7 +175,7 @@ impl Files {
                 body.begin = offset;
             }
             self.read.lock().entry(blob.clone()).or_default().readers += 1;
-            body.parts.push(blob.clone());
+            body.parts.push((blob.clone(), *size));
             wanted += size;
             if wanted >= body.begin.saturating_add(length) {
                 break;
@@ -94,7 +186,7 @@ impl Files {
     }
 
     /// A reader has no use for it any more.
-    fn release(&self, blob: &str) {
+    fn release(self: &Arc<Self>, blob: &str) {
         let mut read = self.read.lock();
         if let Some(used) = read.get_mut(blob) {
             used.readers -= 1;
@@ -102,7 +194,7 @@ impl Files {
                 && let Some(used) = read.remove(blob)
                 && used.is_garbage
             {
-                drop(fs::remove_file(self.folder.join(blob)));
+                self.discard(blob);
             }
         }
     }
@@ -111,14 +203,15 @@ impl Files {
 /// A file that is removed unless it was kept.
 #[derive(Debug)]
 struct Unfinished {
-    path: PathBuf,
+    files: Arc<Files>,
+    blob: String,
     is_kept: bool,
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if !self.is_kept {
-            drop(fs::remove_file(&self.path));
+            self.files.discard(&self.blob);
         }
     }
 }
@@ -126,11 +219,16 @@ impl Drop for Unfinished {
 /// Bytes that are being written; dropped, they are gone.
 #[derive(Debug)]
 pub struct Upload {
-    output: Output,
+    target: Target,
     unfinished: Unfinished,
-    blob: String,
     hasher: Hasher,
     size: u64,
+}
+
+#[derive(Debug)]
+enum Target {
+    File(Output),
+    Elsewhere(Box<dyn Sending>),
 }
 
 impl Upload {
@@ -142,30 +240,47 @@ impl Upload {
         let bytes = bytes.into();
         self.hasher.update(&bytes);
         self.size += bytes.len() as u64;
-        let written = self.output.write(&bytes);
-        written.map_err(|error| StorageError::io(&self.unfinished.path, error))
+        let written = match &mut self.target {
+            Target::File(output) => output.write(&bytes),
+            Target::Elsewhere(sending) => waiting(|| sending.write(bytes)),
+        };
+        let Unfinished { files, blob, .. } = &self.unfinished;
+        written.map_err(|error| files.failed(blob, error))
     }
 
     /// Syncs them to disk. `expected` is the name of a checksum and its value as hexadecimal digits.
     ///
     /// # Errors
     /// When the disk fails, or the checksum is another one.
-    pub fn finish(mut self, expected: Option<(&str, &str)>) -> Result<Stored, StorageError> {
-        let at = |error| StorageError::io(&self.unfinished.path, error);
-        self.output.sync().map_err(at)?;
-        if let Some(folder) = self.unfinished.path.parent() {
-            sync_folder(folder)?;
+    pub fn finish(self, expected: Option<(&str, &str)>) -> Result<Stored, StorageError> {
+        let Self { target, unfinished, hasher, size } = self;
+        let Unfinished { files, blob, .. } = &unfinished;
+        match target {
+            Target::File(mut output) => {
+                output.sync().map_err(|error| files.failed(blob, error))?;
+                sync_folder(&files.folder)?;
+            }
+            Target::Elsewhere(sending) => {
+                waiting(|| sending.finish()).map_err(|error| files.failed(blob, error))?;
+            }
         }
-        let md5 = hex(&self.hasher.finish());
+        let md5 = hex(&hasher.finish());
         let mut checksums = serde_json::Map::from_iter([("md5".to_owned(), json!(md5))]);
         if let Some((name, value)) = expected {
-            let found = match name {
-                "md5" => md5.clone(),
-                "sha1" => digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &self.unfinished.path)?,
-                "sha256" => digest(&digest::SHA256, &self.unfinished.path)?,
-                "sha384" => digest(&digest::SHA384, &self.unfinished.path)?,
-                "sha512" => digest(&digest::SHA512, &self.unfinished.path)?,
+            let algorithm = match name {
+                "md5" => None,
+                "sha1" => Some(&digest::SHA1_FOR_LEGACY_USE_ONLY),
+                "sha256" => Some(&digest::SHA256),
+                "sha384" => Some(&digest::SHA384),
+                "sha512" => Some(&digest::SHA512),
                 _ => return Err(StorageError::refused(format!("there is no such checksum: {name}"))),
+            };
+            let found = match algorithm {
+                None => md5.clone(),
+                Some(algorithm) => {
+                    let read = digest(algorithm, &mut files.read(blob, 0, size)?);
+                    read.map_err(|error| files.failed(blob, error))?
+                }
             };
             if !found.eq_ignore_ascii_case(value) {
                 let message = format!("the {name} checksum of what came is {found}, not {value}");
@@ -173,8 +288,7 @@ impl Upload {
             }
             checksums.insert(name.to_owned(), json!(found));
         }
-        let checksums = serde_json::Value::Object(checksums).to_string();
-        Ok(Stored { unfinished: self.unfinished, blob: self.blob, size: self.size, md5, checksums })
+        Ok(Stored { unfinished, size, md5, checksums })
     }
 }
 
@@ -182,15 +296,19 @@ impl Upload {
 #[derive(Debug)]
 pub struct Stored {
     unfinished: Unfinished,
-    blob: String,
     size: u64,
     md5: String,
-    checksums: String,
+    checksums: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Stored {
     pub(super) fn blob(&self) -> &str {
-        &self.blob
+        &self.unfinished.blob
+    }
+
+    /// Notes a checksum that they have: its name, and its value as hexadecimal digits.
+    pub fn note_checksum(&mut self, name: &str, value: String) {
+        self.checksums.insert(name.to_owned(), value.into());
     }
 
     /// In bytes.
@@ -203,7 +321,7 @@ impl Stored {
     }
 
     pub(super) fn checksums(&self) -> String {
-        self.checksums.clone()
+        serde_json::Value::Object(self.checksums.clone()).to_string()
     }
 
     /// An object has them now.
@@ -216,11 +334,12 @@ impl Stored {
 #[derive(Debug)]
 pub struct Body {
     files: Arc<Files>,
-    /// What comes next is the last one. They are opened one after the other: there may be thousands.
-    parts: Vec<String>,
+    /// What comes next is the last one, with its size. They are opened one after the other: there may be thousands.
+    parts: Vec<(String, u64)>,
     /// Where the first one begins.
     begin: u64,
-    open: Option<fs::File>,
+    /// The part that is being read, and what is left of it.
+    open: Option<(Box<dyn Receiving>, u64)>,
     left: u64,
 }
 
@@ -248,48 +367,57 @@ impl Body {
     pub fn read_into(&mut self, buffer: &mut [u8]) -> Result<usize, StorageError> {
         while self.left > 0 && !buffer.is_empty() {
             self.open()?;
-            let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-            let (Some(file), Some(buffer)) = (&mut self.open, buffer.get_mut(..most)) else {
+            let (Some((bytes, left)), Some((blob, _))) = (&mut self.open, self.parts.last()) else {
                 return Err(self.gone());
             };
-            let read = match file.read(buffer) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                read => read.map_err(|error| StorageError::io(file.path(), error))?,
-            };
-            if read > 0 {
-                self.left -= read as u64;
-                return Ok(read);
+            if *left == 0 {
+                self.next();
+                continue;
             }
-            self.next();
+            let most = buffer.len().min(usize::try_from(self.left.min(*left)).unwrap_or(usize::MAX));
+            let into = buffer.get_mut(..most).unwrap_or_default();
+            let read = match if self.files.are_elsewhere() {
+                waiting(|| bytes.read(into))
+            } else {
+                bytes.read(into)
+            } {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.map_err(|error| self.files.failed(blob, error))?,
+            };
+            if read == 0 {
+                return Err(self.gone());
+            }
+            *left -= read as u64;
+            self.left -= read as u64;
+            return Ok(read);
         }
         Ok(0)
     }
 
+    /// Opens what comes next if that is a file, so that it is known whether it is there.
+    pub(super) fn open_file(&mut self) -> Result<(), StorageError> {
+        if self.files.elsewhere.is_some() { Ok(()) } else { self.open() }
+    }
+
     /// Opens what comes next, if there is something and it is not open.
-    pub(super) fn open(&mut self) -> Result<(), StorageError> {
-        let Some(blob) = self.parts.last().filter(|_| self.open.is_none()) else { return Ok(()) };
-        let path = self.files.folder.join(blob);
-        let mut file = match fs::File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(self.gone()),
-            Err(error) => return Err(StorageError::io(&path, error)),
-        };
+    fn open(&mut self) -> Result<(), StorageError> {
+        let Some((blob, size)) = self.parts.last().filter(|_| self.open.is_none()) else { return Ok(()) };
         let begin = std::mem::take(&mut self.begin);
-        file.seek(SeekFrom::Start(begin)).map_err(|error| StorageError::io(&path, error))?;
-        self.open = Some(file);
+        let left = (size - begin).min(self.left);
+        self.open = Some((self.files.read(blob, begin, left)?, left));
         Ok(())
     }
 
     fn next(&mut self) {
         self.open = None;
-        if let Some(blob) = self.parts.pop() {
+        if let Some((blob, _)) = self.parts.pop() {
             self.files.release(&blob);
         }
     }
 
     fn gone(&self) -> StorageError {
         let file = match self.parts.last() {
-            Some(blob) => self.files.folder.join(blob),
+            Some((blob, _)) => self.files.folder.join(blob),
             None => self.files.folder.clone(),
         };
         StorageError::Damaged { file, reason: "bytes of an object are gone".to_owned() }
@@ -325,13 +453,14 @@ pub(super) fn etag_of_parts<'a>(etags: impl Iterator<Item = &'a str>) -> String 
     format!("{}-{count}", hex(&md5.finish()))
 }
 
-fn digest(algorithm: &'static Algorithm, path: &Path) -> Result<String, StorageError> {
-    let at = |error| StorageError::io(path, error);
+fn digest(algorithm: &'static Algorithm, from: &mut impl Read) -> std::io::Result<String> {
     let mut digest = digest::Context::new(algorithm);
-    let mut file = fs::File::open(path).map_err(at)?;
     let mut bytes = vec![0; 64 << 10];
     loop {
-        let read = file.read(&mut bytes).map_err(at)?;
+        let read = match from.read(&mut bytes) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read?,
+        };
         match bytes.get(..read) {
             Some(bytes) if read > 0 => digest.update(bytes),
             _ => return Ok(hex(digest.finish().as_ref())),

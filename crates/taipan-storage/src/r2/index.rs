@@ -38,6 +38,13 @@ pub(super) const LAYOUT: Layout = Layout {
             PRIMARY KEY (upload, number)
         ) STRICT",
         "ALTER TABLE parts ADD COLUMN stored_ms INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE parts ADD COLUMN checksums TEXT NOT NULL DEFAULT '{}';
+        CREATE TABLE place (
+            one INTEGER PRIMARY KEY DEFAULT 1 CHECK (one = 1),
+            name TEXT NOT NULL,
+            folder TEXT NOT NULL
+        ) STRICT;
+        CREATE TABLE elsewhere (blob TEXT PRIMARY KEY) STRICT",
     ],
 };
 
@@ -183,14 +190,16 @@ pub(super) fn forget_older(connection: &Connection, oldest: i64) -> Result<Vec<S
 pub(super) fn put_part(connection: &Connection, upload: &str, part: &Part) -> Result<Option<String>> {
     let sql = "SELECT blob FROM parts WHERE upload = ?1 AND number = ?2";
     let before = connection.prepare_cached(sql)?.query_row(params![upload, part.number], |row| row.get(0));
-    let sql = "INSERT OR REPLACE INTO parts VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let values = params![upload, part.number, part.blob, signed(part.size), part.etag, part.stored_ms];
+    let sql = "INSERT OR REPLACE INTO parts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let values =
+        params![upload, part.number, part.blob, signed(part.size), part.etag, part.stored_ms, part.checksums];
     connection.prepare_cached(sql)?.execute(values)?;
     before.optional()
 }
 
 pub(super) fn parts(connection: &Connection, upload: &str, after: u32, most: u32) -> Result<Vec<Part>> {
-    let sql = "SELECT number, blob, size, etag, stored_ms FROM parts WHERE upload = ?1 AND number > ?2
+    let sql =
+        "SELECT number, blob, size, etag, stored_ms, checksums FROM parts WHERE upload = ?1 AND number > ?2
         ORDER BY number LIMIT ?3";
     let part = |row: &Row<'_>| {
         Ok(Part {
@@ -199,6 +208,7 @@ pub(super) fn parts(connection: &Connection, upload: &str, after: u32, most: u32
             size: unsigned(row.get(2)?),
             etag: row.get(3)?,
             stored_ms: row.get(4)?,
+            checksums: row.get(5)?,
         })
     };
     connection.prepare_cached(sql)?.query_map(params![upload, after, most], part)?.collect()

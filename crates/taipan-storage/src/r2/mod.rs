@@ -6,14 +6,16 @@
 //! ```
 //! An object is put in three steps, each of them on disk before the next: its bytes in a new file, the name of the file in its folder,
 //! the object in the index. Then the bytes of the one before are removed. What a process leaves that ends in between are files that
-//! no object has; they are removed when the bucket is opened next. A damaged index is set aside together with its bytes. Files are plain ones of ours, not those of a library for object
-//! stores, because such libraries do not sync.
+//! no object has; they are removed when the bucket is opened next. A damaged index is set aside together with its bytes.
+//!
+//! The bytes may be elsewhere instead, in a store of objects: see [`Place`].
 
 mod bytes;
 mod hasher;
 mod index;
 mod md5;
 mod output;
+mod place;
 mod uploads;
 
 use std::fmt;
@@ -29,6 +31,8 @@ use crate::{Refusal, StateFolder, StorageError};
 use bytes::Files;
 pub(crate) use bytes::random_name;
 pub use bytes::{Body, Stored, Upload};
+use place::Elsewhere;
+pub use place::{Place, Receiving, Sending};
 pub use uploads::{MOST_PARTS, Part, Pending, SMALLEST_PART, UPLOAD_DAYS};
 
 /// Longest key, in bytes.
@@ -173,25 +177,35 @@ pub struct List {
 type Answer<T> = Result<T, StorageError>;
 
 impl R2Bucket {
-    /// Opens the bucket, which is made if need be.
+    /// Opens the bucket, which is made if need be. Its bytes are files beside the index, or in the place.
     ///
     /// # Errors
-    /// When its files cannot be used.
-    pub fn open(folder: &StateFolder, id: &str) -> Answer<Self> {
+    /// When its files cannot be used, or its bytes are in another place.
+    pub fn open(folder: &StateFolder, id: &str, place: Option<Arc<dyn Place>>) -> Answer<Self> {
         let file = folder.file("r2", id)?;
         let clock = folder.clock();
         let connection = match sqlite::open(&file, index::LAYOUT, &*clock) {
             Err(error @ StorageError::SetAside { .. }) => return Err(set_bytes_aside(&file, error)),
             opened => opened?,
         };
-        let files = Files::open(file.with_extension("blobs"))?;
-        let known = index::forget_older(&connection, uploads::oldest(clock.now_ms()))
-            .and_then(|_| index::blobs(&connection))
-            .map_err(|error| StorageError::sqlite(&file, error))?;
-        files.remove_all_but(&known)?;
+        let at = |error| StorageError::sqlite(&file, error);
+        let elsewhere = Elsewhere::of(&connection, place, at)?;
+        let forgotten = index::forget_older(&connection, uploads::oldest(clock.now_ms())).map_err(at)?;
+        let known = index::blobs(&connection).map_err(at)?;
+        if elsewhere.is_some() {
+            forgotten.iter().try_for_each(|blob| place::note(&connection, blob)).map_err(at)?;
+        }
+        let left = place::noted(&connection).map_err(at)?;
         let readers = Readers::new(file.clone(), |_| Ok(()));
         let writer = Writer::start(connection, file.clone())?;
-        Ok(Self { writer, readers, files: Arc::new(files), file: file.into(), clock })
+        let file: Arc<Path> = file.into();
+        let bytes = file.with_extension("blobs");
+        let files = Arc::new(Files::open(bytes, elsewhere, writer.clone(), file.clone())?);
+        match files.are_elsewhere() {
+            true => files.remove(&left),
+            false => files.remove_all_but(&known)?,
+        }
+        Ok(Self { writer, readers, files, file, clock })
     }
 
     /// Bytes to be put. Writing them takes time: not for threads that may not wait.
@@ -264,7 +278,7 @@ impl R2Bucket {
                     let mut body = files.body(&object.parts, offset, length);
                     found = look()?;
                     if found.as_ref().is_some_and(|now| now.version == object.version) {
-                        body.open()?;
+                        body.open_file()?;
                         return Ok(Some(Found::Object(object, offset, length, body)));
                     }
                 }
@@ -307,7 +321,16 @@ impl R2Bucket {
         stored: Option<Stored>,
         reply: impl FnOnce(Answer<T>) + Send + 'static,
     ) {
-        let files = self.files.clone();
+        let (files, put) = (self.files.clone(), stored.as_ref().map(|stored| stored.blob().to_owned()));
+        let are_elsewhere = files.are_elsewhere();
+        let work = move |connection: &Connection| {
+            let (done, garbage) = work(connection)?;
+            if are_elsewhere {
+                put.iter().try_for_each(|blob| place::forget(connection, blob))?;
+                garbage.iter().try_for_each(|blob| place::note(connection, blob))?;
+            }
+            Ok((done, garbage))
+        };
         self.write(work, move |done: Answer<(T, Vec<String>)>| {
             // What a commit has done that failed is known after the next start; only on a full disk it has done nothing.
             if let Some(stored) = stored

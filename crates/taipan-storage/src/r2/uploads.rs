@@ -37,6 +37,8 @@ pub struct Part {
     pub etag: String,
     /// When it came, in milliseconds since the epoch; 0 if that was not noted.
     pub stored_ms: i64,
+    /// Checksums as hexadecimal digits, a JSON object.
+    pub checksums: String,
     pub(super) blob: String,
 }
 
@@ -113,6 +115,7 @@ impl R2Bucket {
             size: stored.size(),
             etag: stored.md5().to_owned(),
             stored_ms: now,
+            checksums: stored.checksums(),
             blob: stored.blob().to_owned(),
         };
         let work = move |c: &Connection| match index::upload(c, &upload, &key, oldest(now))? {
@@ -132,6 +135,18 @@ impl R2Bucket {
         key: String,
         upload: String,
         parts: Vec<(u32, String)>,
+        reply: impl FnOnce(Answer<Object>) + Send + 'static,
+    ) {
+        self.complete_upload_with(key, upload, parts, |_| "{}".to_owned(), reply);
+    }
+
+    /// The same; `checksums` makes the object's checksums of those of its parts, each a JSON object.
+    pub fn complete_upload_with(
+        &self,
+        key: String,
+        upload: String,
+        parts: Vec<(u32, String)>,
+        checksums: impl FnOnce(&[String]) -> String + Send + 'static,
         reply: impl FnOnce(Answer<Object>) + Send + 'static,
     ) {
         let now = self.clock.now_ms();
@@ -168,7 +183,7 @@ impl R2Bucket {
                 uploaded_ms: now,
                 http_metadata: metadata.http,
                 custom_metadata: metadata.custom,
-                checksums: "{}".to_owned(),
+                checksums: checksums(&used.iter().map(|part| part.checksums.clone()).collect::<Vec<_>>()),
                 parts: used.into_iter().map(|part| (part.blob, part.size)).collect(),
             };
             index::put(c, &object)?;

@@ -95,7 +95,7 @@ impl Store for D1Database {
 
 impl Store for R2Bucket {
     fn open(folder: &StateFolder) -> Result<Self, StorageError> {
-        R2Bucket::open(folder, "b")
+        R2Bucket::open(folder, "b", None)
     }
 
     fn write(&self, i: usize) -> Result<(), StorageError> {

@@ -87,7 +87,7 @@ fn messages_of_the_first_layout_are_delivered() {
 #[test]
 fn objects_and_uploads_under_way_of_the_first_layout_are_there() {
     let dir = tempfile::tempdir().unwrap();
-    let bucket = R2Bucket::open(&folder(dir.path()), "b").unwrap();
+    let bucket = R2Bucket::open(&folder(dir.path()), "b", None).unwrap();
     r2::put(&bucket, "whole", b"of one piece");
     r2::put_in_parts(&bucket, "parts", &[7; 100_000]);
     let metadata = Metadata { http: "{}".into(), custom: "{}".into() };
@@ -115,7 +115,7 @@ fn objects_and_uploads_under_way_of_the_first_layout_are_there() {
     drop(old);
     fs::remove_file(&before).unwrap();
 
-    let bucket = R2Bucket::open(&folder(dir.path()), "b").unwrap();
+    let bucket = R2Bucket::open(&folder(dir.path()), "b", None).unwrap();
     assert_eq!(r2::get(&bucket, "whole").unwrap(), b"of one piece");
     assert_eq!(r2::get(&bucket, "parts").unwrap(), [7; 100_000]);
     wait(|reply| bucket.complete_upload("begun".into(), id, vec![(1, etag)], reply)).unwrap();
@@ -146,7 +146,7 @@ fn a_newer_layout_is_refused_and_left_as_it_is() {
         ("kv/s.sqlite", |folder| KvNamespace::open(folder, "s").map(drop)),
         ("d1/s.sqlite", |folder| D1Database::open(folder, "s").map(drop)),
         ("r2/s.sqlite", |folder| {
-            R2Bucket::open(folder, "s").map(|bucket| drop(r2::put(&bucket, "a", b"kept")))
+            R2Bucket::open(folder, "s", None).map(|bucket| drop(r2::put(&bucket, "a", b"kept")))
         }),
         ("queues/queues.sqlite", |folder| Queues::open(folder).map(drop)),
         ("analytics/analytics.sqlite", |folder| Analytics::open(folder).map(drop)),

@@ -10,6 +10,7 @@ mod analytics;
 mod crash;
 mod d1;
 mod disks;
+mod elsewhere;
 mod kv;
 mod layouts;
 mod power;

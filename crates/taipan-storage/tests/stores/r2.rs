@@ -50,7 +50,7 @@ fn files(dir: &Path) -> usize {
 #[test]
 fn only_bytes_of_objects_stay_on_disk() {
     let dir = tempfile::tempdir().unwrap();
-    let bucket = R2Bucket::open(&folder(dir.path()), "b").unwrap();
+    let bucket = R2Bucket::open(&folder(dir.path()), "b", None).unwrap();
     put(&bucket, "a", b"one");
     put(&bucket, "a", b"two");
     put(&bucket, "b", b"three");
@@ -73,7 +73,7 @@ fn only_bytes_of_objects_stay_on_disk() {
     drop(bucket);
     // What a process left that was killed.
     fs::write(dir.path().join("taipan-v1/r2/b.blobs/0123"), "garbage").unwrap();
-    let bucket = R2Bucket::open(&folder(dir.path()), "b").unwrap();
+    let bucket = R2Bucket::open(&folder(dir.path()), "b", None).unwrap();
     assert_eq!((files(dir.path()), get(&bucket, "a")), (1, Some(b"four".to_vec())));
     // What somebody else removed is named, not given as if it were empty.
     for entry in fs::read_dir(dir.path().join("taipan-v1/r2/b.blobs")).unwrap() {
@@ -89,7 +89,7 @@ fn only_bytes_of_objects_stay_on_disk() {
 #[test]
 fn parts_are_read_as_one_although_the_object_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
-    let bucket = R2Bucket::open(&folder(dir.path()), "b").unwrap();
+    let bucket = R2Bucket::open(&folder(dir.path()), "b", None).unwrap();
     let id = wait(|reply| bucket.create_upload("a".into(), Metadata::default(), reply)).unwrap();
     let part = |number: u32, text: &str| {
         let stored = stored(&bucket, text.as_bytes());
@@ -128,7 +128,7 @@ fn reason(error: &StorageError) -> Option<Refusal> {
 #[test]
 fn only_the_last_part_may_be_small() {
     let dir = tempfile::tempdir().unwrap();
-    let bucket = R2Bucket::open(&folder(dir.path()), "b").unwrap();
+    let bucket = R2Bucket::open(&folder(dir.path()), "b", None).unwrap();
     let id = wait(|reply| bucket.create_upload("a".into(), Metadata::default(), reply)).unwrap();
     let part = |number, bytes: &[u8]| {
         let stored = stored(&bucket, bytes);
@@ -153,7 +153,7 @@ fn uploads_that_nobody_completes_are_given_up() {
     let dir = tempfile::tempdir().unwrap();
     let clock = SetClock::at(1_000_000);
     let taken = || StateFolder::take(dir.path(), "", clock.clone()).unwrap();
-    let bucket = R2Bucket::open(&taken(), "b").unwrap();
+    let bucket = R2Bucket::open(&taken(), "b", None).unwrap();
     let create =
         |key: &str| wait(|reply| bucket.create_upload(key.into(), Metadata::default(), reply)).unwrap();
     let pending = |bucket: &R2Bucket| {
@@ -178,6 +178,6 @@ fn uploads_that_nobody_completes_are_given_up() {
     assert_eq!(files(dir.path()), 0);
     drop(bucket);
     clock.set(1_000_002 + 2 * life);
-    let bucket = R2Bucket::open(&taken(), "b").unwrap();
+    let bucket = R2Bucket::open(&taken(), "b", None).unwrap();
     assert_eq!(pending(&bucket), [""; 0]);
 }

@@ -73,7 +73,7 @@ fn a_damaged_database_is_named_and_set_aside_whole() {
 #[test]
 fn the_bytes_of_a_damaged_bucket_are_set_aside_with_its_index() {
     let dir = tempfile::tempdir().unwrap();
-    let open = || R2Bucket::open(&folder(dir.path()), "b");
+    let open = || R2Bucket::open(&folder(dir.path()), "b", None);
     let bucket = open().unwrap();
     r2::put(&bucket, "a", b"the bytes");
     drop(bucket);
@@ -139,7 +139,7 @@ fn fill(dir: &Path, child: &str) {
 fn a_full_disk_fails_objects_and_leaves_nothing_of_them() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path(), "fills_a_bucket");
-    let bucket = R2Bucket::open(&folder(dir.path()), "b").unwrap();
+    let bucket = R2Bucket::open(&folder(dir.path()), "b", None).unwrap();
     assert_eq!(r2::get(&bucket, "a"), Some(vec![b'x'; 100_000]));
 }
 
@@ -147,7 +147,7 @@ fn a_full_disk_fails_objects_and_leaves_nothing_of_them() {
 #[ignore = "run by a_full_disk_fails_objects_and_leaves_nothing_of_them"]
 fn fills_a_bucket() {
     let Some(dir) = std::env::var_os("TAIPAN_TEST_FOLDER").map(PathBuf::from) else { return };
-    let bucket = R2Bucket::open(&folder(&dir), "b").unwrap();
+    let bucket = R2Bucket::open(&folder(&dir), "b", None).unwrap();
     r2::put(&bucket, "a", &[b'x'; 100_000]);
     let mut upload = bucket.upload().unwrap();
     let error = (0..100).find_map(|_| upload.write(vec![b'y'; 100_000]).err()).unwrap();

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use super::console::Terminal;
 use super::project::Project;
 use crate::env_vars::EnvVars;
+use crate::object_stores::places;
 use crate::report::hinted;
 
 /// The access key of S3's clients when the environment says none.
@@ -86,6 +87,9 @@ impl Data {
                 self.stores.insert(stores)
             }
         };
+        for (bucket, place) in places(&project.object_stores, &project.bindings)? {
+            stores.place(&bucket, place);
+        }
         stores.bind(&project.bindings).map_err(|e| hinted(e, StorageError::hint))
     }
 }

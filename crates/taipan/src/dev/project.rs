@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use taipan_config::{Assets, Bindings, ConfigError, Cron, Route, WorkerConfig};
+use taipan_config::{Assets, Bindings, ConfigError, Cron, ObjectStore, Route, WorkerConfig};
 use taipan_packages::pyodide::{self, ObtainError};
 use taipan_server::{PoolOptions, WorkerSpec, declared};
 
@@ -32,6 +32,8 @@ pub(crate) struct Project {
     pub(crate) spec: WorkerSpec,
     /// What it reaches.
     pub(crate) bindings: Bindings,
+    /// Stores that have the bytes of its buckets.
+    pub(crate) object_stores: Vec<ObjectStore>,
     /// What is served beside it.
     pub(crate) assets: Option<Assets>,
     /// When its handler `scheduled` is called.
@@ -132,6 +134,7 @@ impl Project {
             release: config.release.version,
             port: config.dev.port,
             ip: config.dev.ip,
+            object_stores: taipan.object_stores,
             body_limit: taipan.request_body_mib.map(|mib| mib << 20),
             folder: config.files.base,
             config_folder: config.root,

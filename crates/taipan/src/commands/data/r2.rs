@@ -14,6 +14,7 @@ use ureq::http::Method;
 use super::remote::{Remote, encoded};
 use super::{Place, Project, told, unknown, wait};
 use crate::cli::data::{R2Args, R2BucketCommand, R2Command, R2ObjectCommand};
+use crate::object_stores::places;
 use crate::report::hint;
 
 /// So much is in memory at a time.
@@ -125,7 +126,11 @@ fn open(project: &Project, name: &str) -> Result<Bucket> {
         return Err(unknown("bucket", name, &names, "r2_buckets"));
     };
     Ok(match project.data()? {
-        Place::Here(folder) => Bucket::Here(told(R2Bucket::open(&folder, &found.name))?),
+        Place::Here(folder) => {
+            let places = places(&project.config.taipan.object_stores, &project.config.bindings)?;
+            let place = places.into_iter().find(|(bucket, _)| *bucket == found.name);
+            Bucket::Here(told(R2Bucket::open(&folder, &found.name, place.map(|(_, place)| place)))?)
+        }
         Place::There(remote) => Bucket::There(remote, format!("r2/{}", encoded(&found.name))),
     })
 }
