@@ -8,6 +8,7 @@ import json
 import sys
 import urllib.error
 import urllib.request
+import zlib
 from datetime import UTC, datetime, timedelta
 
 import boto3
@@ -92,6 +93,47 @@ def checksums():
     fails("BadDigest", s3.put_object, Bucket="things", Key="sum", Body=b"data", ChecksumCRC32="AAAAAA==")
     fails("BadDigest", s3.put_object, Bucket="things", Key="sum", Body=b"data", ContentMD5="AAAAAAAAAAAAAAAAAAAAAA==")
     assert s3.get_object(Bucket="things", Key="sum")["Body"].read() == b"data"
+
+
+def kept_checksums():
+    """What clients say of what they put is there for others, who ask for it."""
+    sha1 = base64.b64encode(hashlib.sha1(b"data").digest()).decode()
+    s3.put_object(Bucket="things", Key="kept", Body=b"data", ChecksumAlgorithm="SHA1")
+    # With its trailer, as boto3 sends it by default.
+    s3.put_object(Bucket="things", Key="crc", Body=b"data")
+    for call in (s3.get_object, s3.head_object):
+        found = call(Bucket="things", Key="kept", ChecksumMode="ENABLED")
+        assert (found["ChecksumSHA1"], found["ChecksumType"]) == (sha1, "FULL_OBJECT"), found
+        crc = call(Bucket="things", Key="crc", ChecksumMode="ENABLED")["ChecksumCRC32"]
+        assert crc == base64.b64encode(zlib.crc32(b"data").to_bytes(4)).decode()
+    found = client(response_checksum_validation="when_required").get_object(Bucket="things", Key="kept")
+    assert "ChecksumSHA1" not in found and "ChecksumSHA1" not in s3.get_object(Bucket="things", Key="kept", Range="bytes=0-1")
+    wanted = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
+    found = s3.get_object_attributes(Bucket="things", Key="kept", ObjectAttributes=wanted)
+    assert found["Checksum"] == {"ChecksumSHA1": sha1, "ChecksumType": "FULL_OBJECT"} and found["ETag"] == hashlib.md5(b"data").hexdigest()
+    assert (found["ObjectSize"], found["StorageClass"], "ObjectParts" in found) == (4, "STANDARD", False)
+    assert "ETag" not in s3.get_object_attributes(Bucket="things", Key="kept", ObjectAttributes=["ObjectSize"])
+    fails("NoSuchKey", s3.get_object_attributes, Bucket="things", Key="missing", ObjectAttributes=wanted)
+    s3.copy_object(Bucket="others", Key="kept", CopySource={"Bucket": "things", "Key": "kept"})
+    assert s3.head_object(Bucket="others", Key="kept", ChecksumMode="ENABLED")["ChecksumSHA1"] == sha1
+    s3.delete_object(Bucket="others", Key="kept")
+    # Of an object in parts, it is that of the parts' checksums.
+    parts = [b"x" * (5 << 20), b"y"]
+    sums = [hashlib.sha256(part).digest() for part in parts]
+    of = {"Bucket": "things", "Key": "composed"}
+    upload = s3.create_multipart_upload(**of, ChecksumAlgorithm="SHA256")["UploadId"]
+    put = [s3.upload_part(**of, UploadId=upload, PartNumber=n, Body=part, ChecksumAlgorithm="SHA256") for n, part in enumerate(parts, 1)]
+    listed = s3.list_parts(**of, UploadId=upload)["Parts"]
+    assert [part["ChecksumSHA256"] for part in listed] == [base64.b64encode(digest).decode() for digest in sums]
+    done = [{"PartNumber": n, "ETag": part["ETag"], "ChecksumSHA256": part["ChecksumSHA256"]} for n, part in enumerate(put, 1)]
+    composed = base64.b64encode(hashlib.sha256(b"".join(sums)).digest()).decode() + "-2"
+    made = s3.complete_multipart_upload(**of, UploadId=upload, MultipartUpload={"Parts": done})
+    assert (made["ChecksumSHA256"], made["ChecksumType"]) == (composed, "COMPOSITE")
+    found = s3.get_object(**of, ChecksumMode="ENABLED")
+    assert found["ChecksumSHA256"] == composed and found["Body"].read() == b"".join(parts)
+    found = s3.get_object_attributes(**of, ObjectAttributes=wanted)
+    assert found["ObjectParts"]["TotalPartsCount"] == 2 and found["Checksum"]["ChecksumType"] == "COMPOSITE"
+    s3.delete_object(**of)
 
 
 def lists():
@@ -256,11 +298,17 @@ def strangers():
 
 
 def the_worker_sees_them():
-    s3.put_object(Bucket="things", Key="seen", Body="hé".encode(), ContentType="text/s", Metadata={"k": "v"})
+    data = "hé".encode()
+    s3.put_object(Bucket="things", Key="seen", Body=data, ContentType="text/s", Metadata={"k": "v"}, ChecksumAlgorithm="SHA256")
+    # What R2 has no name for, such as CRC32, is not among them.
+    sums = {"md5": hashlib.md5(data).hexdigest(), "sha256": hashlib.sha256(data).hexdigest()}
     with urllib.request.urlopen(f"{ORIGIN}/seen") as answer:
-        assert json.load(answer) == {"text": "hé", "type": "text/s", "custom": {"k": "v"}}
+        assert json.load(answer) == {"text": "hé", "type": "text/s", "custom": {"k": "v"}, "sums": sums}
+    s3.put_object(Bucket="things", Key="seen", Body=data, ContentType="text/s")
+    with urllib.request.urlopen(f"{ORIGIN}/seen") as answer:
+        assert json.load(answer)["sums"] == {"md5": sums["md5"]}
 
 
-for test in (objects, ranges_and_conditions, checksums, lists, parts, uploads, signed_chunks, copies, signed_urls, strangers, the_worker_sees_them):
+for test in (objects, ranges_and_conditions, checksums, kept_checksums, lists, parts, uploads, signed_chunks, copies, signed_urls, strangers, the_worker_sees_them):
     test()
     print(test.__name__, flush=True)

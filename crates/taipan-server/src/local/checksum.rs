@@ -31,7 +31,7 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
-    const ALL: [Self; 5] = [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256];
+    pub(super) const ALL: [Self; 5] = [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256];
 
     /// The header or trailer that has it, as Base64.
     pub(super) fn header(self) -> &'static str {
@@ -42,6 +42,21 @@ impl Algorithm {
             Self::Sha1 => "x-amz-checksum-sha1",
             Self::Sha256 => "x-amz-checksum-sha256",
         }
+    }
+
+    /// What it is called among an object's checksums.
+    pub(super) fn name(self) -> &'static str {
+        self.header().trim_start_matches("x-amz-checksum-")
+    }
+
+    /// What it is called in XML.
+    pub(super) fn element(self) -> String {
+        format!("Checksum{}", self.name().to_ascii_uppercase())
+    }
+
+    /// Whether S3 has a checksum of parts' checksums with it.
+    pub(super) fn is_composed(self) -> bool {
+        self != Self::Crc64Nvme
     }
 
     fn length(self) -> usize {

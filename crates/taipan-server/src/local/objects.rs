@@ -5,14 +5,14 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use taipan_storage::r2::{Conditions, Metadata, Object, R2Bucket, Range, Stored, Upload};
 use taipan_storage::{StorageError, on_io_thread};
 use tokio::sync::oneshot;
 
-use super::checksum::{Algorithm, Announced, Sum};
+use super::checksum::{Algorithm, Announced, Sum, base64};
 use super::chunked::{Chunked, Wrong};
-use super::sigv4::hex;
+use super::sigv4::{hex, unhex};
 use super::time::{epoch_of_iso, iso};
 use crate::body::Arriving;
 
@@ -25,6 +25,9 @@ const HTTP: [(&str, &str); 6] = [
     ("cacheControl", "cache-control"),
     ("cacheExpiry", "expires"),
 ];
+
+/// Among checksums, those of parts' checksums.
+const COMPOSED: &str = "composite";
 
 /// The prefix of headers with custom metadata.
 const CUSTOM: &str = "x-amz-meta-";
@@ -136,6 +139,52 @@ pub(super) fn range(headers: &HeaderMap) -> Option<Range> {
         }
         (Err(_), last) if first.trim().is_empty() => last.parse().ok().map(Range::Last),
         _ => None,
+    }
+}
+
+/// The checksums of S3's that an object has, as Base64, and whether they are of all its bytes or of its parts' checksums.
+pub(super) fn checksums(json: &str) -> (Vec<(Algorithm, String)>, &'static str) {
+    let known = serde_json::from_str::<Map<String, Value>>(json).unwrap_or_default();
+    let found = |known: &Map<String, Value>| -> Vec<(Algorithm, String)> {
+        let shown = |algorithm: Algorithm| {
+            let text = known.get(algorithm.name())?.as_str()?;
+            let (digits, parts) = text.split_once('-').map_or((text, None), |(sum, n)| (sum, Some(n)));
+            let sum = base64(&unhex(digits)?);
+            Some((algorithm, parts.map_or_else(|| sum.clone(), |parts| format!("{sum}-{parts}"))))
+        };
+        Algorithm::ALL.into_iter().filter_map(shown).collect()
+    };
+    match known.get(COMPOSED).and_then(Value::as_object) {
+        Some(composed) => (found(composed), "COMPOSITE"),
+        None => (found(&known), "FULL_OBJECT"),
+    }
+}
+
+/// The checksums of an object in parts, of which all have one: that of the parts' checksums, and how many there are.
+pub(super) fn composed(parts: &[String]) -> String {
+    let parts: Vec<Map<String, Value>> =
+        parts.iter().map(|json| serde_json::from_str(json).unwrap_or_default()).collect();
+    let of = |algorithm: Algorithm| {
+        let mut sum = Sum::new(algorithm);
+        for part in &parts {
+            sum.update(&unhex(part.get(algorithm.name())?.as_str()?)?);
+        }
+        Some((algorithm.name().to_owned(), format!("{}-{}", hex(&sum.finish()), parts.len()).into()))
+    };
+    let found: Map<String, Value> =
+        Algorithm::ALL.into_iter().filter(|algorithm| algorithm.is_composed()).filter_map(of).collect();
+    match found.is_empty() {
+        true => "{}".to_owned(),
+        false => json!({ COMPOSED: found }).to_string(),
+    }
+}
+
+/// Has bytes keep the checksums of others that are the same.
+pub(super) fn keep_checksums(stored: &mut Stored, json: &str) {
+    for (name, value) in serde_json::from_str::<Map<String, Value>>(json).unwrap_or_default() {
+        if let (Some(value), true) = (value.as_str(), name != "md5") {
+            stored.note_checksum(&name, value.to_owned());
+        }
     }
 }
 
@@ -263,7 +312,10 @@ pub(super) async fn receive(
         return Err(BodyError::Bad("XAmzContentSHA256Mismatch", message));
     }
     let md5 = expected.md5;
-    let stored = on_io(move || upload.finish(md5.as_deref().map(|md5| ("md5", md5)))).await?;
+    let mut stored = on_io(move || upload.finish(md5.as_deref().map(|md5| ("md5", md5)))).await?;
+    for (algorithm, sum) in &found {
+        stored.note_checksum(algorithm.name(), hex(sum));
+    }
     Ok(Received { stored, sums: found })
 }
 

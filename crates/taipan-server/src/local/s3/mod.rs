@@ -4,6 +4,7 @@
 mod uploads;
 
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -170,6 +171,7 @@ async fn perform(stores: &Stores, keys: &S3Keys, parts: Parts, body: Arriving) -
             delete_many(&call, &sent).await
         }
         ("GET", false) if call.query("uploadId").is_some() => uploads::parts(&call, key).await,
+        ("GET", false) if call.query("attributes").is_some() => attributes(&call, key).await,
         ("GET" | "HEAD", false) => get(&call, key, &parts.method).await,
         ("PUT", false) if call.query("uploadId").is_some() => {
             let received = match call.headers.get("x-amz-copy-source").map(objects::text) {
@@ -289,12 +291,61 @@ fn tagged(etag: &str, sums: &[(Algorithm, Vec<u8>)]) -> Response<Body> {
     if let Ok(etag) = HeaderValue::from_str(&quoted(etag)) {
         response.headers_mut().insert(header::ETAG, etag);
     }
+    let sums: Vec<_> = sums.iter().map(|(algorithm, sum)| (*algorithm, base64(sum))).collect();
+    add_sums(response.headers_mut(), &sums, "FULL_OBJECT");
+    response
+}
+
+/// Checksums as Base64, and what they are of.
+fn add_sums(headers: &mut HeaderMap, sums: &[(Algorithm, String)], kind: &'static str) {
     for (algorithm, sum) in sums {
-        if let Ok(value) = HeaderValue::from_str(&base64(sum)) {
-            response.headers_mut().insert(algorithm.header(), value);
+        if let Ok(value) = HeaderValue::from_str(sum) {
+            headers.insert(algorithm.header(), value);
+            headers.insert("x-amz-checksum-type", HeaderValue::from_static(kind));
         }
     }
-    response
+}
+
+/// What is known of an object, as XML: those things that are asked for.
+async fn attributes(call: &Call, key: String) -> Answer {
+    let asked: Vec<String> = call
+        .headers
+        .get_all("x-amz-object-attributes")
+        .iter()
+        .flat_map(|value| {
+            objects::text(value).split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>()
+        })
+        .collect();
+    let is_asked = |name: &str| asked.iter().any(|asked| asked == name);
+    let name = key.clone();
+    let Some(object) = ask(|reply| call.store.head(key, reply)).await? else { return Err(missing(&name)) };
+    let mut content = String::new();
+    if is_asked("ETag") {
+        content += &element("ETag", &object.etag);
+    }
+    let (sums, kind) = objects::checksums(&object.checksums);
+    if is_asked("Checksum") && !sums.is_empty() {
+        let sums: String = sums.iter().map(|(algorithm, sum)| element(&algorithm.element(), sum)).collect();
+        content += &format!("<Checksum>{sums}{}</Checksum>", element("ChecksumType", kind));
+    }
+    if let Some((_, parts)) = object.etag.split_once('-').filter(|_| is_asked("ObjectParts")) {
+        content += &format!("<ObjectParts>{}</ObjectParts>", element("PartsCount", parts));
+    }
+    if is_asked("StorageClass") {
+        content += "<StorageClass>STANDARD</StorageClass>";
+    }
+    if is_asked("ObjectSize") {
+        content += &element("ObjectSize", &object.size.to_string());
+    }
+    let mut response = xml(format!(
+        "<GetObjectAttributesResponse xmlns=\"{NAMESPACE}\">{content}</GetObjectAttributesResponse>"
+    ));
+    let uploaded = u64::try_from(object.uploaded_ms).unwrap_or_default();
+    let uploaded = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(uploaded));
+    if let Ok(uploaded) = HeaderValue::from_str(&uploaded) {
+        response.headers_mut().insert(header::LAST_MODIFIED, uploaded);
+    }
+    Ok(response)
 }
 
 fn buckets(stores: &Stores) -> Response<Body> {
@@ -428,6 +479,11 @@ async fn get(call: &Call, key: String, method: &Method) -> Answer {
         let span = HeaderValue::from_str(&format!("bytes {offset}-{end}/{}", object.size));
         span.map(|span| response.headers_mut().insert(header::CONTENT_RANGE, span)).ok();
     }
+    let wants_sums = call.headers.get("x-amz-checksum-mode");
+    if range.is_none() && wants_sums.is_some_and(|mode| mode.as_bytes().eq_ignore_ascii_case(b"ENABLED")) {
+        let (sums, kind) = objects::checksums(&object.checksums);
+        add_sums(response.headers_mut(), &sums, kind);
+    }
     // What a signed URL says that the client shall be told.
     for (name, value) in &call.query {
         if let Some(header) = name.strip_prefix("response-")
@@ -513,7 +569,8 @@ async fn copied(
 }
 
 async fn copy(call: &Call, stores: &Stores, key: String, source: &str) -> Answer {
-    let (stored, from) = copied(call, stores, source).await?;
+    let (mut stored, from) = copied(call, stores, source).await?;
+    objects::keep_checksums(&mut stored, &from.checksums);
     let is_replaced =
         call.headers.get("x-amz-metadata-directive").is_some_and(|value| value.as_bytes() == b"REPLACE");
     let metadata = match is_replaced {

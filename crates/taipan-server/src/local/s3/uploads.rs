@@ -1,6 +1,6 @@
 //! Objects that come in parts.
 
-use super::super::objects::{self, Received, ask};
+use super::super::objects::{self, Received, ask, composed};
 use super::super::time::iso;
 use super::super::uri::encode;
 use super::super::xml::{all, element, escape, text};
@@ -39,10 +39,15 @@ pub(super) async fn complete(call: &Call, key: String, sent: &str) -> Answer {
     let parts = parts.ok_or_else(|| failure(400, "MalformedXML", "a part has a PartNumber and an ETag"))?;
     let upload = call.query("uploadId").unwrap_or_default().to_owned();
     let name = key.clone();
-    let object = ask(|reply| call.store.complete_upload(key, upload, parts, reply)).await?;
+    let object = ask(|reply| call.store.complete_upload_with(key, upload, parts, composed, reply)).await?;
+    let (sums, kind) = objects::checksums(&object.checksums);
+    let sums: String = sums.iter().map(|(algorithm, sum)| element(&algorithm.element(), sum)).collect();
+    let kind = if sums.is_empty() { String::new() } else { element("ChecksumType", kind) };
     let content = element("Bucket", &call.bucket)
         + &element("Key", &name)
         + &element("ETag", &quoted(&object.etag))
+        + &sums
+        + &kind
         + &format!(
             "<Location>{}</Location>",
             escape(&format!("{PATH}/{}/{}", call.bucket, encode(&name, true)))
@@ -124,6 +129,9 @@ pub(super) async fn parts(call: &Call, key: String) -> Answer {
         content += &element("LastModified", &iso(part.stored_ms));
         content += &element("ETag", &quoted(&part.etag));
         content += &element("Size", &part.size.to_string());
+        for (algorithm, sum) in objects::checksums(&part.checksums).0 {
+            content += &element(&algorithm.element(), &sum);
+        }
         content += "</Part>";
     }
     content += "<StorageClass>STANDARD</StorageClass>";
