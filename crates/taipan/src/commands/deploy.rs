@@ -22,7 +22,9 @@ use crate::settings::DeploySettings;
 pub(super) fn run(settings: &DeploySettings) -> Result<ExitCode> {
     let terminal = Terminal::new(LogLevel::Info);
     let project = Project::load(&settings.project, &|line| terminal.note(line))?;
-    if let Some(key) = project.unused_keys.first() {
+    // What is not done is not passed over: a bucket would be kept somewhere else than its Worker says.
+    let elsewhere = (!project.object_stores.is_empty()).then_some("taipan.object_stores");
+    if let Some(key) = project.unused_keys.first().map(String::as_str).or(elsewhere) {
         let error = anyhow!("`taipan serve` does not do this yet: `{key}`");
         return Err(hint(error, "remove the key, or have an environment without it for this server"));
     }

@@ -65,6 +65,11 @@ fn a_worker_is_deployed_and_replaced_and_what_fails_leaves_it_alone() {
     scene.worker("one", &format!("{DATE}, \"ai\": {{ \"binding\": \"AI\" }}"), &says("fourth"));
     let said = scene.fail(&["deploy", "one"]);
     assert!(said.contains("`taipan serve` does not do this yet: `ai`"), "{said}");
+    let elsewhere = "{ \"r2_bucket\": \"b\", \"endpoint\": \"http://localhost:1\", \"bucket\": \"c\" }";
+    let keys = format!("{DATE}, \"taipan\": {{ \"object_stores\": [{elsewhere}] }}");
+    scene.worker("one", &keys, &says("fourth"));
+    let said = scene.fail(&["deploy", "one"]);
+    assert!(said.contains("`taipan serve` does not do this yet: `taipan.object_stores`"), "{said}");
     assert_eq!(text(&server, "one"), "second 14");
 
     // An error of a handler says nothing to a client, and all in the log.
