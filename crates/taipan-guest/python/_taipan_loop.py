@@ -16,7 +16,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 import _taipan
-from pyodide.webloop import PyodideFuture, PyodideTask, WebLoop
+from pyodide.webloop import PyodideFuture, PyodideTask, WebLoop, WebLoopPolicy
 
 #: Cancelled timers are swept out when they are more than this, and more than the others.
 _CANCELLED = 100
@@ -218,8 +218,10 @@ def async_op(name: str) -> Callable[..., Any]:
 
 
 def _make_others_quietly() -> None:
-    """Pyodide's loops make themselves the running one when they are made, as by `asyncio.new_event_loop()` in a request or a thread."""
+    """Pyodide's loops make themselves the running one when they are made, as by `asyncio.new_event_loop()` in a request or a thread, and
+    the one that everybody gets from then on."""
     make = WebLoop.__init__
+    WebLoopPolicy.new_event_loop = lambda self: WebLoop()  # type: ignore[method-assign]
 
     def init(self: Any) -> None:
         running = asyncio._get_running_loop()

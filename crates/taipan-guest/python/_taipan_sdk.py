@@ -10,8 +10,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from functools import wraps
+from types import ModuleType, SimpleNamespace
 from typing import Any
+
+import pyodide
+from pyodide.http import FetchResponse
 
 import workers._context as context
 import workers._modules as modules
@@ -28,10 +32,25 @@ def take_over(packages: str) -> None:
     if not any(os.path.isfile(os.path.join(folder, _MARK)) for folder in (packages, *others)):
         return
     sys.path[:] = [*others, _OURS]
+    _allow_no_url()
     for name, module in list(sys.modules.items()):
         is_ours = (getattr(module, "__file__", None) or "").startswith(_OURS + "/workers/")
         if is_ours and (name == "workers" or name.startswith("workers.")):
             del sys.modules[name]
+
+
+def _allow_no_url() -> None:
+    """Pyodide 0.29 makes a request of a response's URL; a response that the SDK makes has none, which other releases know."""
+    make: Any = FetchResponse.__init__
+    if not pyodide.__version__.startswith("0.29.") or make.__module__ == __name__:
+        return
+
+    @wraps(make)
+    def init(self: Any, request: Any, *rest: Any, **more: Any) -> None:
+        make(self, SimpleNamespace(url="") if request == "" else request, *rest, **more)
+
+    init.__module__ = __name__
+    FetchResponse.__init__ = init  # type: ignore[method-assign]
 
 
 def loaded() -> ModuleType | None:

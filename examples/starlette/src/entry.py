@@ -1,6 +1,7 @@
 """A Starlette application as a Worker."""
 
 import asyncio
+import hashlib
 
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -41,6 +42,23 @@ def blocking(request):
     return PlainTextResponse("from a thread")
 
 
+async def upload(request):
+    """A form's file, which Starlette keeps in a temporary file: in the sandbox's memory."""
+    async with request.form() as form:
+        file, digest = form["file"], hashlib.sha256()
+        while chunk := await file.read(1 << 20):
+            digest.update(chunk)
+        return JSONResponse({"name": file.filename, "size": file.size, "sha256": digest.hexdigest()})
+
+
+async def stream(request):
+    digest, size = hashlib.sha256(), 0
+    async for chunk in request.stream():
+        digest.update(chunk)
+        size += len(chunk)
+    return JSONResponse({"size": size, "sha256": digest.hexdigest()})
+
+
 done = []
 
 
@@ -50,6 +68,25 @@ async def background(request):
 
 async def long(request):
     return PlainTextResponse("again and " * 1000)
+
+
+#: Who is in the chat.
+members = set()
+
+
+class Chat(WebSocketEndpoint):
+    encoding = "text"
+
+    async def on_connect(self, socket):
+        await socket.accept()
+        members.add(socket)
+
+    async def on_receive(self, socket, data):
+        for member in list(members):
+            await member.send_text(f"{socket.path_params['name']}: {data}")
+
+    async def on_disconnect(self, socket, close_code):
+        members.discard(socket)
 
 
 class Shout(WebSocketEndpoint):
@@ -66,10 +103,13 @@ app = Starlette(
     routes=[
         Mount("/api", routes=[Route("/echo", Echo)]),
         Route("/events", ticks),
+        Route("/upload", upload, methods=["POST"]),
+        Route("/stream", stream, methods=["POST"]),
         Route("/blocking", blocking),
         Route("/background", background),
         Route("/long", long),
         WebSocketRoute("/shout", Shout),
+        WebSocketRoute("/chat/{name}", Chat),
     ],
     middleware=[Middleware(GZipMiddleware), Middleware(Marked)],
 )

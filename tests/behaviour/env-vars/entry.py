@@ -1,11 +1,18 @@
+import os
 from urllib.parse import urlparse
 
 from workers import Response, WorkerEntrypoint
 
 
+NAMES = ("GREETING", "OVERRIDDEN", "SECRET", "COUNT", "FLAG", "NESTED")
+at_import = [os.environ.get(name) for name in NAMES]
+
+
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
         env = self.env
+        if urlparse(request.url).path == "/process":
+            return Response.json([os.environ.get(name) for name in NAMES] + [at_import])
         if urlparse(request.url).path == "/secret":
             return Response(env.SECRET)
         return Response.json(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -112,12 +113,31 @@ def attach(env_json: str, withheld: Iterable[str] = ()) -> None:
     for mine, new in (env._values, values), (env._withheld, secrets):
         mine.clear()
         mine.update(new)
+    for name in _exported:
+        os.environ.pop(name, None)
+    _exported.clear()
+    _export({name: value for name, value in values.items() if name not in _bindings})
+
+
+#: Names that `os.environ` has of ours.
+_exported: set[str] = set()
+
+
+def _export(values: Mapping[str, Any]) -> None:
+    """Variables are in `os.environ` as well, where libraries look for them: text as it is, what else they are as JSON."""
+    for name, value in values.items():
+        # What the operating system's environment cannot hold is in `env` only.
+        text = value if isinstance(value, str) else json.dumps(value)
+        if name and "=" not in name and "\0" not in name + text:
+            os.environ[name] = text
+            _exported.add(name)
 
 
 def release() -> None:
     """Module scope has run."""
     known = {name: value for name, value in env._withheld.items() if value is not _UNKNOWN}
     env._values.update(known)
+    _export(known)
     for name in known:
         del env._withheld[name]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, overload
@@ -25,6 +25,8 @@ _HTTP = {
     "cacheControl": "cache-control",
     "cacheExpiry": "expires",
 }
+#: Larger values go to the host in pieces of this size.
+_LARGE, _PIECE = 4 << 20, 1 << 20
 _CHECKSUMS = ("md5", "sha1", "sha256", "sha384", "sha512")
 
 
@@ -346,7 +348,10 @@ class R2Bucket:
         if isinstance(value, str):
             return value
         if isinstance(value, (bytes, bytearray, memoryview)):
-            return to_js(bytes(value))
+            if memoryview(value).nbytes <= _LARGE:
+                return to_js(bytes(value))
+            # Both languages' copies would be in the isolate's memory.
+            value = _in_pieces(memoryview(value).cast("B"))
         if isinstance(value, JsProxy) and js_kind(value) in JS_BUFFERS:
             return value
         if is_stream(value):
@@ -427,6 +432,11 @@ class R2MultipartUploadSync(Sync):
     upload_part = uploadPart
     complete = blocking(R2MultipartUpload.complete)
     abort = blocking(R2MultipartUpload.abort)
+
+
+async def _in_pieces(data: memoryview) -> AsyncIterator[memoryview]:
+    for at in range(0, len(data), _PIECE):
+        yield data[at : at + _PIECE]
 
 
 def _object(values: Any) -> R2Object | None:
