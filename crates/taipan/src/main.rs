@@ -8,6 +8,7 @@ mod commands;
 mod deploy;
 mod dev;
 mod env_vars;
+mod imports;
 mod interrupts;
 mod object_stores;
 mod packages;

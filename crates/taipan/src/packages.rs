@@ -7,12 +7,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use fs_err as fs;
 use taipan_config::Files;
+use taipan_engine::Source as WorkerSource;
 use taipan_packages::pyodide::{self, Cache, Progress as _, RELEASES, Release, Silent, Source};
 use taipan_packages::python::{
-    Index, Libraries, Lock, Manifest, PackageError, PackageTree, Resolution, Resolver, Store, StoredWheel,
-    Target, Uv,
+    Index, Libraries, Library, Lock, Manifest, PackageError, PackageTree, Resolution, Resolver, Store,
+    StoredWheel, Target, Uv,
 };
 
+use crate::imports;
 use crate::progress::Progress;
 use crate::report::{hint, hinted};
 use crate::runtime;
@@ -59,15 +61,61 @@ impl Packages<'_> {
         Ok(lock.filter(|lock| lock.is_current(manifest, &self.target())))
     }
 
-    /// The packages of the project as a Worker sees them; nothing when it requires none. uv runs only when requirements have
-    /// changed or this machine lacks a package.
-    pub(crate) fn tree(&self, files: &Files, note: &dyn Fn(&str)) -> Result<Arc<PackageTree>> {
-        let Some(manifest) = self.manifest()? else { return Ok(Arc::default()) };
-        if manifest.requirements().is_empty() {
+    /// The packages of the project as a Worker with these sources sees them; nothing when it requires none. uv runs only when requirements
+    /// have changed or this machine lacks a package.
+    pub(crate) fn tree(
+        &self,
+        files: &Files,
+        sources: &[WorkerSource],
+        note: &dyn Fn(&str),
+    ) -> Result<Arc<PackageTree>> {
+        let mut wheels = match self.manifest()? {
+            Some(manifest) if !manifest.requirements().is_empty() => self.sync(&manifest, note)?.wheels,
+            _ => vec![],
+        };
+        self.add_standard(&mut wheels, sources, note);
+        if wheels.is_empty() {
             return Ok(Arc::default());
         }
-        let wheels = self.sync(&manifest, note)?.wheels;
         Ok(Arc::new(PackageTree::without(&wheels, |path| files.excludes(path))))
+    }
+
+    /// Adds the modules of the standard library that sources import and the release lacks. That one cannot be had is no error: it may be
+    /// imported for what never happens, and Python says what is missing.
+    pub(crate) fn add_standard(
+        &self,
+        wheels: &mut Vec<StoredWheel>,
+        sources: &[WorkerSource],
+        note: &dyn Fn(&str),
+    ) {
+        let imports = imports::of(sources, self.release.lacks);
+        let obtained = self.with_libraries(|libraries| {
+            Store::new(self.cache.folder()).obtain_libraries(&libraries.of_imports(&imports)?, libraries)
+        });
+        match obtained {
+            Ok(more) => {
+                for wheel in more {
+                    if wheels.iter().all(|known| known.name() != wheel.name()) {
+                        wheels.push(wheel);
+                    }
+                }
+            }
+            Err(error) => {
+                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+                note(&format!("{error}{hint}"));
+            }
+        }
+    }
+
+    /// What comes along with locked packages and the sources' imports.
+    pub(crate) fn companions(&self, lock: &Lock, sources: &[WorkerSource]) -> Result<Vec<Library>> {
+        let imports = imports::of(sources, self.release.lacks);
+        let found = self.with_libraries(|libraries| {
+            let mut found = libraries.of_lock(lock)?;
+            found.extend(libraries.of_imports(&imports)?);
+            Ok(found)
+        });
+        found.map_err(advised)
     }
 
     /// Locks what is not locked, and obtains what is not there.
@@ -121,6 +169,15 @@ impl Packages<'_> {
         let interpreter = self.interpreter()?;
         let progress = Progress::new();
         progress.start("Obtaining packages", None);
+        self.with_libraries(|libraries| store.obtain(lock, self.folder, &uv, &interpreter, libraries))
+            .map_err(advised)
+    }
+
+    /// Does something with the libraries of the release.
+    fn with_libraries<T>(
+        &self,
+        work: impl FnOnce(&Libraries<'_>) -> Result<T, PackageError>,
+    ) -> Result<T, PackageError> {
         let release =
             || pyodide::obtain(self.release, self.cache, self.pyodide, &Silent).map_err(|e| e.to_string());
         let usual =
@@ -130,8 +187,7 @@ impl Packages<'_> {
             None => vec![usual],
         };
         let platform = self.release.platform_tag;
-        let libraries = Libraries { platform, release: &release, places: &places };
-        store.obtain(lock, self.folder, &uv, &interpreter, &libraries).map_err(advised)
+        work(&Libraries { platform, release: &release, places: &places })
     }
 
     /// Compiles their native modules, unless that was done before.

@@ -24,11 +24,17 @@ pub struct Release {
     pub python: &'static str,
     /// The platform tag of the wheels that it can load.
     pub platform_tag: &'static str,
+    /// Modules of the standard library that are not in it, but beside it.
+    pub lacks: &'static [&'static str],
     /// The archive that npm publishes.
     pub tarball: Artifact,
     /// The files of the archive that are needed, which lie in its folder `package`.
     pub files: &'static [Artifact],
 }
+
+/// Before 314. What they have beside these is `test`, for CPython's own tests, a name that Workers have for theirs.
+const UNVENDORED: &[&str] =
+    &["_hashlib", "_lzma", "_pydecimal", "_sqlite3", "_ssl", "lzma", "pydoc_data", "sqlite3", "ssl"];
 
 /// Every supported release, the newest first.
 pub static RELEASES: &[Release] = &[
@@ -36,6 +42,7 @@ pub static RELEASES: &[Release] = &[
         version: "314.0.7",
         python: "3.14.2",
         platform_tag: "pyemscripten_2026_0_wasm32",
+        lacks: &[],
         tarball: Artifact {
             name: "pyodide-314.0.7.tgz",
             size: 6_488_647,
@@ -78,6 +85,7 @@ pub static RELEASES: &[Release] = &[
         version: "0.29.5",
         python: "3.13.2",
         platform_tag: "pyodide_2025_0_wasm32",
+        lacks: UNVENDORED,
         tarball: Artifact {
             name: "pyodide-0.29.5.tgz",
             size: 5_598_317,
@@ -120,6 +128,7 @@ pub static RELEASES: &[Release] = &[
         version: "0.28.3",
         python: "3.13.2",
         platform_tag: "pyodide_2025_0_wasm32",
+        lacks: UNVENDORED,
         tarball: Artifact {
             name: "pyodide-0.28.3.tgz",
             size: 5_586_594,
@@ -162,6 +171,7 @@ pub static RELEASES: &[Release] = &[
         version: "0.27.7",
         python: "3.12.7",
         platform_tag: "pyodide_2024_0_wasm32",
+        lacks: UNVENDORED,
         tarball: Artifact {
             name: "pyodide-0.27.7.tgz",
             size: 5_898_824,

@@ -89,6 +89,7 @@ fn release_of(archive: &[u8], wasm: &[u8]) -> Release {
         version: "1.2.3",
         python: "3.14.2",
         platform_tag: "none",
+        lacks: &[],
         tarball: artifact("pyodide-1.2.3.tgz", archive),
         files: vec![artifact("package.json", manifest()), artifact("pyodide.asm.wasm", wasm)].leak(),
     }

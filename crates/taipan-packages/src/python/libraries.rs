@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::tags::canonical;
-use super::{Index, LockedPackage, PackageError, unzip};
+use super::{Index, Lock, LockedPackage, PackageError, unzip};
 use crate::pyodide::http;
 
 /// The list of packages among a release's files.
@@ -37,13 +37,13 @@ pub struct Libraries<'a> {
 
 /// A shared library, or a module of the standard library.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Library {
+pub struct Library {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) sha256: String,
     /// The name of its archive.
     file: String,
-    /// A package that needs it.
+    /// A package that needs it, or a file that imports it.
     by: String,
 }
 
@@ -60,6 +60,8 @@ struct Listed {
     package_type: String,
     #[serde(default)]
     depends: Vec<String>,
+    #[serde(default)]
+    imports: Vec<String>,
 }
 
 impl Libraries<'_> {
@@ -68,11 +70,45 @@ impl Libraries<'_> {
         if packages.is_empty() {
             return Ok(vec![]);
         }
+        let list = self.list()?;
+        Ok(packages.iter().map(|package| list.needed_by(&package.name)).collect())
+    }
+
+    /// What comes along with locked packages, once for each that needs it.
+    ///
+    /// # Errors
+    /// When the release's list cannot be read.
+    pub fn of_lock(&self, lock: &Lock) -> Result<Vec<Library>, PackageError> {
+        let packages: Vec<&LockedPackage> = lock.packages().iter().collect();
+        Ok(self.of(&packages)?.into_iter().flatten().collect())
+    }
+
+    /// What the release has beside it of these modules of the standard library, and what that needs. With each is the file that
+    /// imports it.
+    ///
+    /// # Errors
+    /// When the release's list cannot be read.
+    pub fn of_imports(&self, imports: &[(String, String)]) -> Result<Vec<Library>, PackageError> {
+        if imports.is_empty() {
+            return Ok(vec![]);
+        }
+        let list = self.list()?;
+        let mut found: Vec<Library> = vec![];
+        for (module, by) in imports {
+            for library in list.closure(list.having(module), by) {
+                if found.iter().all(|known| known.name != library.name) {
+                    found.push(library);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn list(&self) -> Result<List, PackageError> {
         let unknown = |reason| PackageError::Libraries { reason };
         let path = (self.release)().map_err(unknown)?.join(LIST);
         let text = fs::read(&path).map_err(PackageError::io(&path))?;
-        let list: List = serde_json::from_slice(&text).map_err(|e| unknown(e.to_string()))?;
-        Ok(packages.iter().map(|package| list.needed_by(&package.name)).collect())
+        serde_json::from_slice(&text).map_err(|e| unknown(e.to_string()))
     }
 
     /// The files of a library, by name.
@@ -97,6 +133,21 @@ impl Libraries<'_> {
 }
 
 impl Library {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// A package that needs it, or a file that imports it.
+    pub fn by(&self) -> &str {
+        &self.by
+    }
+
     /// Where a file of its archive belongs on the module search path; `None` if it is of no use there.
     pub(super) fn place(&self, path: &str) -> Option<String> {
         let is_within = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
@@ -146,8 +197,18 @@ fn below(url: &str, file: &str) -> Option<Url> {
 
 impl List {
     fn needed_by(&self, package: &str) -> Vec<Library> {
+        self.closure(self.depends(package), package)
+    }
+
+    /// The names of what has a module of the standard library.
+    fn having(&self, module: &str) -> Vec<String> {
+        let has =
+            |p: &Listed| p.package_type == "cpython_module" && p.imports.iter().any(|name| name == module);
+        self.packages.iter().filter(|(_, p)| has(p)).map(|(name, _)| name.clone()).collect()
+    }
+
+    fn closure(&self, mut waiting: Vec<String>, by: &str) -> Vec<Library> {
         let mut found: Vec<Library> = vec![];
-        let mut waiting = self.depends(package);
         while let Some(name) = waiting.pop() {
             let Some(listed) = self.packages.get(&name).filter(|p| KINDS.contains(&&*p.package_type)) else {
                 continue;
@@ -156,7 +217,7 @@ impl List {
                 waiting.extend(self.depends(&name));
                 let Listed { version, file_name, sha256, .. } = listed;
                 let (version, sha256, file) = (version.clone(), sha256.clone(), file_name.clone());
-                found.push(Library { name, version, sha256, file, by: package.to_owned() });
+                found.push(Library { name, version, sha256, file, by: by.to_owned() });
             }
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));

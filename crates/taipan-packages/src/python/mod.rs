@@ -23,7 +23,7 @@ mod uv;
 mod watch;
 
 pub use error::PackageError;
-pub use libraries::Libraries;
+pub use libraries::{Libraries, Library};
 pub use lock::{Lock, LockedPackage};
 pub use manifest::{Manifest, requirement_name};
 pub use resolve::{Index, Resolution, Resolver, Target};

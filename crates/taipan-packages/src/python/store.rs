@@ -21,10 +21,9 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::libraries::Library;
 use super::tags::canonical;
 use super::uv::Answer;
-use super::{Libraries, Lock, LockedPackage, PackageError, Uv, sizes};
+use super::{Libraries, Library, Lock, LockedPackage, PackageError, Uv, sizes};
 
 /// The largest sum of the files of a wheel, in bytes.
 pub(super) const MOST: u64 = 1 << 30;
@@ -192,6 +191,30 @@ impl Store {
         done?;
         self.open_all(packages, platform)
             .ok_or_else(|| PackageError::Download { reason: "not every package arrived".into() })
+    }
+
+    /// These libraries; what the store does not have is obtained.
+    ///
+    /// # Errors
+    /// When one cannot be obtained.
+    pub fn obtain_libraries(
+        &self,
+        wanted: &[Library],
+        libraries: &Libraries<'_>,
+    ) -> Result<Vec<StoredWheel>, PackageError> {
+        let missing = |library: &&Library| self.stored(&library.sha256).is_none();
+        if wanted.iter().any(|library| missing(&library)) {
+            fs::create_dir_all(&self.folder).map_err(PackageError::io(&self.folder))?;
+            let _guard = self.lock()?;
+            let partial = self.folder.join(".partial");
+            remove(&partial)?;
+            let mut missing = wanted.iter().filter(missing);
+            let done = missing
+                .try_for_each(|library| self.add_library(library, libraries.obtain(library)?, &partial));
+            remove(&partial)?;
+            done?;
+        }
+        Ok(wanted.iter().filter_map(|library| self.stored(&library.sha256)).collect())
     }
 
     /// A folder for uv's cache of what it builds.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use taipan_config::{CONFIG_NAMES, ConfigError, WorkerConfig};
-use taipan_packages::python::{Lock, Manifest, PackageTree, StoredWheel, requirement_name};
+use taipan_packages::python::{Library, Lock, Manifest, PackageTree, StoredWheel, requirement_name};
 
 use super::cache::size;
 use crate::dev::bundle::Size;
@@ -74,12 +74,17 @@ pub(super) fn sync(settings: &ProjectSettings) -> Result<ExitCode> {
     if synced.is_locked_anew {
         changes(before.as_ref(), &synced.lock);
     }
-    report(&synced.wheels);
     let config = config(settings)?;
     let is_excluded = |path: &str| config.as_ref().is_some_and(|config| config.files.excludes(path));
-    let tree = PackageTree::without(&synced.wheels, is_excluded);
-    if let Some(config) = &config {
-        let found = sources::collect(&config.root, &config.files)?;
+    let found = match &config {
+        Some(config) if config.has_code => sources::collect(&config.root, &config.files)?,
+        _ => sources::none(),
+    };
+    let mut wheels = synced.wheels;
+    packages.add_standard(&mut wheels, &found.files, &note);
+    report(&wheels);
+    let tree = PackageTree::without(&wheels, is_excluded);
+    if config.is_some() {
         println!("the Worker's own: {}", Size::new(&found.files, &PackageTree::default()).line());
         let warnings = found.warnings.into_iter().chain(Size::new(&found.files, &tree).warning());
         warnings.for_each(|warning| eprintln!("warning: {warning}"));
@@ -107,21 +112,46 @@ pub(super) fn tree(settings: &ProjectSettings) -> Result<ExitCode> {
     let packages = packages(settings)?;
     let manifest = required(&packages)?;
     let lock = locked(&packages, &manifest)?;
+    let companions = companions(settings, &packages, &lock)?;
     let mut shown = BTreeSet::new();
     for name in manifest.names() {
-        branch(&lock, &name, 0, &mut shown);
+        branch(&lock, &companions, &name, 0, &mut shown);
+    }
+    for library in companions.iter().filter(|library| lock.package(library.by()).is_none()) {
+        println!("{} {} (of the standard library, for {})", library.name(), library.version(), library.by());
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn branch<'a>(lock: &'a Lock, name: &str, depth: usize, shown: &mut BTreeSet<&'a str>) {
+/// What comes along with packages, and with what the Worker's files import.
+fn companions(settings: &ProjectSettings, packages: &Packages<'_>, lock: &Lock) -> Result<Vec<Library>> {
+    let sources = match config(settings)? {
+        Some(config) if config.has_code => sources::collect(&config.root, &config.files)?.files,
+        _ => vec![],
+    };
+    packages.companions(lock, &sources)
+}
+
+fn branch<'a>(
+    lock: &'a Lock,
+    companions: &[Library],
+    name: &str,
+    depth: usize,
+    shown: &mut BTreeSet<&'a str>,
+) {
     let Some(package) = lock.package(name) else { return };
     let is_new = shown.insert(&package.name);
-    let again = if is_new || package.dependencies.is_empty() { "" } else { " (*)" };
+    let mut own = companions.iter().filter(|library| library.by() == package.name).peekable();
+    let is_leaf = package.dependencies.is_empty() && own.peek().is_none();
+    let again = if is_new || is_leaf { "" } else { " (*)" };
     println!("{:indent$}{} {}{again}", "", package.name, package.version, indent = 2 * depth);
     if is_new {
         for dependency in &package.dependencies {
-            branch(lock, dependency, depth + 1, shown);
+            branch(lock, companions, dependency, depth + 1, shown);
+        }
+        for library in own {
+            let (name, version) = (library.name(), library.version());
+            println!("{:indent$}{name} {version} (library)", "", indent = 2 * depth + 2);
         }
     }
 }
@@ -131,6 +161,16 @@ pub(super) fn why(settings: &ProjectSettings, name: &str) -> Result<ExitCode> {
     let manifest = required(&packages)?;
     let lock = locked(&packages, &manifest)?;
     let Some(package) = lock.package(name) else {
+        let found: Vec<_> = companions(settings, &packages, &lock)?;
+        let found: Vec<_> = found.iter().filter(|library| library.name() == name).collect();
+        for library in &found {
+            let ways = chains(&lock, &manifest, library.by());
+            let ways = if ways.is_empty() { vec![vec![library.by().to_owned()]] } else { ways };
+            ways.iter().for_each(|way| println!("{} → {name}", way.join(" → ")));
+        }
+        if !found.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
         return Err(hint(anyhow!("not a locked package: {name}"), "`taipan tree` shows what is locked"));
     };
     let chains = chains(&lock, &manifest, &package.name);

@@ -101,7 +101,7 @@ impl Project {
             cache: &settings.cache,
             pyodide: &settings.pyodide,
         };
-        let packages = packages.tree(&config.files, note)?;
+        let packages = packages.tree(&config.files, &found.files, note)?;
         let size = bundle::Size::new(&found.files, &packages);
         warnings.extend(size.warning());
         let spec = WorkerSpec {
