@@ -30,8 +30,12 @@ fn archive() -> Vec<u8> {
 }
 
 fn sync(scene: &Scene, index: &str) -> Ended {
+    run(scene, index, &["sync"])
+}
+
+fn run(scene: &Scene, index: &str, arguments: &[&str]) -> Ended {
     let mut command: Command = scene.command(Path::new(env!("CARGO_BIN_EXE_taipan")));
-    wait(command.env("TAIPAN_PACKAGE_INDEX", index).arg("sync").spawn().unwrap())
+    wait(command.env("TAIPAN_PACKAGE_INDEX", index).args(arguments).spawn().unwrap())
 }
 
 fn has_libraries(scene: &Scene) {
@@ -69,6 +73,10 @@ fn a_folder_of_wheels_has_libraries_too() {
     assert_eq!(synced.code, Some(0), "{}", synced.stderr);
     assert!(synced.stdout.contains("openssl 1.1.1w"), "{}", synced.stdout);
     has_libraries(&scene);
+    let tree = run(&scene, &index, &["tree"]);
+    assert_eq!(tree.stdout, "cryptography 42.0.5\n  openssl 1.1.1w (library)\n", "{}", tree.stderr);
+    let why = run(&scene, &index, &["why", "openssl"]);
+    assert!(why.stdout.contains("cryptography → openssl"), "{}{}", why.stdout, why.stderr);
 
     // One that was lost comes again, from a lock that does not name it.
     let lock = scene.project.read("pylock.toml");
