@@ -88,21 +88,23 @@ impl Packages<'_> {
         sources: &[WorkerSource],
         note: &dyn Fn(&str),
     ) {
-        let imports = imports::of(sources, self.release.lacks);
-        let obtained = self.with_libraries(|libraries| {
-            Store::new(self.cache.folder()).obtain_libraries(&libraries.of_imports(&imports)?, libraries)
-        });
-        match obtained {
-            Ok(more) => {
-                for wheel in more {
-                    if wheels.iter().all(|known| known.name() != wheel.name()) {
-                        wheels.push(wheel);
-                    }
+        // One by one: one that cannot be had keeps no other away.
+        for import in imports::of(sources, self.release.lacks) {
+            let obtained = self.with_libraries(|libraries| {
+                let needed = libraries.of_imports(std::slice::from_ref(&import))?;
+                Store::new(self.cache.folder()).obtain_libraries(&needed, libraries)
+            });
+            match obtained {
+                Ok(more) => {
+                    let is_new =
+                        |wheel: &StoredWheel| wheels.iter().all(|known| known.name() != wheel.name());
+                    let more: Vec<_> = more.into_iter().filter(is_new).collect();
+                    wheels.extend(more);
                 }
-            }
-            Err(error) => {
-                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-                note(&format!("{error}{hint}"));
+                Err(error) => {
+                    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+                    note(&format!("{error}{hint}"));
+                }
             }
         }
     }
