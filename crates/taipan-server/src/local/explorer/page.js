@@ -288,14 +288,15 @@ async function queue({ id, name }) {
       return [time(message.sent_ms), message.content_type, message.deliveries, shown];
     });
     const said = `${count.messages} ${count.messages === 1 ? "message" : "messages"}, ${count.delayed} of them delayed${count.messages > rows.length ? `; the first ${rows.length}` : ""}`;
+    const more = `${count.expired ? `; ${count.expired} have expired` : ""}${count.is_paused ? "; delivery is paused" : ""}`;
     const content = rows.length ? table(["Sent", "Type", "Deliveries", "Body"], rows) : make("p", { class: "empty" }, "There is nothing here.");
-    place.replaceChildren(make("p", { class: "dim" }, said), content);
+    place.replaceChildren(make("p", { class: "dim" }, said + more), content);
   };
   const body = make("textarea", { name: "body", spellcheck: "false" });
   const kind = make("select", { name: "type" }, ...["json", "text"].map(kind => make("option", {}, kind)));
-  const delay = make("input", { name: "delay", type: "number", min: 0, max: 43200, value: 0 });
+  const delay = make("input", { name: "delay", type: "number", min: 0, max: 43200, placeholder: "the queue's" });
   const send = attempt(async () => {
-    await ask(path("queues", id, "messages"), { type: kind.value, delay: delay.value }, { method: "POST", body: body.value });
+    await ask(path("queues", id, "messages"), { type: kind.value, ...(delay.value && { delay: delay.value }) }, { method: "POST", body: body.value });
     notice(`Sent to ${name}`);
     await again();
   });
