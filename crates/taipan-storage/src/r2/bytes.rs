@@ -19,6 +19,9 @@ use crate::io::{elsewhere as waiting, on_io_thread};
 use crate::sqlite::Writer;
 use crate::{Refusal, StorageError};
 
+/// A file of at least so many bytes is large.
+const LARGE: u64 = 16 << 20;
+
 /// The folder of a bucket's files, or where they are instead.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -81,8 +84,7 @@ impl Files {
     /// Nobody has them.
     fn discard(self: &Arc<Self>, blob: &str) {
         let Some(elsewhere) = self.elsewhere.clone() else {
-            drop(fs::remove_file(self.folder.join(blob)));
-            return;
+            return remove_file(&self.folder.join(blob));
         };
         let (files, blob) = (self.clone(), blob.to_owned());
         on_io_thread(move || match waiting(|| elsewhere.place.remove(&elsewhere.path(&blob))) {
@@ -197,6 +199,17 @@ impl Files {
                 self.discard(blob);
             }
         }
+    }
+}
+
+/// Removes a file. Nobody waits for what a large one has, which the disk and its cache take their time to give back.
+fn remove_file(path: &Path) {
+    let file = fs::File::open(path);
+    drop(fs::remove_file(path));
+    if let Ok(file) = file
+        && file.metadata().is_ok_and(|found| found.len() >= LARGE)
+    {
+        on_io_thread(move || drop(file));
     }
 }
 
