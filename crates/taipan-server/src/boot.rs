@@ -35,6 +35,9 @@ use crate::store::SnapshotStore;
 use crate::worker::{Boot, Fault, Guest};
 use crate::{Console, Problem};
 
+/// Snapshots that are gone once they were made are made again, so often.
+const TRIES: usize = 3;
+
 /// Where the packages are that were vendored with a Worker.
 pub(crate) const PACKAGES: &str = "python_modules/";
 
@@ -237,8 +240,8 @@ impl Image {
     }
 
     fn make(&self, ops: &dyn Fn() -> HostOps) -> Result<Origin, BootError> {
-        // A builder that has just learned something about these packages calls things by other names than we did before.
-        for _ in 0..2 {
+        // Other processes remove what has not been used for longest, which may be what lies below.
+        for _ in 0..TRIES {
             if let Some(known) = self.known() {
                 return Ok(known);
             }
@@ -246,12 +249,21 @@ impl Image {
                 Some(builder) => builder.build(&self.spec, &*self.console)?,
                 None => self.make_files(ops)?.0,
             };
-            if made == Made::Packages {
-                return Ok(Origin::ModuleScope(self.packages(&self.places())));
+            // It is below the Worker's, which needs it to be open.
+            let packages = made.packages.as_deref().and_then(|path| self.open(path));
+            let Some(path) = &made.worker else { return Ok(Origin::ModuleScope(packages)) };
+            if let Some(snapshot) = self.open(path) {
+                return Ok(Origin::Snapshot(snapshot));
             }
         }
-        let gone = || IsolateError::Internal { reason: "the snapshot is gone that was just made".into() };
-        self.known().ok_or_else(|| gone().into())
+        if self.spec.needs_snapshot {
+            let reason = "the snapshot is gone that was just made".into();
+            return Err(IsolateError::Internal { reason }.into());
+        }
+        tracing::warn!(
+            "the Worker's snapshot is gone whenever it was made, so module scope runs in each isolate"
+        );
+        Ok(Origin::ModuleScope(self.packages(&self.places())))
     }
 
     /// What the store has, if there is nothing to be made.
@@ -321,7 +333,10 @@ impl Image {
     pub(crate) fn make_files(&self, ops: &dyn Fn() -> HostOps) -> Result<(Made, Option<Lesson>), BootError> {
         let places = self.places();
         let packages = self.packages(&places).or_else(|| self.make_packages(&places, ops));
-        let Some(path) = places.worker.clone() else { return Ok((Made::Packages, None)) };
+        let below = places.packages.clone().filter(|_| packages.is_some());
+        let Some(path) = places.worker.clone() else {
+            return Ok((Made { worker: None, packages: below }, None));
+        };
         let env_json = Value::Object(self.spec.early_env()).to_string();
         let mut isolate = self.load(ops(), env_json, packages.as_deref())?;
         let lesson = packages.and_then(|packages| {
@@ -330,8 +345,9 @@ impl Image {
             Some(Lesson { packages, places, modules })
         });
         let made = isolate.freeze(&path);
-        SnapshotStore::new(self.spares.runtime()).prune();
-        Ok((self.judge(made, &path)?, lesson))
+        SnapshotStore::new(self.spares.runtime()).prune(below.clone());
+        let worker = self.is_kept(made, &path)?.then_some(path);
+        Ok((Made { worker, packages: below }, lesson))
     }
 
     /// Makes the snapshot of the packages; `None` when there are none, or they cannot be imported by themselves: then the
@@ -403,9 +419,10 @@ impl Image {
         drop(thread::Builder::new().name("learn".into()).stack_size(STACK_SIZE).spawn(work));
     }
 
-    fn judge(&self, made: Result<Snapshot, SnapshotError>, path: &Path) -> Result<Made, BootError> {
+    /// Whether the Worker has a snapshot; an error if it must have one and cannot.
+    fn is_kept(&self, made: Result<Snapshot, SnapshotError>, path: &Path) -> Result<bool, BootError> {
         let why = match made {
-            Ok(_) => return Ok(Made::Snapshot),
+            Ok(_) => return Ok(true),
             Err(SnapshotError::Isolate(error)) => return Err(error.into()),
             Err(SnapshotError::Worker { report_json }) => {
                 let failure = Failure::Report(report_json.into());
@@ -415,7 +432,7 @@ impl Image {
             Err(other) => {
                 // A full disk, say: slower, but no reason not to serve, nor the Worker's fault.
                 tracing::warn!("cannot write snapshot: {}: {other}", path.display());
-                return Ok(Made::Packages);
+                return Ok(false);
             }
         };
         if self.spec.needs_snapshot {
@@ -429,7 +446,7 @@ impl Image {
             "this Worker cannot be kept as a snapshot, so it would be refused at deploy; here its module scope runs again \
              in each isolate: {why}"
         ));
-        Ok(Made::Packages)
+        Ok(false)
     }
 
     /// An isolate in which module scope has run.

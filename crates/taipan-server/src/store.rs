@@ -47,15 +47,16 @@ impl SnapshotStore {
     }
 
     /// Removes the files that have not been used for longest when there are too many, on a thread of its own: somebody waits
-    /// for the isolate. Isolates that run keep what they need: their process has the file open.
-    pub(crate) fn prune(self) {
-        let work = move || prune(&self.folder, MOST);
+    /// for the isolate. Isolates that run keep what they need: their process has the file open. What the newest one lies above
+    /// (`below`) is about to be opened by another process.
+    pub(crate) fn prune(self, below: Option<PathBuf>) {
+        let work = move || prune(&self.folder, MOST, below.as_deref());
         // Without a thread to do it, the next time will do.
         drop(thread::Builder::new().name("prune".into()).spawn(work));
     }
 }
 
-fn prune(folder: &Path, most: u64) {
+fn prune(folder: &Path, most: u64, below: Option<&Path>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     // What lies beside a snapshot goes with it: by itself, it is of no use.
     let mut groups: HashMap<PathBuf, Group> = HashMap::new();
@@ -73,12 +74,12 @@ fn prune(folder: &Path, most: u64) {
         group.size = group.size.saturating_add(data.len());
         group.files.push(path);
     }
-    let mut groups: Vec<Group> = groups.into_values().collect();
-    groups.sort_by_key(|group| Reverse(group.used));
+    let mut groups: Vec<(PathBuf, Group)> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, group)| Reverse(group.used));
     let mut sum = 0_u64;
-    for (index, group) in groups.iter().enumerate() {
+    for (index, (path, group)) in groups.iter().enumerate() {
         sum = sum.saturating_add(group.size);
-        if index > 0 && sum > most {
+        if index > 0 && sum > most && Some(path.as_path()) != below {
             for file in &group.files {
                 // Somebody else may have removed it.
                 drop(fs::remove_file(file));
@@ -117,15 +118,16 @@ mod tests {
             file.set_len(100).unwrap();
             file.into_parts().0.set_modified(now - Duration::from_secs(age)).unwrap();
         }
-        let left = |most| {
-            prune(folder.path(), most);
+        let left = |most, below: Option<&str>| {
+            prune(folder.path(), most, below.map(|name| folder.path().join(name)).as_deref());
             let names = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name());
             let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
             names.sort();
             names.join(" ")
         };
-        assert_eq!(left(600), "middle middle.pages new new.pages old old.pages");
-        assert_eq!(left(500), "middle middle.pages new new.pages");
-        assert_eq!(left(0), "new new.pages");
+        assert_eq!(left(600, None), "middle middle.pages new new.pages old old.pages");
+        assert_eq!(left(500, None), "middle middle.pages new new.pages");
+        assert_eq!(left(0, Some("middle")), "middle middle.pages new new.pages");
+        assert_eq!(left(0, None), "new new.pages");
     }
 }

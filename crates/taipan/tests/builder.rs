@@ -6,6 +6,7 @@
 )]
 
 use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -169,6 +170,61 @@ fn what_packages_import_in_a_request_is_learned() {
         assert!(begun.elapsed() < WAIT, "nothing was learned");
     }
 
+    server.interrupt().unwrap();
+    server.expect_clean_end().unwrap();
+}
+
+/// What is learned changes what snapshots are called. Whoever waits for one is told what it was called when it was made.
+#[test]
+fn a_snapshot_is_found_although_something_is_learned_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = folder.path().join("python_modules/package");
+    fs_err::create_dir_all(&package).unwrap();
+    let unique = folder.path().display().to_string();
+    fs_err::write(package.join("__init__.py"), format!("# {unique}\n")).unwrap();
+    let names = ["abc", "bisect", "calendar", "colorsys", "dis", "fnmatch", "glob", "heapq"];
+    worker(folder.path(), "import package\nNAME = '0'");
+    // The other tests' cache without the snapshots of Workers, so that all of those are this test's.
+    let cache = tempfile::tempdir().unwrap();
+    let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    for entry in
+        fs_err::read_dir(shared).into_iter().flatten().flatten().filter(|e| e.file_name() != "workers")
+    {
+        fs_err::os::unix::fs::symlink(entry.path(), cache.path().join(entry.file_name())).unwrap();
+    }
+    fs_err::write(folder.path().join("wrangler.toml"), "name = \"w\"\nmain = \"entry.py\"\n").unwrap();
+    let options = ServerOptions::new(env!("CARGO_BIN_EXE_taipan"), folder.path(), cache.path());
+    let mut server = Server::start(&options).unwrap();
+    assert_eq!(get(&server).text(), "0");
+    let snapshots = cache.path().join("workers");
+    let (ends_with_us, is_over) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        // Dropped at the end, whatever that is.
+        let _ends_with_us = ends_with_us;
+        // Others learn something all the time.
+        let snapshots = &snapshots;
+        scope.spawn(move || {
+            let lists: Vec<_> = fs_err::read_dir(snapshots)
+                .unwrap()
+                .map(|file| file.unwrap().path())
+                .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("packages-"))
+                .map(|path| path.with_extension("imports"))
+                .collect();
+            for name in names.into_iter().cycle() {
+                for list in &lists {
+                    fs_err::write(list, format!("[{name:?}]")).unwrap();
+                }
+                if is_over.recv_timeout(Duration::from_millis(1)) == Err(RecvTimeoutError::Disconnected) {
+                    break;
+                }
+            }
+        });
+        for version in 1..6 {
+            worker(folder.path(), &format!("import package\nNAME = '{version}'"));
+            eventually(&server, |response| response.text() == version.to_string());
+        }
+    });
+    assert!(server.log.wait_for("is gone", None, 0, Duration::ZERO).is_none());
     server.interrupt().unwrap();
     server.expect_clean_end().unwrap();
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,13 +104,14 @@ pub(super) enum Outcome {
     Isolate(IsolateError),
 }
 
-/// What the cache has of the Worker now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub(crate) enum Made {
-    /// Its snapshot.
-    Snapshot,
-    /// At the most that of its packages: its module scope cannot be kept.
-    Packages,
+/// What the cache has of the Worker now. Files are named as they were when they were made: what is learned afterwards changes what the
+/// next ones are called.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Made {
+    /// The Worker's snapshot; none when its module scope cannot be kept.
+    pub(crate) worker: Option<PathBuf>,
+    /// That of its packages, if there is one.
+    pub(crate) packages: Option<PathBuf>,
 }
 
 impl Outcome {
