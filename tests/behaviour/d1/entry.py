@@ -59,6 +59,11 @@ async def statements(db):
     assert await db.prepare("SELECT count(*) FROM people WHERE name LIKE 'many %'").first("count(*)") == 50
 
 
+    # Functions that databases of Workers have elsewhere, too.
+    maths = "SELECT sqrt(16), pow(2, 3), ceil(1.2), round(ln(exp(1)), 9), mod(7, 4), json_extract('[1, 2]', '$[1]')"
+    assert await db.prepare(maths).raw() == [[4.0, 8.0, 2.0, 1.0, 3.0, 2]]
+
+
 async def on_the_spot(db):
     await db.exec("CREATE TABLE seen (n INTEGER, value)")
     insert = db.prepare("INSERT INTO seen (n) VALUES (?)")
