@@ -96,6 +96,15 @@ async def limits(kv):
     await raises(TypeError, "not float", kv.put("k", 1.5))
     await raises(TypeError, "put() has no option 'ttl'", kv.put("k", "v", {"ttl": 1}))
     await raises(ValueError, "not 'blob'", kv.get("k", "blob"))
+    await raises(TypeError, "get() has no option 'typ'; there are: type, cache_ttl", kv.get("k", typ="json"))
+    await raises(ValueError, "cacheTtl is at least 30 seconds, not 29", kv.get("k", {"cacheTtl": 29}))
+    assert await kv.get("k", cache_ttl=30) is None
+    await raises(TypeError, "list() has no option 'prefx'", kv.list({"prefx": "a"}))
+    await raises(TypeError, "The limit of a list is an int, not str", kv.list(limit="1"))
+    await raises(TypeError, "The prefix of a list is a str, not bytes", kv.list(prefix=b"a"))
+    await raises(ValueError, "A time is a number of seconds, not nan", kv.put("k", "v", expiration_ttl=float("nan")))
+    await raises(TypeError, "env.KV.put('k'): the metadata cannot be JSON: ", kv.put("k", "v", metadata={1}))
+    await raises(TypeError, "env.KV.put('k'): the value cannot be JSON: ", kv.put("k", [object()]))
 
     async def endless():
         while True:
@@ -103,7 +112,8 @@ async def limits(kv):
 
     await raises(BindingError, "the value is too large: more than 26214400 bytes", kv.put("k", endless()))
     await kv.put("brackets", "[[")
-    await raises(ValueError, "Expecting value", kv.get("brackets", "json"))
+    error = await raises(ValueError, "Expecting value", kv.get("brackets", "json"))
+    assert error.__notes__ == ["The value that env.KV.get('brackets') has found is not JSON"]
 
 
 async def sync(kv):

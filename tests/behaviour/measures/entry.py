@@ -33,6 +33,8 @@ async def points():
         ({"doubles": ["a"]}, "is a number"),
         ({"doubles": [float("nan")]}, "finite"),
         ({"colour": ["a"]}, "no option 'colour'"),
+        ({"blobs": "abc"}, "The blobs of a data point are a list, not str"),
+        ("abc", "write_data_point() takes a dict, not str"),
     ]:
         try:
             env.DATA.write_data_point(point)

@@ -58,6 +58,14 @@ async def metadata(bucket):
     assert found.httpMetadata == {"contentType": "text/y"} and found.customMetadata == {"n": "1"}
     await raises(TypeError, "httpMetadata has no member 'type'", bucket.put("m", "1", http_metadata={"type": "x"}))
     await raises(TypeError, "put() has no option 'ttl'", bucket.put("m", "1", {"ttl": 1}))
+    await raises(TypeError, "createMultipartUpload() has no option 'ttl'", bucket.createMultipartUpload("m", {"ttl": 1}))
+    # Python's names mean the same, and misspelt ones nothing.
+    await bucket.put("m", "1", http_metadata={"content_type": "text/p", "cache_control": "no-cache"})
+    assert (await bucket.head("m")).httpMetadata == {"contentType": "text/p", "cacheControl": "no-cache"}
+    assert await bucket.put("m", "2", only_if={"etag_matches": "other"}) is None
+    assert type(await bucket.get("m", only_if={"etag_matches": "other"})) is R2Object
+    await raises(TypeError, "onlyIf has no condition 'etag'; there are: etag_matches", bucket.put("m", "2", only_if={"etag": "x"}))
+    await raises(TypeError, "range has no member 'start'; there are: offset, length, suffix", bucket.get("m", range={"start": 1}))
 
 
 async def conditions(bucket):
@@ -126,6 +134,8 @@ async def lists(bucket):
     found = await bucket.list(prefix="l/", start_after="l/b/2")
     assert [o.key for o in found.objects] == ["l/c", "l/d/1", "l/é"]
     await raises(BindingError, "the limit of a list is from 1 to 1000", bucket.list(limit=1001))
+    await raises(TypeError, "The limit of a list is an int, not str", bucket.list(limit="1"))
+    await raises(TypeError, "The prefix of a list is a str, not int", bucket.list(prefix=1))
 
 
 async def multipart(bucket):
@@ -137,6 +147,7 @@ async def multipart(bucket):
     assert await bucket.head("whole") is None
     await raises(BindingError, "the upload has no part 3", upload.complete([first, second, {"partNumber": 3, "etag": "x"}]))
     await raises(BindingError, "in the order of their numbers", upload.complete([second, first]))
+    await raises(TypeError, "complete() takes a list of what uploadPart() gave", upload.complete([{"part": 1}]))
     third = await upload.uploadPart(3, "!")
     await raises(BindingError, "part 2 is too small: 5 < 5242880 bytes", upload.complete([first, second, third]))
     done = await upload.complete([first, second])

@@ -11,7 +11,8 @@ answered at once; then nobody waits, and no other task runs in between.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping
 from functools import partial
 from types import coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -20,7 +21,7 @@ import _taipan
 from pyodide.ffi import JsException, JsProxy, to_js
 
 from ._body import ByteStream, js_kind
-from ._runtime import wait
+from ._runtime import jsnull, wait
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,6 +74,33 @@ async def ask(binding: str, method: str, key: str | None, number: int, *fields: 
         return answer if answer.__class__ is tuple else await answer  # type: ignore[no-any-return]
     except Exception as error:
         raise exception(error, f"{method}({'' if key is None else repr(key)})", binding, key) from None
+
+
+def options_of(given: Any, more: Mapping[str, Any], known: Mapping[str, str], none: str) -> dict[str, Any]:
+    """Options under the platform's names, whether they were given by those or by Python's; what is None is left out.
+
+    `known` has both: Python's names and the platform's. One that is not among them is misspelt and must not be without effect: `none`
+    says what has no such option.
+    """
+    if isinstance(given, JsProxy):
+        given = given.to_py()
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(f"{none.partition(' ')[0]} takes a dict, not {type(given).__name__}")
+    options = {}
+    for name, value in (*(given or {}).items(), *more.items()):
+        if name not in known and name not in known.values():
+            raise TypeError(f"{none} {name!r}; there are: {', '.join(known)}")
+        if value is not None and value is not jsnull:
+            options[known.get(name, name)] = value
+    return options
+
+
+def json_of(value: Any, what: str) -> str:
+    """A value as JSON."""
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{what} cannot be JSON: {error}") from None
 
 
 class Sync:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Any, Literal, overload
 
 import _taipan
 from pyodide.ffi import JsException, JsProxy
 
 from . import _bindings
-from ._bindings import Sync, ask, blocking, exception, is_stream, prompt, upload
+from ._bindings import Sync, ask, blocking, exception, is_stream, json_of, options_of, prompt, upload
 from ._body import JS_BUFFERS, ByteStream, js_kind
 from ._env import JsDict
 from ._runtime import jsnull, wait
@@ -30,14 +31,24 @@ _GET, _OPEN, _MANY, _PUT, _DELETE, _LIST = map(
 )
 _start = _taipan.start
 
+_PUT_OPTIONS = {"expiration": "expiration", "expiration_ttl": "expirationTtl", "metadata": "metadata"}
+_LIST_OPTIONS = {name: name for name in ("prefix", "limit", "cursor")}
+
+
+#: The platform lets nothing be kept in a cache for a shorter time, in seconds. Here nothing is.
+_SHORTEST_CACHE = 30
+
 
 def _type(type: Any, options: Mapping[str, Any]) -> str:
-    if isinstance(type, JsProxy):
-        type = type.to_py()
-    if isinstance(type, Mapping):
-        options = {**type, **options}
-        type = None
-    type = type or options.get("type") or "text"
+    if isinstance(type, (JsProxy, Mapping)):
+        given, type = type, None
+    else:
+        given = None
+    known = options_of(given, options, {"type": "type", "cache_ttl": "cacheTtl"}, "get() has no option")
+    ttl = known.get("cacheTtl", _SHORTEST_CACHE)
+    if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or ttl < _SHORTEST_CACHE:
+        raise ValueError(f"cacheTtl is at least {_SHORTEST_CACHE} seconds, not {ttl!r}")
+    type = type or known.get("type") or "text"
     if type not in _TYPES:
         raise ValueError(f"The type of a value is one of {', '.join(_TYPES)}, not {type!r}")
     return "bytes" if type == "arrayBuffer" else str(type)
@@ -59,6 +70,15 @@ def _none(value: Any) -> bool:
 
 def _load(text: str) -> Any:
     return json.loads(text, object_hook=JsDict)
+
+
+def _loaded(text: str, where: str) -> Any:
+    """A value that is meant to be JSON."""
+    try:
+        return _load(text)
+    except ValueError as error:
+        error.add_note(f"The value that {where} has found is not JSON")
+        raise
 
 
 class KVNamespace:
@@ -133,25 +153,22 @@ class KVNamespace:
     ) -> None:
         """Puts a value under a key, in place of what is there. It is on disk when this returns."""
         key = _key(key)
-        if isinstance(options, JsProxy):
-            options = options.to_py()
-        given = {**(options or {}), **more}
-        ends = given.pop("expiration", expiration)
-        ttl = given.pop("expirationTtl", expiration_ttl)
-        metadata = given.pop("metadata", metadata)
-        if given:
-            raise TypeError(f"put() has no option {next(iter(given))!r}")
+        more = {"expiration": expiration, "expiration_ttl": expiration_ttl, "metadata": metadata, **more}
+        given = options_of(options, more, _PUT_OPTIONS, "put() has no option")
+        ttl, ends = given.get("expirationTtl"), given.get("expiration")
         end: str | None = None
         seconds: float | None = None
-        if not _none(ttl):
+        if ttl is not None:
             end, seconds = "after", ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
-        elif not _none(ends):
+        elif ends is not None:
             end, seconds = "at", _timestamp(ends) if isinstance(ends, datetime) else ends
         if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float))):
             raise TypeError(f"A time is a number of seconds, not {_kind(seconds)}")
         if seconds is not None:
+            if not isfinite(seconds):
+                raise ValueError(f"A time is a number of seconds, not {seconds}")
             seconds = int(seconds)
-        meta = None if _none(metadata) else json.dumps(metadata, separators=(",", ":"), ensure_ascii=False)
+        meta = json_of(given["metadata"], f"env.{self._name}.put({key!r}): the metadata") if "metadata" in given else None
         sent = await self._sent(value, key)
         await self._ask("put", key, _PUT, key, sent, meta, end, seconds)
 
@@ -169,10 +186,14 @@ class KVNamespace:
         cursor: str | None = None,
     ) -> JsDict:
         """Keys in order: `keys` with `name`, `expiration` and `metadata` each; `cursor` unless `list_complete`."""
-        if isinstance(options, JsProxy):
-            options = options.to_py()
-        given = {"prefix": prefix, "limit": limit, "cursor": cursor, **(options or {})}
-        fields = await self._ask("list", None, _LIST, given["prefix"] or "", given["limit"], given["cursor"])
+        more = {"prefix": prefix, "limit": limit, "cursor": cursor}
+        given = options_of(options, more, _LIST_OPTIONS, "list() has no option")
+        for name in ("prefix", "cursor"):
+            if not isinstance(given.get(name, ""), str):
+                raise TypeError(f"The {name} of a list is a str, not {_kind(given[name])}")
+        if not isinstance(given.get("limit", 1), int):
+            raise TypeError(f"The limit of a list is an int, not {_kind(given['limit'])}")
+        fields = await self._ask("list", None, _LIST, given.get("prefix", ""), given.get("limit"), given.get("cursor"))
         keys = []
         for i in range(1, len(fields), 3):
             key = JsDict(name=fields[i])
@@ -210,7 +231,7 @@ class KVNamespace:
         if not found:
             return None
         value, metadata = found
-        return _load(value) if kind == "json" else value, metadata
+        return _loaded(value, f"env.{self._name}.{method}({key!r})") if kind == "json" else value, metadata
 
     async def _many(self, keys: Sequence[str], kind: str) -> dict[str, tuple[Any, Any] | None]:
         if kind not in ("text", "json"):
@@ -223,7 +244,8 @@ class KVNamespace:
             if text is None:
                 found[name] = None
             else:
-                found[name] = (_load(text) if kind == "json" else text, None if metadata is None else _load(metadata))
+                value = _loaded(text, f"env.{self._name}.get({name!r})") if kind == "json" else text
+                found[name] = (value, None if metadata is None else _load(metadata))
         return found
 
     async def _sent(self, value: Any, key: str) -> Any:
@@ -232,7 +254,7 @@ class KVNamespace:
         if isinstance(value, (bytes, bytearray, memoryview)):
             return bytes(value) if isinstance(value, memoryview) else value
         if isinstance(value, (Mapping, list)):
-            return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+            return json_of(value, f"env.{self._name}.put({key!r}): the value")
         if is_stream(value):
             try:
                 return await upload(self._api, value)

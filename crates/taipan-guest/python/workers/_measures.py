@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pyodide.ffi import JsProxy
-
-from ._bindings import Sync, answered, blocking, exception
+from ._bindings import Sync, answered, blocking, exception, options_of
 from ._env import JsDict
 from ._runtime import jsnull
 
 
-def _options(given: Any, more: Mapping[str, Any], known: Sequence[str], call: str) -> dict[str, Any]:
-    if isinstance(given, JsProxy):
-        given = given.to_py()
-    options = {**(given or {}), **more}
-    for name in options:
-        if name not in known:
-            raise TypeError(f"{call} has no option {name!r}")
-    return options
+_MEMBERS = {name: name for name in ("blobs", "doubles", "indexes")}
 
 
 class RateLimit:
@@ -38,7 +28,7 @@ class RateLimit:
 
     async def limit(self, options: Any = None, **more: Any) -> JsDict:
         """Counts once for `key`; `success` is whether that was within the limit."""
-        key = _options(options, more, ("key",), "limit()").get("key")
+        key = options_of(options, more, {"key": "key"}, "limit() has no option").get("key")
         if not isinstance(key, str):
             raise TypeError(f"limit() takes a key, which is a str, not {type(key).__name__}")
         return JsDict(success=bool(await answered(self._api.limit(key), f"limit({key!r})", self._name, key)))
@@ -62,8 +52,11 @@ class AnalyticsEngineDataset:
 
     def write_data_point(self, point: Any = None, **more: Any) -> None:
         """Notes a point: up to 20 `blobs` (str or bytes), up to 20 `doubles` and one of `indexes`. Nothing need be awaited."""
-        given = _options(point, more, ("blobs", "doubles", "indexes"), "write_data_point()")
-        sent = {name: [_value(value) for value in given.get(name) or ()] for name in ("blobs", "doubles", "indexes")}
+        given = options_of(point, more, _MEMBERS, "write_data_point() has no option")
+        for name, values in given.items():
+            if not isinstance(values, (list, tuple)):
+                raise TypeError(f"The {name} of a data point are a list, not {type(values).__name__}")
+        sent = {name: [_value(value) for value in given.get(name, ())] for name in _MEMBERS}
         try:
             self._api.note(json.dumps(sent, allow_nan=False))
         except ValueError:

@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 import _taipan
-from pyodide.ffi import JsProxy, to_js
+from pyodide.ffi import JsException, JsProxy, to_js
 
 from . import _runtime
-from ._bindings import Sync, ask, blocking
+from ._bindings import Sync, ask, blocking, options_of
 from ._body import JS_BUFFERS, js_kind
 from ._env import JsDict
 from ._rpc import python_from_rpc, python_to_rpc
@@ -23,6 +23,9 @@ _TYPES = ("json", "text", "bytes", "v8")
 
 _SEND = _taipan.op_number("queue.send")
 
+_OPTIONS = {"content_type": "contentType", "delay_seconds": "delaySeconds"}
+_DELAY = {"delay_seconds": "delaySeconds"}
+
 
 def _seconds(delay: Any) -> float | None:
     if delay is None or delay is jsnull:
@@ -32,18 +35,6 @@ def _seconds(delay: Any) -> float | None:
     if isinstance(delay, bool) or not isinstance(delay, (int, float)):
         raise TypeError(f"A delay is a number of seconds or a timedelta, not {type(delay).__name__}")
     return delay
-
-
-def _options(options: Any, more: Mapping[str, Any], call: str) -> dict[str, Any]:
-    """The options under their Python names, whichever way they were given."""
-    if isinstance(options, JsProxy):
-        options = options.to_py()
-    names = {"contentType": "content_type", "delaySeconds": "delay_seconds"}
-    given = {names.get(name, name): value for name, value in {**(options or {}), **more}.items()}
-    for name in given:
-        if name not in ("content_type", "delay_seconds"):
-            raise TypeError(f"{call} has no option {name!r}")
-    return {name: value for name, value in given.items() if value is not None and value is not jsnull}
 
 
 def _is_json(value: Any) -> bool:
@@ -81,9 +72,10 @@ class Queue:
         Without a content type, bytes go as bytes, what JSON can express as JSON, and the rest (dates, sets, bytes in a dict) so
         that it comes out as it went in.
         """
-        given = _options(options, {"content_type": content_type, "delay_seconds": delay_seconds, **more}, "send()")
-        kind, sent = self._sent(body, given.get("content_type"))
-        await ask(self._name, "send", None, _SEND, kind, sent, _seconds(given.get("delay_seconds")))
+        more = {"content_type": content_type, "delay_seconds": delay_seconds, **more}
+        given = options_of(options, more, _OPTIONS, "send() has no option")
+        kind, sent = self._sent(body, given.get("contentType"))
+        await ask(self._name, "send", None, _SEND, kind, sent, _seconds(given.get("delaySeconds")))
 
     async def send_batch(
         self, messages: Iterable[Any], options: Any = None, *, delay_seconds: float | timedelta | None = None, **more: Any
@@ -91,14 +83,14 @@ class Queue:
         """Sends messages, all or none: dicts with `body`, and `content_type` and `delay_seconds` if need be."""
         if isinstance(messages, JsProxy):
             messages = python_from_rpc(messages)
-        given = _options(options, {"delay_seconds": delay_seconds, **more}, "send_batch()")
+        given = options_of(options, {"delay_seconds": delay_seconds, **more}, _DELAY, "send_batch() has no option")
         fields: list[Any] = []
         for message in messages:
             if not isinstance(message, Mapping) or "body" not in message:
                 raise TypeError('A message of a batch is a dict with a "body"')
-            own = _options(None, {name: value for name, value in message.items() if name != "body"}, "A message")
-            kind, sent = self._sent(message["body"], own.get("content_type"))
-            fields += (kind, sent, _seconds(own.get("delay_seconds", given.get("delay_seconds"))))
+            own = options_of(None, {n: value for n, value in message.items() if n != "body"}, _OPTIONS, "A message has no option")
+            kind, sent = self._sent(message["body"], own.get("contentType"))
+            fields += (kind, sent, _seconds(own.get("delaySeconds", given.get("delaySeconds"))))
         if not fields:
             raise ValueError("A batch has at least one message")
         await ask(self._name, "send_batch", None, _SEND, *fields)
@@ -125,7 +117,13 @@ class Queue:
             if isinstance(body, JsProxy):
                 body = python_from_rpc(body)
             return kind, json.dumps(body, separators=(",", ":"), ensure_ascii=False, default=_moment)
-        return kind, self._api.serialize(python_to_rpc(body)).to_bytes()
+        try:
+            return kind, self._api.serialize(python_to_rpc(body)).to_bytes()
+        except (TypeError, JsException):
+            raise TypeError(
+                f"env.{self._name}.send(): a message is what JSON can express, bytes, a datetime, a set, or dicts and lists of "
+                f"these, and {type(body).__name__} is not"
+            ) from None
 
     def __repr__(self) -> str:
         return f"<Queue env.{self._name}>"
@@ -183,9 +181,9 @@ class Message:
 
     def retry(self, options: Any = None, *, delay_seconds: float | timedelta | None = None, **more: Any) -> None:
         """It is to be delivered again."""
-        given = _options(options, {"delay_seconds": delay_seconds, **more}, "retry()")
+        given = options_of(options, {"delay_seconds": delay_seconds, **more}, _DELAY, "retry() has no option")
         if self._outcome is False:
-            self._outcome = _seconds(given.get("delay_seconds"))
+            self._outcome = _seconds(given.get("delaySeconds"))
 
     def __repr__(self) -> str:
         return f"<Message {self.id}, delivery {self.attempts}>"

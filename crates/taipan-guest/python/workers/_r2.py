@@ -10,7 +10,7 @@ from typing import Any, overload
 
 from pyodide.ffi import JsException, JsProxy, to_js
 
-from ._bindings import Sync, answered, blocking, exception, is_stream, upload
+from ._bindings import Sync, answered, blocking, exception, is_stream, options_of, upload
 from ._body import JS_BUFFERS, Blob, ByteStream, js_kind
 from ._env import JsDict
 from ._headers import Headers
@@ -25,6 +25,23 @@ _HTTP = {
     "cacheControl": "cache-control",
     "cacheExpiry": "expires",
 }
+#: The same under Python's names, and what else has both.
+_HTTP_NAMES = {
+    "content_type": "contentType",
+    "content_language": "contentLanguage",
+    "content_disposition": "contentDisposition",
+    "content_encoding": "contentEncoding",
+    "cache_control": "cacheControl",
+    "cache_expiry": "cacheExpiry",
+}
+_CONDITIONS = {
+    "etag_matches": "etagMatches",
+    "etag_does_not_match": "etagDoesNotMatch",
+    "uploaded_before": "uploadedBefore",
+    "uploaded_after": "uploadedAfter",
+    "seconds_granularity": "secondsGranularity",
+}
+_RANGE = {name: name for name in ("offset", "length", "suffix")}
 #: Larger values go to the host in pieces of this size.
 _LARGE, _PIECE = 4 << 20, 1 << 20
 _CHECKSUMS = ("md5", "sha1", "sha256", "sha384", "sha512")
@@ -64,9 +81,7 @@ def _milliseconds(moment: Any) -> float | None:
 
 def _metadata(http: Any, custom: Any) -> str:
     headers = _headers(http)
-    given = {} if headers is not None else _plain(http)
-    if unknown := given.keys() - _HTTP.keys():
-        raise TypeError(f"httpMetadata has no member {min(unknown)!r}; there are: {', '.join(_HTTP)}")
+    given = {} if headers is not None else options_of(http, {}, _HTTP_NAMES, "httpMetadata has no member")
     if headers is not None:
         given = {name: headers.get(header) for name, header in _HTTP.items()}
     kept = {name: value for name, value in given.items() if not _none(value)}
@@ -100,7 +115,7 @@ def _conditions(given: Any) -> str | None:
             "uploadedAfter": moment("if-modified-since"),
             "secondsGranularity": True,
         }
-    wanted = _plain(given)
+    wanted = options_of(given, {}, _CONDITIONS, "onlyIf has no condition")
     for name in ("uploadedBefore", "uploadedAfter"):
         wanted[name] = _milliseconds(wanted.get(name))
     return json.dumps(wanted)
@@ -111,7 +126,7 @@ def _range(given: Any) -> str | None:
         return None
     headers = _headers(given)
     if headers is None:
-        return json.dumps(_plain(given))
+        return json.dumps(options_of(given, {}, _RANGE, "range has no member"))
     unit, _, span = (headers.get("range") or "").partition("=")
     first, _, last = span.partition("-")
     if unit != "bytes" or not (first or last):
@@ -320,6 +335,10 @@ class R2Bucket:
         given.pop("include", None)
         wanted = {name: given.pop(name, None) for name in ("prefix", "limit", "cursor", "startAfter", "delimiter")}
         _refuse(given, "list")
+        for name, value in wanted.items():
+            kind = int if name == "limit" else str
+            if not _none(value) and not isinstance(value, kind):
+                raise TypeError(f"The {name} of a list is {'an' if kind is int else 'a'} {kind.__name__}, not {type(value).__name__}")
         found = JsDict(json.loads(await self._ask(self._api.list(json.dumps(wanted)), "list")))
         found["objects"] = [R2Object(values) for values in found["objects"]]
         return found
@@ -329,7 +348,9 @@ class R2Bucket:
     ) -> R2MultipartUpload:
         """Begins an object that comes in parts."""
         given = _plain(options)
-        metadata = _metadata(given.get("httpMetadata", http_metadata), given.get("customMetadata", custom_metadata))
+        metadata = _metadata(given.pop("httpMetadata", http_metadata), given.pop("customMetadata", custom_metadata))
+        given.pop("storageClass", None)
+        _refuse(given, "createMultipartUpload")
         upload = await self._ask(self._api.create(_key(key), metadata), "createMultipartUpload", key)
         return R2MultipartUpload(self, key, upload)
 
@@ -393,7 +414,10 @@ class R2MultipartUpload:
 
     async def complete(self, parts: Sequence[Mapping[str, Any]]) -> R2Object:
         """Makes the object of its parts, which are what `uploadPart` gave."""
-        listed = json.dumps([[part["partNumber"], part["etag"]] for part in parts])
+        try:
+            listed = json.dumps([[part["partNumber"], part["etag"]] for part in parts])
+        except (KeyError, TypeError):
+            raise TypeError("complete() takes a list of what uploadPart() gave: partNumber and etag of each part") from None
         answer = self._bucket._api.complete(self.key, self.uploadId, listed)
         return R2Object(json.loads(await self._bucket._ask(answer, "complete", self.key)))
 
