@@ -118,6 +118,7 @@ impl Bindings {
         own: &Section<'_>,
         taken: impl Iterator<Item = &'a String>,
         assets: Option<&Section<'_>>,
+        warnings: &mut Vec<String>,
     ) -> Result<Self, ConfigError> {
         let mut names = Names(taken.cloned().collect());
         let mut found = Self::default();
@@ -178,7 +179,7 @@ impl Bindings {
             section.only(VERSION_KEYS)?;
             found.version = Some(names.add(&section, "binding")?);
         }
-        (found.queue_producers, found.queue_consumers) = queues::read(own, &mut names)?;
+        (found.queue_producers, found.queue_consumers) = queues::read(own, &mut names, warnings)?;
         Ok(found)
     }
 

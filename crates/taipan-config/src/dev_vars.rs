@@ -22,8 +22,17 @@ pub(crate) struct DevVars {
 
 /// Reads `.dev.vars.ENV` in `folder` where an environment is named and the file is there, else `.dev.vars`: one of them, never
 /// both, as in wrangler. Where there is neither, `.env`, `.env.local`, `.env.ENV` and `.env.ENV.local` count together, the later ones
-/// over the earlier.
-pub(crate) fn load(folder: &Path, env: Option<&str>) -> Result<DevVars, ConfigError> {
+/// over the earlier. With `files`, which must be there, those do and no others.
+pub(crate) fn load(folder: &Path, env: Option<&str>, files: &[PathBuf]) -> Result<DevVars, ConfigError> {
+    if !files.is_empty() {
+        let source = |file: &PathBuf| {
+            let file = folder.join(file);
+            Source::read(&file)?.ok_or_else(|| {
+                ConfigError::new(&file, "there is no such file").with_hint("name a file of `KEY=VALUE` lines")
+            })
+        };
+        return together(files.iter().map(source));
+    }
     let named = env.map(|env| Source::read(&folder.join(format!(".dev.vars.{env}")))).transpose()?.flatten();
     let source = match named {
         Some(source) => Some(source),
@@ -43,11 +52,16 @@ pub(crate) fn load(folder: &Path, env: Option<&str>) -> Result<DevVars, ConfigEr
         }
         return Ok(found);
     }
+    together(names.iter().filter_map(|name| Source::read(&folder.join(name)).transpose()))
+}
+
+/// What several files hold, the later ones over the earlier.
+fn together(sources: impl Iterator<Item = Result<Source, ConfigError>>) -> Result<DevVars, ConfigError> {
     // In the order in which keys come first, each with its last value and the file that has it.
     let mut all: Vec<(String, String, PathBuf)> = Vec::new();
     let mut found = DevVars::default();
-    for name in names {
-        let Some(source) = Source::read(&folder.join(name))? else { continue };
+    for source in sources {
+        let source = source?;
         let (pairs, warnings) = parse(&source)?;
         found.warnings.extend(warnings);
         for (key, value) in pairs {

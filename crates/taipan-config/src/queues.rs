@@ -45,6 +45,7 @@ pub struct QueueConsumer {
 pub(crate) fn read(
     own: &Section<'_>,
     names: &mut Names,
+    warnings: &mut Vec<String>,
 ) -> Result<(Vec<QueueProducer>, Vec<QueueConsumer>), ConfigError> {
     let (mut producers, mut consumers) = (Vec::new(), Vec::<QueueConsumer>::new());
     let Some(section) = own.child("queues")? else { return Ok((producers, consumers)) };
@@ -60,12 +61,19 @@ pub(crate) fn read(
     for section in section.children("consumers")? {
         section.only(CONSUMER_KEYS)?;
         let name = queue(&section)?;
-        if let Some((kind, at)) = section.string("type")?.filter(|(kind, _)| *kind != "worker") {
-            let message = format!("wrong value of `{}`: `{kind}`", section.path_of("type"));
-            return Err(section
-                .source
-                .error(at, message)
-                .with_hint("only Workers are consumers here: write `worker`, or remove the key"));
+        match section.string("type")? {
+            None | Some(("worker", _)) => {}
+            Some(("http_pull", at)) => {
+                let place = section.source.link(at);
+                warnings.push(format!(
+                    "{place}: nobody pulls messages by HTTP here, so those of {name} stay where they are; `taipan queues peek {name}` shows them"
+                ));
+                continue;
+            }
+            Some((kind, at)) => {
+                let message = format!("wrong value of `{}`: `{kind}`", section.path_of("type"));
+                return Err(section.source.error(at, message).with_hint("write `worker`, or remove the key"));
+            }
         }
         if consumers.iter().any(|consumer| consumer.queue == name) {
             let at = section.string("queue")?.map_or(0, |(_, at)| at);

@@ -83,6 +83,18 @@ impl WorkerConfig {
     /// # Errors
     /// When there is no configuration, or anything in it cannot be used.
     pub fn load(dir_or_file: &Path, env: Option<&str>) -> Result<Self, ConfigError> {
+        Self::load_with(dir_or_file, env, &[])
+    }
+
+    /// The same with secrets from these files, if there are some, instead of from `.dev.vars` or `.env`.
+    ///
+    /// # Errors
+    /// As for [`Self::load`].
+    pub fn load_with(
+        dir_or_file: &Path,
+        env: Option<&str>,
+        env_files: &[PathBuf],
+    ) -> Result<Self, ConfigError> {
         let mut warnings = Vec::new();
         let source = find(dir_or_file, &mut warnings)?;
         let is_toml = source.file.extension().is_some_and(|extension| extension == "toml");
@@ -111,7 +123,7 @@ impl WorkerConfig {
             layers.get("rules").children("rules")?.iter().map(Rule::read).collect::<Result<Vec<_>, _>>()?;
         let mut files = Files::read(|key| layers.get(key).clone(), &root, &main, &rules, &mut warnings)?;
         files.leave_out(assets.iter().map(|assets| assets.directory.as_path()));
-        let dev_vars = dev_vars::load(&root, env)?;
+        let dev_vars = dev_vars::load(&root, env, env_files)?;
         let taipan = layers.get("taipan").child("taipan")?;
         let taipan = taipan.map(|section| Taipan::read(&section, &dev_vars.secrets, &mut warnings));
         warnings.extend(dev_vars.warnings);
@@ -401,7 +413,7 @@ fn bindings(
     for key in Bindings::KEYS {
         layers.warn_not_taken_over(key, warnings);
     }
-    Bindings::read(layers.own(), vars.keys(), assets)
+    Bindings::read(layers.own(), vars.keys(), assets, warnings)
 }
 
 fn crons(layers: &Layers<'_>) -> Result<Vec<Cron>, ConfigError> {

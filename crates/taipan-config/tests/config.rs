@@ -181,6 +181,27 @@ fn an_environment_takes_over_what_wrangler_lets_it() {
 }
 
 #[test]
+fn files_of_secrets_that_are_named_take_the_place_of_the_usual_ones() {
+    let folder = folder(&[
+        ("wrangler.jsonc", r#"{ "main": "entry.py", "compatibility_date": "2026-09-08" }"#),
+        ("entry.py", ""),
+        (".dev.vars", "USUAL=1"),
+        (".env", "USUAL=1"),
+        ("a.env", "A=1\nBOTH=a"),
+        ("b.env", "BOTH=b\nSAME=$BOTH"),
+    ]);
+    let load = |files: &[&str]| {
+        let files: Vec<_> = files.iter().map(std::path::PathBuf::from).collect();
+        WorkerConfig::load_with(folder.path(), None, &files)
+    };
+    let config = load(&["a.env", "b.env"]).unwrap();
+    assert_eq!(env_of(&config), json!({ "A": "1", "BOTH": "b", "SAME": "b" }));
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let error = load(&["a.env", "none.env"]).unwrap_err();
+    assert!(error.to_string().ends_with("none.env: there is no such file"), "{error}");
+}
+
+#[test]
 fn no_date_means_the_newest_release_and_a_warning() {
     let folder = worker(r#"{ "main": "entry.py" }"#);
     let config = load(&folder, None);
@@ -846,6 +867,10 @@ fn queues_are_read_per_environment_and_checked() {
     assert!(!bindings.are_without_data());
     let live = load(&there, Some("live"));
     assert!(live.bindings.are_without_data() && live.warnings[0].contains("`queues` is not taken over"));
+    // Elsewhere a program fetches them.
+    let pulled = load(&with(r#"{ "consumers": [{ "queue": "a", "type": "http_pull" }] }"#), None);
+    assert!(pulled.bindings.queue_consumers.is_empty());
+    assert!(pulled.warnings[0].contains("nobody pulls messages by HTTP here"), "{:?}", pulled.warnings);
     let wrong = |queues: &str| refused(&with(queues), None);
     for (queues, said) in [
         (r#"{ "producers": [{ "binding": "A" }] }"#, "missing key: `queues.producers[0].queue`"),
@@ -860,7 +885,7 @@ fn queues_are_read_per_environment_and_checked() {
         ),
         (r#"{ "consumers": [{ "queue": "a", "dead_letter_queue": "a" }] }"#, "it is the queue itself"),
         (
-            r#"{ "consumers": [{ "queue": "a", "type": "http_pull" }] }"#,
+            r#"{ "consumers": [{ "queue": "a", "type": "pull" }] }"#,
             "wrong value of `queues.consumers[0].type`",
         ),
         (r#"{ "consumer": [] }"#, "did you mean `queues.consumers`?"),

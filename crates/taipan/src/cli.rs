@@ -149,6 +149,13 @@ pub(crate) struct DevArgs {
     /// The environment of the configuration to use.
     #[arg(short, long, value_name = "NAME")]
     pub(crate) env: Option<String>,
+    /// A file of secrets, one NAME=VALUE a line, instead of .dev.vars or .env beside the configuration; repeatable: later ones count
+    /// over earlier ones.
+    #[arg(long = "env-file", value_name = "FILE")]
+    pub(crate) env_files: Vec<PathBuf>,
+    /// Accepted for wrangler's sake: all data is on this machine.
+    #[arg(short, long, hide = true)]
+    pub(crate) local: bool,
     /// The configuration file [default: the one in DIR]; repeatable: the first one's Worker is served, the others are there for its
     /// service bindings and queues.
     #[arg(short, long, value_name = "FILE")]

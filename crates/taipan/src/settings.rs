@@ -26,6 +26,8 @@ pub(crate) struct DevSettings {
     pub(crate) env: Option<String>,
     /// Variables over those of the configuration.
     pub(crate) vars: Vec<(String, String)>,
+    /// Files of secrets, when they are not those beside the configuration.
+    pub(crate) env_files: Vec<PathBuf>,
     pub(crate) port: Option<u16>,
     pub(crate) ip: Option<IpAddr>,
     /// Without TLS when there is none.
@@ -59,6 +61,7 @@ impl DevSettings {
             others: Vec::new(),
             // They are given for the first.
             vars: Vec::new(),
+            env_files: Vec::new(),
             ..self.clone()
         });
         std::iter::once(self.clone()).chain(others).collect()
@@ -73,6 +76,7 @@ impl DevSettings {
             others: args.config.into_iter().skip(1).collect(),
             env: args.env,
             vars: args.vars,
+            env_files: args.env_files.iter().map(absolute).collect::<std::io::Result<_>>()?,
             port: args.port,
             ip: args.ip,
             certificate: match (args.https_cert_path, args.https_key_path) {
@@ -169,6 +173,7 @@ impl DeploySettings {
             others: vec![],
             env: args.worker.env,
             vars: args.vars,
+            env_files: vec![],
             port: None,
             ip: None,
             certificate: None,

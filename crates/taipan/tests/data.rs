@@ -79,6 +79,11 @@ fn migrations_are_applied_once_each_and_whole() {
     let [here, there] = [".wrangler/state", "copy"].map(|state| says(dir, &[&rows[..], &[state]].concat()));
     assert_eq!(here, there);
     assert!(!says(dir, &["d1", "export", "notes", "--no-data", "--table", "notes"]).contains("INSERT"));
+    assert_eq!(says(dir, &["d1", "list"]), "name   binding  uuid\nnotes  DB       DB\n");
+    let info: serde_json::Value =
+        serde_json::from_str(&says(dir, &["d1", "info", "notes", "--json"])).unwrap();
+    // The notes, and which migrations have been applied.
+    assert!(info[0]["num_tables"] == 2 && info[0]["database_size"].as_u64().unwrap() >= 4096, "{info}");
     let error = fails(dir, &["d1", "execute", "nots", "--command", "SELECT 1"]);
     assert!(error.contains("unknown database: nots") && error.contains("notes"), "{error}");
 }
@@ -102,7 +107,50 @@ fn keys_are_put_listed_and_deleted() {
     );
     let error = fails(dir, &["kv", "key", "get", "b", "--binding", "NO"]);
     assert!(error.contains("unknown namespace: NO") && error.contains("VISITS"), "{error}");
+    many_keys_are_put_got_and_deleted(dir);
     objects_are_put_got_listed_and_deleted(dir);
+}
+
+fn many_keys_are_put_got_and_deleted(dir: &Path) {
+    let bulk = |what: &'static str| {
+        [&["kv", "bulk", what, "many.json"][..], &["--namespace-id", "VISITS", "--preview"]].concat()
+    };
+    let json = |args: &[&str]| -> serde_json::Value { serde_json::from_str(&says(dir, args)).unwrap() };
+    let many = serde_json::json!([
+        { "key": "m/1", "value": "one", "metadata": { "n": 1 }, "expiration_ttl": 600 },
+        { "key": "m/2", "value": "dHdv", "base64": true },
+    ]);
+    fs::write(dir.join("many.json"), many.to_string()).unwrap();
+    says(dir, &bulk("put"));
+    // What a list gives is what is got and removed.
+    let listed = says(dir, &["kv", "key", "list", "--prefix", "m/", "--namespace-id", "VISITS"]);
+    fs::write(dir.join("many.json"), &listed).unwrap();
+    let got = serde_json::json!({ "m/1": { "value": "one" }, "m/2": { "value": "two" } });
+    assert_eq!(json(&bulk("get")), got);
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert!(listed[0]["metadata"]["n"] == 1 && listed[0]["expiration"].is_u64(), "{listed}");
+    says(dir, &bulk("delete"));
+    fs::write(dir.join("many.json"), r#"["m/1"]"#).unwrap();
+    assert_eq!(json(&bulk("get")), serde_json::json!({ "m/1": { "value": null } }));
+    for (wrong, said) in [
+        (r#"[{ "key": "a", "value": "b", "expirationTtl": 60 }]"#, "unknown field `expirationTtl`"),
+        (r#"[{ "key": "a", "value": "-", "base64": true }]"#, "the value of a is not Base64"),
+        (r#"[{ "key": "", "value": "b" }]"#, "a key is not empty"),
+        (r#"{ "a": "b" }"#, "many.json: not the list that is expected"),
+    ] {
+        fs::write(dir.join("many.json"), wrong).unwrap();
+        let error = fails(dir, &bulk("put"));
+        assert!(error.contains(said), "{error}");
+    }
+    fs::write(dir.join("many.json"), "[1]").unwrap();
+    let error = fails(dir, &bulk("get"));
+    assert!(error.contains("a key is a text, or an object with `name`"), "{error}");
+    let spaces = json(&["kv", "namespace", "list"]);
+    assert_eq!(spaces, serde_json::json!([{ "id": "VISITS", "title": "VISITS", "binding": "VISITS" }]));
+    let error = fails(dir, &["kv", "key", "get", "b", "--namespace-id", "NO"]);
+    assert!(error.contains("unknown namespace: NO") && error.contains("VISITS"), "{error}");
+    let error = fails(dir, &["kv", "key", "put", "b", "c", "--metadata", "{", "--binding", "VISITS"]);
+    assert!(error.contains("the metadata is not JSON"), "{error}");
 }
 
 #[test]
@@ -134,6 +182,7 @@ fn commands_ask_the_process_that_has_the_folder(dir: &Path) {
     let listed: serde_json::Value = serde_json::from_str(&kv(&["list", "--prefix", "a b"])).unwrap();
     assert_eq!(listed[0]["metadata"], serde_json::json!({ "n": 1 }));
     assert!(listed[0]["expiration"].is_u64(), "{listed}");
+    many_keys_are_put_got_and_deleted(dir);
     kv(&["delete", "a b/é&?"]);
     let gone = ["kv", "key", "get", "a b/é&?", "--binding", "VISITS"];
     assert!(fails(dir, &gone).contains("there is no such key: a b/é&?"));

@@ -22,6 +22,9 @@ pub(crate) struct DataArgs {
     /// Accepted for wrangler's sake: all data is on this machine.
     #[arg(long, hide = true, global = true)]
     pub(crate) local: bool,
+    /// Accepted for wrangler's sake: what `preview_…` of the configuration says holds anyway.
+    #[arg(long, hide = true, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) preview: Option<bool>,
 }
 
 /// A command, and where the data is that it is about.
@@ -44,6 +47,46 @@ pub(crate) enum KvCommand {
     /// Look at keys, or change them.
     #[command(subcommand)]
     Key(KvKeyCommand),
+    /// Get, put or remove many keys at once.
+    #[command(subcommand)]
+    Bulk(KvBulkCommand),
+    /// Look at namespaces.
+    #[command(subcommand)]
+    Namespace(KvNamespaceCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KvNamespaceCommand {
+    /// List the namespaces of the configuration as JSON.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KvBulkCommand {
+    /// Print the values of keys as JSON.
+    Get {
+        /// A file with a JSON list of keys, or of objects with the key as `name`, as lists have them.
+        file: PathBuf,
+        #[command(flatten)]
+        namespace: NamespaceArgs,
+    },
+    /// Put values under keys.
+    Put {
+        /// A file with a JSON list of objects: `key`, `value`, and where wanted `base64`, `expiration`, `expiration_ttl`, `metadata`.
+        file: PathBuf,
+        #[command(flatten)]
+        namespace: NamespaceArgs,
+    },
+    /// Remove keys.
+    Delete {
+        /// A file with a JSON list of keys, or of objects with the key as `name`, as lists have them.
+        file: PathBuf,
+        /// Accepted for wrangler's sake: nothing is asked.
+        #[arg(short, long, hide = true)]
+        force: bool,
+        #[command(flatten)]
+        namespace: NamespaceArgs,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -60,6 +103,9 @@ pub(crate) enum KvKeyCommand {
     Get {
         /// The key.
         key: String,
+        /// Accepted for wrangler's sake: the value is printed as it is.
+        #[arg(long, hide = true)]
+        text: bool,
         #[command(flatten)]
         namespace: NamespaceArgs,
     },
@@ -96,10 +142,14 @@ pub(crate) enum KvKeyCommand {
 
 /// Which namespace.
 #[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
 pub(crate) struct NamespaceArgs {
     /// Its name in the Worker's env.
     #[arg(long, value_name = "NAME")]
-    pub(crate) binding: String,
+    pub(crate) binding: Option<String>,
+    /// Its id in the configuration.
+    #[arg(long, value_name = "ID")]
+    pub(crate) namespace_id: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -287,6 +337,20 @@ pub(crate) struct QueueSettings {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum D1Command {
+    /// List the databases of the configuration.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show how large a database is, and how many tables it has.
+    Info {
+        #[command(flatten)]
+        database: DatabaseArgs,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Run SQL: all of it, or none.
     Execute {
         #[command(flatten)]
@@ -320,6 +384,9 @@ pub(crate) enum D1Command {
         /// Leave out the rows.
         #[arg(long)]
         no_data: bool,
+        /// Accepted for wrangler's sake: nothing is asked.
+        #[arg(short = 'y', long, hide = true)]
+        skip_confirmation: bool,
     },
     /// Run an exported file: all of it, or none.
     Import {

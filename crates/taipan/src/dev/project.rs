@@ -67,8 +67,8 @@ impl Project {
     /// Reads it. Packages are locked and obtained if need be; `note` is told what is worth knowing about that.
     pub(crate) fn load(settings: &DevSettings, note: &dyn Fn(&str)) -> Result<Self> {
         let path = settings.config.as_ref().unwrap_or(&settings.folder);
-        let config =
-            WorkerConfig::load(path, settings.env.as_deref()).map_err(|e| hinted(e, ConfigError::hint))?;
+        let config = WorkerConfig::load_with(path, settings.env.as_deref(), &settings.env_files)
+            .map_err(|e| hinted(e, ConfigError::hint))?;
         let (mut vars, mut secrets) = (config.vars, config.secrets);
         for (name, value) in &settings.vars {
             vars.insert(name.clone(), value.as_str().into());

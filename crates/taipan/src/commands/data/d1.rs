@@ -17,6 +17,8 @@ use crate::cli::data::{D1Args, D1Command};
 pub(crate) fn run(args: D1Args) -> Result<ExitCode> {
     let project = Project::load(args.data)?;
     match args.command {
+        D1Command::List { json } => list(&project, json)?,
+        D1Command::Info { database, json } => info(&project, &database.name, json)?,
         D1Command::Execute { database, command, file, json, .. } => {
             let sql = match (command, file) {
                 (_, Some(file)) => fs::read_to_string(file)?,
@@ -25,7 +27,7 @@ pub(crate) fn run(args: D1Args) -> Result<ExitCode> {
             let done = open(&project, &database.name)?.execute(sql)?;
             show(&done, json)?;
         }
-        D1Command::Export { database, output, table, no_schema, no_data } => {
+        D1Command::Export { database, output, table, no_schema, no_data, .. } => {
             let sql = open(&project, &database.name)?.dump(DumpOptions { table, no_data, no_schema })?;
             match output {
                 Some(file) => fs::write(file, sql)?,
@@ -36,6 +38,33 @@ pub(crate) fn run(args: D1Args) -> Result<ExitCode> {
         D1Command::Migrations(command) => migrations::run(&project, command)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn list(project: &Project, as_json: bool) -> Result<()> {
+    let known = project.config.bindings.d1_databases.iter();
+    let rows: Vec<Value> = known.map(|d1| json!([d1.name, d1.binding, d1.id])).collect();
+    present(&["name", "binding", "uuid"], rows, as_json)
+}
+
+/// What a database takes, and how many tables it has.
+fn info(project: &Project, name: &str, as_json: bool) -> Result<()> {
+    let sql = "SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size),
+        (SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\')";
+    let done = open(project, name)?.execute(sql.to_owned())?;
+    let rows = done.first().map(|done| serde_json::from_str(&done.rows)).transpose()?;
+    present(&["database_size", "num_tables"], rows.unwrap_or_default(), as_json)
+}
+
+/// Prints rows of ours as those of statements.
+fn present(columns: &[&str], rows: Vec<Value>, as_json: bool) -> Result<()> {
+    let columns = columns.iter().map(|name| (*name).to_owned()).collect();
+    let rows = Value::from(rows).to_string();
+    let made = Outcome { columns, rows, duration: 0.0, rows_read: 0, rows_written: 0, changes: 0 };
+    match as_json {
+        true => anstream::println!("{}", serde_json::to_string_pretty(&objects(&made)?)?),
+        false => table(&made)?,
+    }
+    Ok(())
 }
 
 /// The configuration of a database and the database.
