@@ -32,6 +32,7 @@ import _taipan
 import _taipan_blocking  # noqa: F401 - before what uses run_sync
 import _taipan_console
 import _taipan_costs as costs
+import _taipan_finders as finders
 import _taipan_loop as loops
 import _taipan_patches as patches
 import _taipan_promises as promises
@@ -571,9 +572,10 @@ def _import(main: str, root: str) -> ModuleType:
     if name in sys.stdlib_module_names or name in sys.modules:
         message = f"the main module has the name of a module that Python needs: {main}"
         raise _ReportedError(reports.plain("startup", "ImportError", message, "rename it, for example to entry.py"))
-    # The Worker's own modules come first, then the packages that were vendored with it.
+    # The Worker's own modules come first, then the packages that were vendored with it. Pyodide has the current folder among the others,
+    # which has nothing of the Worker's.
     packages = os.path.join(root, _PACKAGES)
-    sys.path[:] = [os.path.dirname(path), packages, *(folder for folder in sys.path if folder != packages)]
+    sys.path[:] = [os.path.dirname(path), packages, *(folder for folder in sys.path if folder not in (packages, ""))]
     sdk.take_over(packages)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
@@ -619,6 +621,7 @@ def _kind(error: BaseException) -> str:
 
 threads.install()
 patches.install()
+finders.install()
 xhr.install()
 
 
