@@ -84,7 +84,7 @@ pub static RELEASES: &[Release] = &[
     Release {
         version: "0.29.5",
         python: "3.13.2",
-        platform_tag: "pyodide_2025_0_wasm32",
+        platform_tag: "pyemscripten_2025_0_wasm32",
         lacks: UNVENDORED,
         tarball: Artifact {
             name: "pyodide-0.29.5.tgz",
