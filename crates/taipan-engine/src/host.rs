@@ -192,7 +192,8 @@ pub enum ProgramKind {
     Terminal,
 }
 
-/// A Python program to run in place of a Worker. It sees the host's volumes 0, 1, … and uses the operations `program.*`.
+/// A Python program to run in place of a Worker. It sees packages as the host's volume 0, others as 1, 2, …, and uses the operations
+/// `program.*`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Program {
     /// What `what` is.
@@ -213,7 +214,11 @@ pub struct Program {
     pub unbuffered: bool,
     /// Environment variables over those of every isolate.
     pub env: BTreeMap<String, String>,
-    /// Where the volumes are seen, by their numbers.
+    /// Whether there are packages.
+    pub packages: bool,
+    /// Modules of the standard library that come to the packages when `program.obtain` asks for them.
+    pub lacks: Vec<String>,
+    /// Where the volumes are seen that follow the packages.
     pub mounts: Vec<String>,
     /// Whether standard input, output and error are terminals.
     pub terminals: [bool; 3],

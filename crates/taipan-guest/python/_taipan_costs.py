@@ -35,7 +35,7 @@ def watch() -> None:
 
     def measured(name: str, import_: Any) -> Any:
         if name not in _importers:
-            _importers[name] = _importer(sys._getframe(1))
+            _importers[name] = importer(sys._getframe(1))
         begun = perf_counter()
         _within.append(0.0)
         try:
@@ -51,8 +51,8 @@ def watch() -> None:
     bootstrap._find_and_load = measured  # type: ignore[attr-defined]
 
 
-def _importer(frame: FrameType | None) -> str:
-    """The module whose code runs."""
+def importer(frame: FrameType | None) -> str:
+    """The module whose code runs, or that imports another if that is what goes on."""
     while frame is not None:
         name = frame.f_globals.get("__name__")
         if name not in _MACHINERY:

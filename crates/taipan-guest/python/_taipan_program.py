@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import importlib
+import importlib.abc
 import json
 import os
 import runpy
 import sys
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from types import CodeType, CoroutineType, FunctionType, ModuleType
 from typing import Any
+
+import _taipan_costs as costs
+import _taipan_worker as worker
 
 #: Python looks for a folder for temporary files here when the host's own hides it.
 _TEMPORARY = "/session/tmp"
 
 
-def run(options_json: str, read_line: Callable[[str], Any]) -> int:
-    """Gives the exit status. `read_line` takes a prompt and gives a line, 0 when it was interrupted, and otherwise the end."""
+def run(options_json: str, packages: str, read_line: Callable[[str], Any], obtain: Callable[[str], None]) -> int:
+    """Gives the exit status. `read_line` takes a prompt and gives a line, 0 when it was interrupted, and otherwise the end. `obtain`
+    has a module come to the folder of packages."""
     options = json.loads(options_json)
     status = 0
     try:
-        _prepare(options)
+        _prepare(options, packages)
+        finder = _Lacking(options["lacks"], packages, obtain)
+        # Before Pyodide's, which says how to install it in a browser; after all that may have a module of the name.
+        sys.meta_path.insert(sys.meta_path.index(PathFinder) + 1, finder)
+        if options["kind"] == "module":
+            # It is the standard library that will import it.
+            name = options["what"].partition(".")[0]
+            if PathFinder.find_spec(name) is None:
+                finder.obtain(name)
         _run(options, read_line)
     except BaseException as error:
         status = _status(error)
@@ -41,7 +53,38 @@ def run(options_json: str, read_line: Callable[[str], Any]) -> int:
     return status
 
 
-def _prepare(options: dict[str, Any]) -> None:
+class _Lacking(importlib.abc.MetaPathFinder):
+    """Modules of the standard library that the release has beside it, when the program or a package imports them. Where the standard
+    library does, it can do without them."""
+
+    def __init__(self, names: Sequence[str], packages: str, obtain: Callable[[str], None]) -> None:
+        self._names = frozenset(names)
+        self._packages = packages
+        self._obtain = obtain
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        by = costs.importer(sys._getframe(1)).partition(".")[0]
+        if path is not None or by in sys.stdlib_module_names or not self.obtain(name):
+            return None
+        return PathFinder.find_spec(name, None, target)
+
+    def obtain(self, name: str) -> bool:
+        """Whether it is one of these modules, and there now."""
+        if name not in self._names:
+            return False
+        try:
+            self._obtain(name)
+        except Exception as error:
+            # Its text begins with the class that it has in JavaScript.
+            reason = str(error).partition(": ")[2]
+            raise ModuleNotFoundError(f"No module named {name!r}: {reason}", name=name) from None
+        if self._packages not in sys.path:
+            worker.add_packages(self._packages)
+        importlib.invalidate_caches()
+        return True
+
+
+def _prepare(options: dict[str, Any], packages: str) -> None:
     sys.argv[:] = options["argv"]
     sys.orig_argv[:] = [options["executable"], *options["argv"]]
     sys.executable = sys._base_executable = options["executable"]  # type: ignore[attr-defined]
@@ -56,6 +99,8 @@ def _prepare(options: dict[str, Any]) -> None:
     for stream, is_terminal in zip((sys.stdout, sys.stderr), options["terminals"][1:], strict=True):
         # They were opened before it was known what they are.
         stream.reconfigure(line_buffering=is_terminal or stream is sys.stderr, write_through=options["unbuffered"])
+    if options["packages"]:
+        worker.add_packages(packages)
     if not options["isolated"]:
         sys.path.insert(0, options["path"])
     importlib.invalidate_caches()

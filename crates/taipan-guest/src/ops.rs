@@ -251,6 +251,8 @@ pub const OPS: &[OpDecl] = &[
     later("rpc.watch"),
     // number of the watch → nothing
     sync("rpc.unwatch"),
+    // module of the standard library that the release lacks → nothing; it is among the packages now. Only for programs, which may wait
+    sync("program.obtain"),
 ];
 
 /// The number of the operation called `name`.

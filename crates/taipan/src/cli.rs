@@ -261,6 +261,8 @@ pub(crate) struct PythonArgs {
     /// What `sys.executable` is.
     #[arg(long, value_name = "FILE", hide = true)]
     pub(crate) executable: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) packages: PackageArgs,
     /// A folder with an unpacked Pyodide release, or the URL of a mirror.
     #[arg(long, value_name = "FOLDER|URL", env = EnvVars::PYODIDE)]
     pub(crate) pyodide: Option<String>,

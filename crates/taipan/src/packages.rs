@@ -37,6 +37,12 @@ pub(crate) struct Synced {
     pub(crate) is_locked_anew: bool,
 }
 
+/// An error and its advice in one line.
+pub(crate) fn with_advice(error: &PackageError) -> String {
+    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("{error}{hint}")
+}
+
 /// Adds an error's own advice to it.
 pub(crate) fn advised(error: PackageError) -> anyhow::Error {
     hinted(error, PackageError::hint)
@@ -69,44 +75,60 @@ impl Packages<'_> {
         sources: &[WorkerSource],
         note: &dyn Fn(&str),
     ) -> Result<Arc<PackageTree>> {
-        let mut wheels = match self.manifest()? {
-            Some(manifest) if !manifest.requirements().is_empty() => self.sync(&manifest, note)?.wheels,
-            _ => vec![],
-        };
-        self.add_standard(&mut wheels, sources, note);
+        let mut wheels = self.wheels(note)?;
+        self.add_imported(&mut wheels, sources, note);
         if wheels.is_empty() {
             return Ok(Arc::default());
         }
         Ok(Arc::new(PackageTree::without(&wheels, |path| files.excludes(path))))
     }
 
+    /// What the project requires; nothing when that is nothing.
+    pub(crate) fn wheels(&self, note: &dyn Fn(&str)) -> Result<Vec<StoredWheel>> {
+        match self.manifest()? {
+            Some(manifest) if !manifest.requirements().is_empty() => Ok(self.sync(&manifest, note)?.wheels),
+            _ => Ok(vec![]),
+        }
+    }
+
     /// Adds the modules of the standard library that sources import and the release lacks. That one cannot be had is no error: it may be
     /// imported for what never happens, and Python says what is missing.
-    pub(crate) fn add_standard(
+    pub(crate) fn add_imported(
         &self,
         wheels: &mut Vec<StoredWheel>,
         sources: &[WorkerSource],
         note: &dyn Fn(&str),
     ) {
         // One by one: one that cannot be had keeps no other away.
-        for import in imports::of(sources, self.release.lacks) {
-            let obtained = self.with_libraries(|libraries| {
-                let needed = libraries.of_imports(std::slice::from_ref(&import))?;
-                Store::new(self.cache.folder()).obtain_libraries(&needed, libraries)
-            });
-            match obtained {
-                Ok(more) => {
-                    let is_new =
-                        |wheel: &StoredWheel| wheels.iter().all(|known| known.name() != wheel.name());
-                    let more: Vec<_> = more.into_iter().filter(is_new).collect();
-                    wheels.extend(more);
-                }
-                Err(error) => {
-                    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-                    note(&format!("{error}{hint}"));
-                }
+        for (module, by) in imports::of(sources, self.release.lacks) {
+            // A package may have it.
+            let has = |wheel: &StoredWheel| {
+                wheel.files().any(|(path, _)| path.split(['/', '.']).next() == Some(&*module))
+            };
+            if wheels.iter().any(has) {
+                continue;
+            }
+            if let Err(error) = self.add_standard(wheels, &module, &by) {
+                note(&with_advice(&error));
             }
         }
+    }
+
+    /// Adds a module of the standard library that the release lacks and `by` imports, and what that needs.
+    pub(crate) fn add_standard(
+        &self,
+        wheels: &mut Vec<StoredWheel>,
+        module: &str,
+        by: &str,
+    ) -> Result<(), PackageError> {
+        let more = self.with_libraries(|libraries| {
+            let needed = libraries.of_imports(&[(module.to_owned(), by.to_owned())])?;
+            Store::new(self.cache.folder()).obtain_libraries(&needed, libraries)
+        })?;
+        let is_new = |wheel: &StoredWheel| wheels.iter().all(|known| known.name() != wheel.name());
+        let more: Vec<_> = more.into_iter().filter(is_new).collect();
+        wheels.extend(more);
+        Ok(())
     }
 
     /// What comes along with locked packages and the sources' imports.

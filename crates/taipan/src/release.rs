@@ -10,11 +10,16 @@ use crate::report::{hint, hinted};
 
 /// The release of the Worker in a folder, or the newest when there is no Worker.
 pub(crate) fn of_folder(folder: &Path) -> Result<&'static Release> {
-    if CONFIG_NAMES.iter().any(|name| folder.join(name).exists()) {
+    if has_worker(folder) {
         let config = WorkerConfig::load(folder, None).map_err(|e| hinted(e, ConfigError::hint))?;
         return pyodide::release(config.release.version).map_err(|e| hinted(e, ObtainError::hint));
     }
     RELEASES.first().ok_or_else(|| anyhow!("this build knows no release of Python"))
+}
+
+/// Whether there is a Worker in a folder.
+pub(crate) fn has_worker(folder: &Path) -> bool {
+    CONFIG_NAMES.iter().any(|name| folder.join(name).exists())
 }
 
 /// The release with this Python, such as `3.13`, or of this version, such as `0.28.3`.

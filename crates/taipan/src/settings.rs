@@ -248,6 +248,9 @@ pub(crate) struct PythonSettings {
     pub(crate) folders: Vec<PathBuf>,
     /// `sys.executable`.
     pub(crate) executable: String,
+    /// Whether that is what was asked for, by one who wants Python and nothing else.
+    pub(crate) is_alone: bool,
+    pub(crate) packages: PackageSettings,
     pub(crate) release: &'static Release,
     pub(crate) pyodide: Source,
     pub(crate) cache: Cache,
@@ -255,6 +258,7 @@ pub(crate) struct PythonSettings {
 
 impl PythonSettings {
     pub(crate) fn new(args: PythonArgs) -> Result<Self> {
+        let is_alone = args.executable.is_some();
         let executable = match args.executable {
             Some(executable) => executable,
             None => std::env::current_exe()?,
@@ -263,6 +267,8 @@ impl PythonSettings {
             arguments: args.arguments,
             folders: args.allow_read.into_iter().map(absolute).collect::<Result<_, _>>()?,
             executable: executable.to_string_lossy().into_owned(),
+            is_alone,
+            packages: PackageSettings::new(args.packages),
             release: match args.version {
                 Some(version) => release::of_python(&version)?,
                 None => release::of_folder(&std::env::current_dir().context("the current folder is gone")?)?,

@@ -1,4 +1,4 @@
-//! `program.*`: what a program has that is no Worker: standard streams, and an end.
+//! `program.*`: what a program has that is no Worker: standard streams, modules that come when they are imported, and an end.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use taipan_guest::protocol::{Field, Message};
 
 use super::OpError;
 
-/// The streams of a program.
+/// The streams of a program, and what else it asks for.
 pub trait Process: Send {
     /// Up to `most` bytes of standard input, none at its end. May wait: a program has its isolate to itself.
     ///
@@ -27,6 +27,14 @@ pub trait Process: Send {
     /// # Errors
     /// When nobody reads it any more.
     fn output(&mut self, is_error: bool, bytes: &[u8]) -> io::Result<()>;
+
+    /// Has a module of the standard library that the release lacks come to the packages.
+    ///
+    /// # Errors
+    /// When it is nowhere to be had.
+    fn obtain(&mut self, module: &str) -> io::Result<()> {
+        Err(io::Error::other(format!("no such module: {module}")))
+    }
 
     /// The program has ended.
     fn exit(&mut self, status: u8);
@@ -49,6 +57,7 @@ pub(super) fn call(verb: &str, args: &Message<'_>, process: &mut dyn Process) ->
             Err(error) => Err(error),
         },
         "output" => process.output(args.u32(0)? == STDERR, args.bytes(1)?).map(|()| vec![]),
+        "obtain" => process.obtain(args.str(0)?).map(|()| vec![]),
         "exit" => {
             process.exit(u8::try_from(args.u32(0)?).unwrap_or(1));
             Ok(vec![])

@@ -1,9 +1,14 @@
 /** Runs a Python program in place of a Worker: its streams and files are those of the command that started it. */
+import { PACKAGES_ROOT } from "./boot";
 import { mountHost } from "./files";
 import type { Host } from "./host";
 
 export interface ProgramOptions {
-  /** Where volumes 0, 1, … of the host are seen. */
+  /** Whether volume 0 of the host has packages. */
+  packages: boolean;
+  /** Modules of the standard library that come to them when they are imported. */
+  lacks: string[];
+  /** Where volumes 1, 2, … are seen. */
   mounts: string[];
   /** Whether the streams 0, 1 and 2 are terminals. */
   terminals: [boolean, boolean, boolean];
@@ -15,14 +20,12 @@ const EPIPE = 64;
 
 /** Ends with the program. `text` holds the options, and what `_taipan_program` takes. */
 export function runProgram(H: Host, py: any, text: string): void {
-  const { mounts, terminals } = JSON.parse(text) as ProgramOptions;
-  const [INPUT, OUTPUT, EXIT, LINE] = ["input", "output", "exit", "line"].map(verb => H.opNumber(`program.${verb}`)) as [
-    number,
-    number,
-    number,
-    number,
-  ];
-  mounts.forEach((at, volume) => mountHost(H, py, volume, at));
+  const { packages, lacks, mounts, terminals } = JSON.parse(text) as ProgramOptions;
+  const operation = (verb: string) => H.opNumber(`program.${verb}`);
+  const INPUT = operation("input"), OUTPUT = operation("output"), EXIT = operation("exit"), LINE = operation("line");
+  const OBTAIN = operation("obtain");
+  if (packages || lacks.length > 0) mountHost(H, py, 0, PACKAGES_ROOT);
+  mounts.forEach((at, others) => mountHost(H, py, others + 1, at));
   const guarded = <T>(errno: number, work: () => T): T => {
     try {
       return work();
@@ -50,6 +53,8 @@ export function runProgram(H: Host, py: any, text: string): void {
   py.setStdout(writer(1));
   py.setStderr(writer(2));
   const module = py.pyimport("_taipan_program");
-  H.opSync(EXIT, module.run(text, (prompt: string) => H.opSync(LINE, prompt)[0]));
+  const readLine = (prompt: string) => H.opSync(LINE, prompt)[0];
+  const obtain = (name: string) => void H.opSync(OBTAIN, name);
+  H.opSync(EXIT, module.run(text, PACKAGES_ROOT, readLine, obtain));
   H.booted(null);
 }

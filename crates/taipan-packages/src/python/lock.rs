@@ -187,6 +187,11 @@ impl Unusable {
 }
 
 impl Lock {
+    /// Whether a folder has a lock file.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(NAME).exists()
+    }
+
     /// The lock file of the project in `folder`, if there is one.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod deployed;
 mod dev;
 mod packages;
 mod python;
+mod python_packages;
 mod serve;
 mod snapshot;
 mod types;

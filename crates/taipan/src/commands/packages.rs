@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
-use taipan_config::{CONFIG_NAMES, ConfigError, WorkerConfig};
+use taipan_config::{ConfigError, WorkerConfig};
 use taipan_packages::python::{Library, Lock, Manifest, PackageTree, StoredWheel, requirement_name};
 
 use super::cache::size;
@@ -81,7 +81,7 @@ pub(super) fn sync(settings: &ProjectSettings) -> Result<ExitCode> {
         _ => sources::none(),
     };
     let mut wheels = synced.wheels;
-    packages.add_standard(&mut wheels, &found.files, &note);
+    packages.add_imported(&mut wheels, &found.files, &note);
     report(&wheels);
     let tree = PackageTree::without(&wheels, is_excluded);
     if config.is_some() {
@@ -214,9 +214,8 @@ fn packages(settings: &ProjectSettings) -> Result<Packages<'_>> {
 
 /// The Worker's configuration, if there is a Worker.
 fn config(settings: &ProjectSettings) -> Result<Option<WorkerConfig>> {
-    let has_worker = CONFIG_NAMES.iter().any(|name| settings.folder.join(name).exists());
     let load = || WorkerConfig::load(&settings.folder, None).map_err(|e| hinted(e, ConfigError::hint));
-    has_worker.then(load).transpose()
+    release::has_worker(&settings.folder).then(load).transpose()
 }
 
 fn required(packages: &Packages<'_>) -> Result<Manifest> {

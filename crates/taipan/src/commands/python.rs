@@ -15,6 +15,7 @@ use rustyline::error::ReadlineError;
 use taipan_bindings::{Embedder, EventSender, Folder, HostOps, Process, Requests, Volume};
 use taipan_engine::{Event, Isolate, IsolateOptions, Program, ProgramKind, Runtime, STACK_SIZE};
 
+use super::python_packages::Importable;
 use crate::report::hint;
 use crate::runtime;
 use crate::settings::PythonSettings;
@@ -37,10 +38,19 @@ pub(super) fn run(settings: PythonSettings) -> Result<ExitCode> {
         }
     };
     let status = Arc::new(AtomicU8::new(ABORTED));
-    let (program, volumes) = program(&settings, invocation)?;
+    let current = std::env::current_dir().context("the current folder is gone")?;
+    let importable = if settings.is_alone || invocation.isolated {
+        Importable::nothing(settings.clone(), current.clone())
+    } else {
+        Importable::of_project(settings.clone(), current.clone())?
+    };
+    let importable = Arc::new(importable);
+    let (program, volumes) = program(&settings, &current, invocation, importable.clone())?;
     let history = settings.cache.folder().join("python").join("history");
     let runtime = runtime::prepare(settings.release, settings.cache, settings.pyodide)?;
-    run_program(runtime, program, volumes, Box::new(Streams::new(status.clone(), history)))?;
+    runtime::compile_packages(&runtime, &importable.tree());
+    let streams = Streams { status: status.clone(), history, editor: None, importable };
+    run_program(runtime, program, volumes, Box::new(streams))?;
     Ok(ExitCode::from(status.load(Ordering::Relaxed)))
 }
 
@@ -146,20 +156,24 @@ fn parse(arguments: &[String]) -> Result<Parsed> {
 const TAKEN: &[&str] = &["/", "/dev", "/home/pyodide", "/lib", "/proc", "/pyodide", "/session", "/taipan"];
 
 /// What to run, and what it may read: the current folder, the script's, and those that were named.
-fn program(settings: &PythonSettings, invocation: Invocation) -> Result<(Program, Vec<Arc<dyn Volume>>)> {
-    let current = std::env::current_dir().context("the current folder is gone")?;
+fn program(
+    settings: &PythonSettings,
+    current: &Path,
+    invocation: Invocation,
+    importable: Arc<Importable>,
+) -> Result<(Program, Vec<Arc<dyn Volume>>)> {
     let Invocation { kind, what, mut argv, isolated, unbuffered } = invocation;
-    let mut folders = vec![current.clone()];
+    let mut folders = vec![current.to_owned()];
     let mut path = String::new();
     match kind {
         ProgramKind::Script => {
             let script = std::path::absolute(&what)?;
-            let folder = script.parent().unwrap_or(&current).to_owned();
+            let folder = script.parent().unwrap_or(current).to_owned();
             path = text(&folder)?;
             folders.push(folder);
         }
         ProgramKind::Module => {
-            path = text(&current)?;
+            path = text(current)?;
             // As CPython until it has found the module.
             argv.insert(0, "-m".to_owned());
         }
@@ -168,7 +182,8 @@ fn program(settings: &PythonSettings, invocation: Invocation) -> Result<(Program
     folders.extend(settings.folders.iter().cloned());
     let folders = outermost(folders);
     let mut mounts = vec![];
-    let mut volumes: Vec<Arc<dyn Volume>> = vec![];
+    let packages = !importable.tree().is_empty();
+    let mut volumes: Vec<Arc<dyn Volume>> = vec![importable];
     for folder in folders {
         let at = text(&folder)?;
         if TAKEN.contains(&at.as_str()) || at.starts_with("/lib/python3.") {
@@ -184,11 +199,13 @@ fn program(settings: &PythonSettings, invocation: Invocation) -> Result<(Program
         what,
         argv,
         executable: settings.executable.clone(),
-        folder: text(&current)?,
+        folder: text(current)?,
         path,
         isolated,
         unbuffered,
         env: BTreeMap::new(),
+        packages,
+        lacks: settings.release.lacks.iter().map(|&name| name.to_owned()).collect(),
         mounts,
         terminals: [io::stdin().is_terminal(), io::stdout().is_terminal(), io::stderr().is_terminal()],
     };
@@ -213,13 +230,10 @@ struct Streams {
     history: PathBuf,
     /// Made when the first line is asked for.
     editor: Option<DefaultEditor>,
+    importable: Arc<Importable>,
 }
 
 impl Streams {
-    fn new(status: Arc<AtomicU8>, history: PathBuf) -> Self {
-        Self { status, history, editor: None }
-    }
-
     fn editor(&mut self) -> io::Result<&mut DefaultEditor> {
         if let Some(editor) = self.editor.take() {
             return Ok(self.editor.insert(editor));
@@ -263,6 +277,10 @@ impl Process for Streams {
         let mut out = io::stdout().lock();
         out.write_all(bytes)?;
         out.flush()
+    }
+
+    fn obtain(&mut self, module: &str) -> io::Result<()> {
+        self.importable.obtain(module)
     }
 
     fn exit(&mut self, status: u8) {

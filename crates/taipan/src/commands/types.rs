@@ -45,6 +45,8 @@ pub(super) fn run(settings: TypesSettings) -> Result<ExitCode> {
         isolated: true,
         unbuffered: false,
         env: BTreeMap::new(),
+        packages: false,
+        lacks: vec![],
         mounts: vec![],
         terminals: [false; 3],
     };

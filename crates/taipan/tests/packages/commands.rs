@@ -141,3 +141,36 @@ fn native_modules_are_compiled_by_sync() {
     let second = scene.succeed(&["sync"]);
     assert!(!second.stderr.contains("Compiling"), "{}", second.stderr);
 }
+
+#[test]
+fn a_program_sees_the_packages_of_its_project() {
+    let scene = Scene::new("alpha==1.0\n");
+    scene.index.publish(Wheel { requires: &["beta"], ..Wheel::pure("alpha", "1.0") });
+    scene.index.publish(Wheel::pure("beta", "2.0"));
+    let python = |arguments: &[&str]| scene.run(&[&["python"], arguments].concat());
+    let code = "import alpha, beta; print(alpha.__file__.startswith('/session/packages/'))";
+    // A Worker's are locked and obtained as `dev` does it.
+    let ended = python(&["-c", code]);
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), "True\n"), "{}", ended.stderr);
+    let lock = scene.project.read("pylock.toml");
+    let ended = python(&["-m", "beta"]);
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    // Not where nothing but Python is wanted, nor another Python.
+    for arguments in [&["-I", "-c", code][..], &["--python", "3.12", "-c", code]] {
+        let ended = python(arguments);
+        assert!(
+            ended.code == Some(1) && ended.stderr.contains("No module named 'alpha'"),
+            "{}",
+            ended.stderr
+        );
+    }
+    assert_eq!(scene.project.read("pylock.toml"), lock);
+
+    // A folder that is no Worker's is left alone, unless its packages have been locked.
+    fs_err::remove_file(scene.project.path("wrangler.jsonc")).unwrap();
+    assert_eq!(python(&["-c", code]).stdout, "True\n");
+    fs_err::remove_file(scene.project.path("pylock.toml")).unwrap();
+    let ended = python(&["-c", code]);
+    assert!(ended.code == Some(1) && ended.stderr.contains("No module named 'alpha'"), "{}", ended.stderr);
+    assert!(!scene.project.path("pylock.toml").exists());
+}

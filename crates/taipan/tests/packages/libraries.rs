@@ -1,7 +1,8 @@
 //! Shared libraries that packages need and that no index has: OpenSSL for cryptography on Python 3.12.
 
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use taipan_testkit::index::{Entry, Wheel};
 use taipan_testkit::mirror;
@@ -95,4 +96,61 @@ fn an_index_has_libraries_below_its_address() {
     let synced = sync(&scene, &scene.index.url());
     assert_eq!(synced.code, Some(0), "{}", synced.stderr);
     has_libraries(&scene);
+}
+
+/// Runs `taipan python` of this version, with what the folder of wheels has.
+fn python(scene: &Scene, index: &str, version: &str, arguments: &[&str], input: &str) -> Ended {
+    let mut command = scene.command(Path::new(env!("CARGO_BIN_EXE_taipan")));
+    command.env("TAIPAN_PACKAGE_INDEX", index).args(["python", "--python", version]).args(arguments);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    wait(child)
+}
+
+const QUERY: &str = "import sqlite3; print(sqlite3.connect(':memory:').execute('SELECT 6 * 7').fetchone())";
+
+#[test]
+fn a_program_has_modules_that_its_python_lacks_when_it_imports_them() {
+    for (version, ssl) in [("3.12", true), ("3.13", false)] {
+        assert_eq!(Project::new().run(&["python", "--python", version, "-c", ""]).code, Some(0));
+        let scene = Scene::new("");
+        let wheels = mirror::wheels(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools")).unwrap();
+        let index = wheels.to_string_lossy();
+        // The standard library can do without them, so that what only it imports is not obtained.
+        let ended = python(&scene, &index, version, &["-c", "import shutil, http.client, hashlib"], "");
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{version}");
+        assert!(scene.stored().is_empty(), "{version}");
+
+        fs_err::write(scene.project.path("script.py"), format!("if 1:\n    {QUERY}\n")).unwrap();
+        for (arguments, input) in [
+            (&["script.py"][..], ""),
+            (&["-c", QUERY], ""),
+            (&["-I", "-c", QUERY], ""),
+            (&["-m", "script"], ""),
+            (&["-"], QUERY),
+        ] {
+            let ended = python(&scene, &index, version, arguments, input);
+            let said = (ended.code, &*ended.stdout, &*ended.stderr);
+            assert_eq!(said, (Some(0), "(42,)\n", ""), "{version} {arguments:?}");
+        }
+        let ended = python(&scene, &index, version, &["-m", "sqlite3", ":memory:", "SELECT 6 * 7"], "");
+        assert_eq!((&*ended.stdout, &*ended.stderr), ("(42,)\n", ""), "{version}");
+        if ssl {
+            let code = "import ssl; print(ssl.OPENSSL_VERSION.split()[0])";
+            let ended = python(&scene, &index, version, &["-c", code], "");
+            assert_eq!((&*ended.stdout, &*ended.stderr), ("OpenSSL\n", ""), "{version}");
+        }
+
+        // What the program has itself comes first.
+        fs_err::write(scene.project.path("lzma.py"), "X = 5\n").unwrap();
+        let ended = python(&scene, &index, version, &["-m", "lzma"], "");
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{version}");
+        fs_err::remove_file(scene.project.path("lzma.py")).unwrap();
+        let code =
+            "try:\n    import lzma\nexcept ModuleNotFoundError as error:\n    print(error.name)\nimport lzma";
+        let ended = python(&scene, &index, version, &["-c", code], "");
+        assert_eq!((ended.code, &*ended.stdout), (Some(1), "lzma\n"), "{version}");
+        let said = "ModuleNotFoundError: No module named 'lzma': cannot obtain the library lzma 1.0.0, which the program needs: ";
+        assert!(ended.stderr.contains(said) && !ended.stderr.contains("Error: Error"), "{}", ended.stderr);
+    }
 }
