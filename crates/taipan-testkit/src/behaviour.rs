@@ -284,8 +284,13 @@ fn raw(port: u16, step: &RawStep) -> Result<()> {
     let client = Client::new(port, REQUEST);
     if let Some(text) = &step.until {
         let mut connection = client.send_until(step.raw.as_bytes(), text)?;
-        let Some((rest, expect)) = step.send.as_ref().zip(step.expect.as_ref()) else { return Ok(()) };
-        connection.get_mut().write_all(rest.as_bytes())?;
+        if let Some(rest) = &step.send {
+            connection.get_mut().write_all(rest.as_bytes())?;
+        }
+        if let Some(text) = &step.then {
+            read_until(&mut connection, text)?;
+        }
+        let Some(expect) = step.expect.as_ref().filter(|_| step.send.is_some()) else { return Ok(()) };
         return check::response(&read_answer(&mut connection)?, expect, &[]);
     }
     match &step.expect {

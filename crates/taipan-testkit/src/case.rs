@@ -234,6 +234,8 @@ pub struct RawStep {
     pub until: Option<String>,
     /// What is sent then instead; the answer follows.
     pub send: Option<String>,
+    /// What must come after that, when it is not an answer of its own.
+    pub then: Option<String>,
     /// The answer. Without it the client is gone as soon as it has sent the bytes.
     pub expect: Option<Expect>,
 }

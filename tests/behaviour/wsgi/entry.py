@@ -69,6 +69,59 @@ def written(environ, start_response):
     return Parts([b"and ", b"given"])
 
 
+def live(environ, start_response):
+    """Writes while it runs: the client that has the first part says what the second shall be."""
+    write = start_response("200 OK", [])
+    write(b"first ")
+    write(environ["wsgi.input"].read(6))
+    return iter([b"", b" third"])
+
+
+def unread(environ, start_response):
+    """Writes more than its client reads."""
+    write = start_response("200 OK", [])
+    try:
+        for _ in range(10_000):
+            write(b"x" * 65536)
+    except ConnectionResetError as error:
+        print("write() failed:", type(error).__name__)
+        raise
+    return []
+
+
+def generated(environ, start_response):
+    """Writes in a generator, which has not given anything yet."""
+    start_response("200 OK", [])(b"written, ")
+    yield b"given"
+
+
+def written_broken(environ, start_response):
+    write = start_response("200 OK", [])
+    write(b"part")
+    try:
+        start_response("500 Sorry", [], (ValueError, ValueError("too late"), None))
+    except ValueError as error:
+        print("raised again:", error)
+        raise
+
+
+def bad_close(environ, start_response):
+    start_response("200 OK", [("content-length", "2")])
+
+    class Body(list):
+        def close(self):
+            raise ValueError("close() failed")
+
+    return Body([b"ok"])
+
+
+def sent_file(environ, start_response):
+    with open("/tmp/sent", "wb") as file:
+        file.write(bytes(range(251)) * 4000)
+    start_response("200 OK", [("content-length", "1004000")])
+    return environ["wsgi.file_wrapper"](open("/tmp/sent", "rb"), 1000)
+
+
 def late(environ, start_response):
     """Says its status with the first part that is not empty."""
     yield b""
