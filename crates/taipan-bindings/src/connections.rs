@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
+use taipan_config::Secret;
 use taipan_engine::{Event, OpReply};
 use taipan_guest::protocol::Field;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -108,6 +109,8 @@ pub struct TlsTerms {
     pub roots: Option<String>,
     /// Whether those are trusted whom the system trusts.
     pub trusts_system: bool,
+    /// What the client shows when the server asks: its certificate, those of its issuers and its key, in PEM format.
+    pub identity: Option<Secret>,
     /// Names of protocols to offer.
     pub protocols: Vec<String>,
 }

@@ -166,6 +166,8 @@ class _Transport(asyncio.Transport):
         self._is_lost = False
         self._is_at_end = False
         self._wants_eof = False
+        #: Why nothing can be written any more, while there may be something to read.
+        self._failure: OSError | None = None
         self._may_read = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -244,9 +246,17 @@ class _Transport(asyncio.Transport):
             elif self._wants_eof:
                 self._sock.shutdown(socket.SHUT_WR)
         except OSError as error:
-            self._lose(error)
+            await self._lose_after_reading(error)
         finally:
             self._writer = None
+
+    async def _lose_after_reading(self, error: OSError) -> None:
+        """The peer takes nothing more. What it said before it went, such as why it does not take it, is read first."""
+        self._buffer.clear()
+        self._failure = error
+        if self._reader is not None and self.is_reading():
+            await asyncio.wait([self._reader])
+        self._lose(error)
 
     def _lose(self, error: Exception | None) -> None:
         self._is_closing = True
@@ -287,6 +297,8 @@ class _Transport(asyncio.Transport):
     def pause_reading(self) -> None:
         if not self._is_closing:
             self._may_read.clear()
+        if self._failure is not None:
+            self._lose(self._failure)
 
     def resume_reading(self) -> None:
         self._may_read.set()

@@ -315,7 +315,10 @@ for _name in (
 
 
 def _failure(message: str) -> ssl.SSLError:
-    if "certificate" not in message:
+    if "not speak TLS" in message:
+        # By these words, urllib3 knows that it is probably HTTP.
+        return ssl.SSLError(ssl.SSL_ERROR_SSL, f"[SSL: WRONG_VERSION_NUMBER] wrong version number: {message}")
+    if not message.startswith("the certificate"):
         return ssl.SSLError(ssl.SSL_ERROR_SSL, f"[SSL] {message}")
     text = f"[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {message}"
     error = ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, text)
@@ -339,6 +342,7 @@ def _open(context: ssl.SSLContext, server_hostname: str | None) -> int:
             int(context.check_hostname),
             "\n".join(roots),
             int(getattr(context, "_trusts_system", False)),
+            getattr(context, "_identity", ""),
             " ".join(protocols),
         )
     except JsException as error:
@@ -396,6 +400,12 @@ def _load_verify_locations(self: Any, cafile: Any = None, capath: Any = None, ca
         self._roots.append(ssl.DER_cert_to_PEM_cert(bytes(cadata)))
 
 
+def _load_cert_chain(self: Any, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
+    if password is not None:
+        raise NotImplementedError("A client's key with a password cannot be read here: give one without")
+    self._identity = "\n".join(Path(os.fsdecode(file)).read_text() for file in (certfile, keyfile) if file is not None)
+
+
 def install() -> None:
     """Gives the module what it lacks. Not when it is complete already."""
     if not ssl.OPENSSL_VERSION.endswith("(stub)"):
@@ -407,6 +417,7 @@ def install() -> None:
     context.load_default_certs = _load_default_certs  # type: ignore[method-assign]
     context.set_default_verify_paths = _load_default_certs  # type: ignore[method-assign]
     context.load_verify_locations = _load_verify_locations  # type: ignore[method-assign]
+    context.load_cert_chain = _load_cert_chain  # type: ignore[method-assign]
     context.sslsocket_class = SSLSocket  # type: ignore[assignment]
     context.sslobject_class = SSLObject  # type: ignore[assignment]
     # The host never looks at a certificate's common name.

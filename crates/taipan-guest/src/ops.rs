@@ -126,7 +126,7 @@ pub const OPS: &[OpDecl] = &[
     // host → address, …
     later("dns.resolve"),
     // server's name, check chain (0 | 1), check name (0 | 1), trusted certificates (PEM) or null, trust the system's too (0 | 1),
-    // then protocols → TLS session
+    // the client's certificate and its key (PEM) or null, then protocols → TLS session
     sync("tls.open"),
     // TLS session, bytes from the peer, bytes for it, say goodbye (0 | 1) → bytes for the guest, bytes for the peer, handshaking
     // (0 | 1), ended (0 | 1), error or null

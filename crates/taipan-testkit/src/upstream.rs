@@ -23,9 +23,10 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, header};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::ServerConfig;
+use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::pki_types::PrivateKeyDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,6 +57,8 @@ pub struct Upstream {
     secure: SocketAddr,
     untrusted: SocketAddr,
     bad: SocketAddr,
+    mutual: SocketAddr,
+    identity: String,
     certificates: PathBuf,
 }
 
@@ -66,25 +69,39 @@ impl Upstream {
         let folder = tempfile::tempdir()?;
         let certificates = folder.path().join("certificates.pem");
         let counts = Arc::new(Counts::default());
-        let (trusted, pem) = certificate()?;
-        fs_err::write(&certificates, pem)?;
-        let (untrusted, _) = certificate()?;
-        let (plain, secure, untrusted, bad) = runtime.block_on(async {
+        let (trusted, mutual) = (Identity::make()?, Identity::make()?);
+        fs_err::write(&certificates, trusted.certificate() + &mutual.certificate())?;
+        let (untrusted, client) = (Identity::make()?, Identity::make()?);
+        let (plain, secure, untrusted, mutual, bad) = runtime.block_on(async {
             let plain = serve(counts.clone(), None).await?;
-            let secure = serve(counts.clone(), Some(trusted)).await?;
-            let untrusted = serve(counts, Some(untrusted)).await?;
-            anyhow::Ok((plain, secure, untrusted, serve_badly().await?))
+            let secure = serve(counts.clone(), Some(trusted.acceptor(None)?)).await?;
+            let untrusted = serve(counts.clone(), Some(untrusted.acceptor(None)?)).await?;
+            let mutual = serve(counts, Some(mutual.acceptor(Some(&client))?)).await?;
+            anyhow::Ok((plain, secure, untrusted, mutual, serve_badly().await?))
         })?;
-        Ok(Self { _runtime: runtime, _folder: folder, plain, secure, untrusted, bad, certificates })
+        let identity = client.certificate() + &client.key();
+        Ok(Self {
+            _runtime: runtime,
+            _folder: folder,
+            plain,
+            secure,
+            untrusted,
+            bad,
+            mutual,
+            identity,
+            certificates,
+        })
     }
 
     /// Variables for the Worker.
-    pub fn vars(&self) -> [(&'static str, String); 4] {
+    pub fn vars(&self) -> [(&'static str, String); 6] {
         [
             ("UPSTREAM", format!("http://{}", self.plain)),
             ("UPSTREAM_TLS", format!("https://localhost:{}", self.secure.port())),
             ("UPSTREAM_UNTRUSTED", format!("https://localhost:{}", self.untrusted.port())),
             ("UPSTREAM_BAD", format!("http://{}", self.bad)),
+            ("UPSTREAM_MUTUAL", format!("https://localhost:{}", self.mutual.port())),
+            ("UPSTREAM_IDENTITY", self.identity.clone()),
         ]
     }
 
@@ -94,17 +111,46 @@ impl Upstream {
     }
 }
 
-fn certificate() -> Result<(TlsAcceptor, String)> {
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
-    let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config = builder.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let body = BASE64_STANDARD.encode(cert.der());
-    let pem = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
-    Ok((TlsAcceptor::from(Arc::new(config)), pem))
+/// A certificate that nobody else has signed, and its key.
+struct Identity(CertifiedKey<KeyPair>);
+
+impl Identity {
+    fn make() -> Result<Self> {
+        Ok(Self(generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?))
+    }
+
+    fn certificate(&self) -> String {
+        pem("CERTIFICATE", self.0.cert.der())
+    }
+
+    fn key(&self) -> String {
+        pem("PRIVATE KEY", &self.0.signing_key.serialize_der())
+    }
+
+    /// Accepts connections; of one client only, if there is one.
+    fn acceptor(&self, client: Option<&Self>) -> Result<TlsAcceptor> {
+        let key = PrivateKeyDer::Pkcs8(self.0.signing_key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder =
+            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+        let builder = match client {
+            None => builder.with_no_client_auth(),
+            Some(client) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(client.0.cert.der().clone())?;
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder.with_client_cert_verifier(verifier.build()?)
+            }
+        };
+        let mut config = builder.with_single_cert(vec![self.0.cert.der().clone()], key)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+fn pem(what: &str, der: &[u8]) -> String {
+    let body = BASE64_STANDARD.encode(der);
+    format!("-----BEGIN {what}-----\n{body}\n-----END {what}-----\n")
 }
 
 async fn serve(counts: Arc<Counts>, tls: Option<TlsAcceptor>) -> Result<SocketAddr> {
@@ -347,18 +393,47 @@ async fn serve_badly() -> Result<SocketAddr> {
 
 /// - `/truncated`: less than its length; `/truncated-chunk`: chunks without an end
 /// - `/garbage`: no HTTP; `/nothing`: the connection ends; `/flood`: a head without an end
+/// - `/once`: the first request of a connection is answered, the next one finds the connection closed
+/// - `/early`: an answer before the request's body, which is not read
+/// - `/early-hints`, `/folded`, `/until-close`: what old and new servers do
+/// - `/deflate`: without zlib's head; `/gzip-filled`: zeros after the end; `/gzip-twice`: two members
 async fn misbehave(mut tcp: TcpStream) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        if tcp.read(&mut byte).await? == 0 {
-            return Ok(());
-        }
-        head.extend_from_slice(&byte);
+    let path = read_head(&mut tcp).await?;
+    if path == "/once" {
+        tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nonce").await?;
+        read_head(&mut tcp).await?;
+        return tcp.shutdown().await;
     }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let path = head.split(' ').nth(1).unwrap_or_default();
-    let text: &[u8] = match path {
+    let gzip = |text: &str| {
+        let mut gzip = flate2::write::GzEncoder::new(vec![], flate2::Compression::best());
+        gzip.write_all(text.as_bytes()).unwrap_or_default();
+        gzip.finish().unwrap_or_default()
+    };
+    let encoded = match path.as_str() {
+        "/deflate" => {
+            let mut bare = flate2::write::DeflateEncoder::new(vec![], flate2::Compression::best());
+            bare.write_all(b"bare deflate").unwrap_or_default();
+            Some(("deflate", bare.finish().unwrap_or_default()))
+        }
+        "/gzip-filled" => Some(("gzip", [gzip("filled up"), vec![0; 500]].concat())),
+        "/gzip-twice" => Some(("gzip", [gzip("one, "), gzip("two")].concat())),
+        _ => None,
+    };
+    if let Some((name, bytes)) = encoded {
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-encoding: {name}\r\ncontent-length: {}\r\n\r\n", bytes.len());
+        tcp.write_all(&[head.as_bytes(), &bytes].concat()).await?;
+        return tcp.shutdown().await;
+    }
+    let text: &[u8] = match path.as_str() {
+        "/early" => {
+            b"HTTP/1.1 413 Payload Too Large\r\ncontent-length: 8\r\nconnection: close\r\n\r\ntoo much"
+        }
+        "/early-hints" => {
+            b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+        }
+        "/folded" => b"HTTP/1.1 200 OK\r\nx-folded: one\r\n  two\r\ncontent-length: 2\r\n\r\nok",
+        "/until-close" => b"HTTP/1.0 200 OK\r\n\r\nuntil the end",
         "/truncated" => b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this",
         "/truncated-chunk" => b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nchunk\r\n",
         "/garbage" => b"220 mail.example ESMTP\r\n",
@@ -372,5 +447,19 @@ async fn misbehave(mut tcp: TcpStream) -> std::io::Result<()> {
         _ => b"",
     };
     tcp.write_all(text).await?;
+    if path == "/early" {
+        // The client may see the answer before it finds out that nobody reads.
+        sleep(Duration::from_millis(200)).await;
+    }
     tcp.shutdown().await
+}
+
+/// Reads a request as far as its head, and gives its path.
+async fn read_head(tcp: &mut TcpStream) -> std::io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(tcp.read_u8().await?);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    Ok(head.split(' ').nth(1).unwrap_or_default().to_owned())
 }

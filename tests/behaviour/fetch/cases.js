@@ -196,6 +196,29 @@ const until = async (what, check) => {
     };
   },
 
+  // What servers do that is not nice, and that every client puts up with.
+  async tolerance({ bad }) {
+    const text = async (path, init) => (await fetch(`${bad}/${path}`, init)).text();
+    const folded = await fetch(`${bad}/folded`);
+    const early = await fetch(`${bad}/early`, { method: "POST", body: new Uint8Array(4_000_000) });
+    const again = [];
+    // The second finds a connection that the server ends instead of answering.
+    for (let i = 0; i < 4; i++) again.push(await text("once"));
+    // What is not to be done twice is not sent twice. Whether a connection is used again is up to the pool.
+    let post;
+    for (let i = 0; i < 50 && !post; i++) {
+      await wait(10);
+      post = await text("once", { method: "POST", body: "x" }).then(() => undefined, (e) => `${e.name}: ${e.message}`.slice(0, 46));
+    }
+    return {
+      hints: await text("early-hints"), folded: [folded.headers.get("x-folded"), await folded.text()], close: await text("until-close"),
+      deflate: await text("deflate"), filled: await text("gzip-filled"), twice: await text("gzip-twice"),
+      early: [early.status, await early.text()],
+      again,
+      post,
+    };
+  },
+
   async socket({ self }) {
     const response = await fetch(`${self}/socket`, { headers: { Upgrade: "websocket" } });
     const socket = response.webSocket;

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import warnings
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,7 +29,7 @@ class Default(WorkerEntrypoint):
             result = await getattr(CASES, name)(to_js(places, dict_converter=js.Object.fromEntries))
             return Response(js.JSON.stringify(result), headers={"content-type": "application/json"})
         if kind == "py":
-            return Response.json(await globals()[f"case_{name}"](env.UPSTREAM))
+            return Response.json(await globals()[f"case_{name}"](*(env.UPSTREAM, env.UPSTREAM_BAD)[: 1 + (name == "errors")]))
         if kind == "pass":
             # What the host passes on, and what goes through here because it was touched.
             path = request.url.split("/pass/", 1)[1].split("/", 1)[1]
@@ -142,13 +143,30 @@ async def case_download(up):
     return parts
 
 
-async def case_errors(up):
+async def case_errors(up, bad):
     results = []
     for url in ["http://127.0.0.1:1/", "nonsense", "ftp://host/"]:
         try:
             await fetch(url)
         except Exception as error:
             results.append(f"{type(error).__mro__[-3].__name__} {type(error).__name__}: {error}")
+    bodies = [f"{bad}/truncated", f"{up}/lie/gzip"]
+    for url in bodies:
+        try:
+            await (await fetch(url)).text()
+        except OSError as error:
+            results.append(f"{type(error).__name__}: {error}")
+    controller = js.AbortController.new()
+    response = await fetch(f"{up}/never/body", signal=controller.signal)
+    asyncio.get_running_loop().call_later(0.02, controller.abort)
+    try:
+        await response.text()
+    except Exception as error:
+        results.append(type(error).__name__)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        await fetch(f"{up}/status/204", json={}, cache="no-store")
+        results.append([f"{warning.message} ({Path(warning.filename).name})" for warning in caught])
     try:
         await fetch(f"{up}/never/head", signal=js.AbortSignal.timeout(20))
     except Exception as error:

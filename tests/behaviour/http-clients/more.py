@@ -181,6 +181,9 @@ async def case_aiohttp_more(env, here):
         results.append(seen)
         async with session.get(f"{env.UPSTREAM}/redirect/302?to=/bytes/3") as response:
             results.append([len(response.history), (await response.read()).hex()])
+        # The server answers and goes while the body is on its way.
+        async with session.post(f"{env.UPSTREAM_BAD}/early", data=b"x" * 4_000_000) as response:
+            results.append([response.status, await response.text()])
         for url, options in [
             (f"{env.UPSTREAM}/loop", {}),
             (f"{env.UPSTREAM}/status/500", {"raise_for_status": True}),

@@ -6,6 +6,7 @@ import socket
 import ssl
 import traceback
 import urllib.request
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import js
@@ -125,6 +126,30 @@ def case_large(env):
         sock.sendall(data)
         answer = b"".join(iter(lambda: sock.recv(65536), b""))
     return answer.partition(b"\r\n\r\n")[2] == data
+
+
+def case_client_certificate(env):
+    """What a context is given is shown, and what cannot be read is named."""
+    results = []
+    path = Path("/tmp/identity.pem")
+    path.write_text(env.UPSTREAM_IDENTITY)
+    context = ssl.create_default_context()
+    for _ in range(2):
+        try:
+            with urllib.request.urlopen(f"{env.UPSTREAM_MUTUAL}/bytes/5", context=context) as response:
+                results.append(len(response.read()))
+        except OSError:
+            results.append("refused")
+        context.load_cert_chain(path)
+    for text, password in [("no certificate", None), ("", "secret")]:
+        path.write_text(text)
+        context = ssl.create_default_context()
+        try:
+            context.load_cert_chain(path, password=password)
+            context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+        except Exception as error:
+            results.append(f"{type(error).__name__}: {error.args[-1]}")
+    return results
 
 
 def case_tls(env):

@@ -1,6 +1,7 @@
 //! `tcp.*`, `dns.*` and `tls.*`: connections that the guest opens.
 
 use bytes::Bytes;
+use taipan_config::Secret;
 use taipan_engine::OpReply;
 use taipan_guest::protocol::{Field, FieldRef, Message};
 
@@ -53,7 +54,7 @@ pub(super) fn tls(verb: &str, args: &Message<'_>, parts: &Parts<'_>) -> Result<O
     let answer: Vec<Field> = match verb {
         "open" => {
             let mut protocols = Vec::new();
-            for i in 5..args.len() {
+            for i in 6..args.len() {
                 protocols.push(args.str(i)?.to_owned());
             }
             let terms = TlsTerms {
@@ -65,6 +66,10 @@ pub(super) fn tls(verb: &str, args: &Message<'_>, parts: &Parts<'_>) -> Result<O
                     _ => Some(args.str(3)?.to_owned()),
                 },
                 trusts_system: args.u32(4)? != 0,
+                identity: match args.get(5) {
+                    FieldRef::Null => None,
+                    _ => Some(Secret::new(args.str(5)?.to_owned())),
+                },
                 protocols,
             };
             let session = parts.egress.ok_or_else(nowhere)?.tls(&terms);

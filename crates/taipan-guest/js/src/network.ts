@@ -317,8 +317,8 @@ export function installNetwork(py: any): void {
       return (await resolve(host)).join(" ");
     },
     open_socket: openSocket,
-    tls_open: (name: string, chain: number, checksName: number, roots: string, system: number, protocols: string) =>
-      tlsOpen(name, chain, checksName, roots || null, system, ...protocols.split(" ").filter(Boolean))[0],
+    tls_open: (name: string, chain: number, checksName: number, roots: string, system: number, identity: string, protocols: string) =>
+      tlsOpen(name, chain, checksName, roots || null, system, identity || null, ...protocols.split(" ").filter(Boolean))[0],
     tls_step(session: number, wire: Uint8Array, plain: Uint8Array, isLast: number): FieldOut[] {
       return tlsStep(session, wire, plain, isLast);
     },

@@ -10,6 +10,7 @@ from typing import Any
 
 import js
 from pyodide.ffi import JsException, JsProxy, create_proxy, to_js
+from pyodide.http import AbortError
 
 from ._runtime import jsnull, wait
 
@@ -34,7 +35,21 @@ def python_exception(error: Any) -> Any:
             return ValueError(error.message)
         case "TypeError":
             return TypeError(error.message)
+        case "InternalError" if error.message == "out of memory":
+            return MemoryError(error.message)
     return error
+
+
+def failure(error: Any) -> Any:
+    """The Python exception for what JavaScript says of a request that failed, or of a body that does not arrive."""
+    match error.name:
+        case "TimeoutError":
+            return TimeoutError(error.message)
+        case "AbortError":
+            return AbortError(error)
+        case "TypeError" | "NetworkError" | "Error":
+            return OSError(error.message)
+    return python_exception(error)
 
 
 def python_error(error: Any, other: Callable[[str, str], Exception]) -> Exception:
@@ -355,4 +370,5 @@ async def read_body(message: Any, method: str) -> Any:
     try:
         return await getattr(message, method)()
     except JsException as error:
-        raise python_exception(error) from None
+        # Of a form, it is mostly said what is wrong with it.
+        raise (python_exception if method == "formData" else failure)(error) from None

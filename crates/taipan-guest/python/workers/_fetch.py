@@ -7,9 +7,8 @@ from typing import Any, Unpack
 
 import js
 from pyodide.ffi import JsException, JsProxy
-from pyodide.http import AbortError
 
-from ._body import construct, js_kind
+from ._body import construct, failure, js_kind
 from ._request import FetchKwargs, Request, request_options
 from ._response import Response
 
@@ -17,7 +16,8 @@ from ._response import Response
 async def fetch(resource: Request | str | JsProxy, **options: Unpack[FetchKwargs]) -> Response:
     """Makes a request and gives its response.
 
-    Raises OSError when there is none, with the host and the reason. Cancelling the task cancels the request.
+    Raises OSError when there is none, with the host and the reason, and so do the methods of the response that read its body.
+    Cancelling the task cancels the request.
     """
     fetcher = options.pop("fetcher", None) or js.fetch
     if isinstance(resource, Request):
@@ -32,7 +32,7 @@ async def fetch(resource: Request | str | JsProxy, **options: Unpack[FetchKwargs
     try:
         response = await fetcher(request)
     except JsException as error:
-        raise _failure(error) from None
+        raise failure(error) from None
     except asyncio.CancelledError:
         if controller is not None:
             controller.abort()
@@ -41,13 +41,3 @@ async def fetch(resource: Request | str | JsProxy, **options: Unpack[FetchKwargs
     made._controller = controller
     return made
 
-
-def _failure(error: Any) -> Exception:
-    match error.name:
-        case "TimeoutError":
-            return TimeoutError(error.message)
-        case "AbortError":
-            return AbortError(error)
-        case "TypeError" | "NetworkError" | "Error":
-            return OSError(error.message)
-    return error  # type: ignore[no-any-return]

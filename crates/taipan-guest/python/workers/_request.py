@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
+import warnings
 from collections.abc import Mapping
 from http import HTTPMethod
 from typing import Any, TypedDict, Unpack
@@ -53,6 +54,17 @@ class FetchKwargs(TypedDict, total=False):
     mode: str
     referrer: str
     referrerPolicy: str
+
+
+#: What has an effect, these that are JavaScript's alone among them.
+_OPTIONS = FetchKwargs.__optional_keys__ | {"duplex", "encodeResponseBody", "priority", "window"}
+#: Options of other libraries, and what is done here instead.
+_HINTS = {
+    "data": "it is called body",
+    "json": "send body=json.dumps(value)",
+    "params": "put the query into the URL",
+    "timeout": "use asyncio.timeout(seconds)",
+}
 
 
 class Request:
@@ -308,6 +320,9 @@ def _over() -> RuntimeError:
 def request_options(options: Mapping[str, Any]) -> Any:
     """FetchKwargs as JavaScript takes them."""
     given = dict(options)
+    for name in given.keys() - _OPTIONS:
+        hint = f": {_HINTS[name]}" if name in _HINTS else ""
+        warnings.warn(f"fetch() has no option {name!r}, which is without effect{hint}", RuntimeWarning, stacklevel=3)
     if "headers" in given:
         given["headers"] = [list(pair) for pair in Headers(given["headers"]).items()]
     if "body" in given:

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
+use async_compression::tokio::bufread::{
+    BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder,
+};
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use taipan_bindings::{Aborted, BodySource, Chunk, FetchedBody, ResponseStream};
@@ -155,15 +157,11 @@ impl Decoded {
         let host = download.host.clone();
         let encoded = Arc::new(AtomicU64::new(0));
         let raw = Raw { download, rest: Bytes::new(), read: encoded.clone() };
-        let mut reader: Pin<Box<dyn AsyncBufRead + Send>> = Box::pin(raw);
+        let mut reader: Encoded = Box::pin(raw);
         for encoding in encodings.iter().rev() {
             let inner: Pin<Box<dyn AsyncRead + Send>> = match encoding {
-                Encoding::Gzip => {
-                    let mut decoder = GzipDecoder::new(reader);
-                    decoder.multiple_members(true);
-                    Box::pin(decoder)
-                }
-                Encoding::Deflate => Box::pin(ZlibDecoder::new(reader)),
+                Encoding::Gzip => Box::pin(Members::new(reader)),
+                Encoding::Deflate => Box::pin(Deflate::Unseen(Some(reader))),
                 Encoding::Brotli => Box::pin(BrotliDecoder::new(reader)),
                 Encoding::Zstd => {
                     let mut decoder = ZstdDecoder::new(reader);
@@ -211,6 +209,92 @@ impl BodySource for Decoded {
 
     fn length(&self) -> Option<u64> {
         None
+    }
+}
+
+/// What is encoded.
+type Encoded = Pin<Box<dyn AsyncBufRead + Send>>;
+
+/// One member of gzip's format after the other. What follows and is none, such as zeros that fill a block, is nobody's.
+enum Members {
+    Decoding(GzipDecoder<Encoded>),
+    Between(Option<Encoded>),
+    Over,
+}
+
+impl Members {
+    fn new(reader: Encoded) -> Self {
+        Self::Decoding(GzipDecoder::new(reader))
+    }
+}
+
+impl AsyncRead for Members {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            match this {
+                Self::Decoding(decoder) => {
+                    let before = buffer.filled().len();
+                    ready!(Pin::new(decoder).poll_read(cx, buffer))?;
+                    if buffer.filled().len() > before || buffer.remaining() == 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                    let Self::Decoding(decoder) = std::mem::replace(this, Self::Over) else { continue };
+                    *this = Self::Between(Some(decoder.into_inner()));
+                }
+                Self::Between(reader) => {
+                    let Some(rest) = reader else { return Poll::Ready(Ok(())) };
+                    let is_member = ready!(rest.as_mut().poll_fill_buf(cx))?.first() == Some(&GZIP);
+                    *this = match reader.take().filter(|_| is_member) {
+                        Some(reader) => Self::new(reader),
+                        None => Self::Over,
+                    };
+                }
+                Self::Over => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+/// The first byte of a member of gzip's format.
+const GZIP: u8 = 0x1f;
+
+/// What is called deflate: zlib's format by the standard, and the bare algorithm by some servers.
+enum Deflate {
+    Unseen(Option<Encoded>),
+    Zlib(ZlibDecoder<Encoded>),
+    Bare(DeflateDecoder<Encoded>),
+}
+
+impl AsyncRead for Deflate {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            match this {
+                Self::Unseen(reader) => {
+                    let Some(rest) = reader else { return Poll::Ready(Ok(())) };
+                    // In zlib's format it names the algorithm, 8; nothing that is bare begins so.
+                    let is_zlib =
+                        ready!(rest.as_mut().poll_fill_buf(cx))?.first().is_none_or(|b| b & 15 == 8);
+                    let Some(reader) = reader.take() else { continue };
+                    *this = if is_zlib {
+                        Self::Zlib(ZlibDecoder::new(reader))
+                    } else {
+                        Self::Bare(DeflateDecoder::new(reader))
+                    };
+                }
+                Self::Zlib(decoder) => return Pin::new(decoder).poll_read(cx, buffer),
+                Self::Bare(decoder) => return Pin::new(decoder).poll_read(cx, buffer),
+            }
+        }
     }
 }
 

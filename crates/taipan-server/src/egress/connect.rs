@@ -5,10 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::Uri;
+use hyper::http::Extensions;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::client::proxy::matcher::Intercept;
@@ -16,7 +18,8 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
@@ -25,8 +28,11 @@ use super::error::EgressError;
 use super::proxy::{self, Proxies};
 use super::{Patience, Policy, TlsClient};
 
-/// One address of several may be dead; the others are tried before the time is up.
+/// One address of several may be dead.
 const PATIENCE_FOR_ONE: Duration = Duration::from_secs(10);
+
+/// An address that has not answered by then may take its time, while another is tried beside it.
+const NEXT_AFTER: Duration = Duration::from_millis(250);
 
 /// A connection, secure or not.
 pub(crate) enum Dialed {
@@ -95,19 +101,51 @@ pub(crate) async fn resolve(host: &str, port: u16, policy: Policy) -> Result<Vec
 }
 
 async fn dial_tcp(host: &str, port: u16, policy: Policy) -> Result<TcpStream, EgressError> {
+    let addresses = resolve(host, port, policy).await?;
+    let tcp = race(host, taking_turns(addresses), NEXT_AFTER, PATIENCE_FOR_ONE).await?;
+    // Where it cannot be set, it is slower and nothing else.
+    drop(tcp.set_nodelay(true));
+    Ok(tcp)
+}
+
+/// The addresses in their order, IPv6 and IPv4 by turns: if one of the two does not work here, the second try has the other.
+fn taking_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let Some(is_v6) = addresses.first().map(SocketAddr::is_ipv6) else { return addresses };
+    let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|a| a.is_ipv6() == is_v6);
+    let mut second = second.into_iter();
+    let mut all = Vec::new();
+    for address in first {
+        all.push(address);
+        all.extend(second.next());
+    }
+    all.extend(second);
+    all
+}
+
+/// The first of the addresses that answers. Each is tried when the one before it has failed or is slow (RFC 8305).
+async fn race(
+    host: &str,
+    addresses: Vec<SocketAddr>,
+    next_after: Duration,
+    patience: Duration,
+) -> Result<TcpStream, EgressError> {
+    let mut waiting = addresses.into_iter();
+    let mut tries = JoinSet::new();
     let mut last = EgressError::NoAddress(host.to_owned());
-    for address in resolve(host, port, policy).await? {
-        match timeout(PATIENCE_FOR_ONE, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => {
-                // Where it cannot be set, it is slower and nothing else.
-                drop(tcp.set_nodelay(true));
-                return Ok(tcp);
-            }
-            Ok(Err(source)) => last = EgressError::Connect { host: host.to_owned(), source },
-            Err(_) => last = EgressError::ConnectTimeout(host.to_owned()),
+    loop {
+        if let Some(address) = waiting.next() {
+            tries.spawn(timeout(patience, TcpStream::connect(address)));
+        }
+        tokio::select! {
+            tried = tries.join_next() => match tried {
+                Some(Ok(Ok(Ok(tcp)))) => return Ok(tcp),
+                Some(Ok(Ok(Err(source)))) => last = EgressError::Connect { host: host.to_owned(), source },
+                Some(_) => last = EgressError::ConnectTimeout(host.to_owned()),
+                None => return Err(last),
+            },
+            () = sleep(next_after), if waiting.len() > 0 => {}
         }
     }
-    Err(last)
 }
 
 impl Dialed {
@@ -186,6 +224,28 @@ impl Service<Uri> for Connector {
     }
 }
 
+/// Whether a connection has answered a request: one that breaks off afterwards may have been given up by then.
+#[derive(Clone, Debug, Default)]
+pub(super) struct HasAnswered(Arc<AtomicBool>);
+
+impl HasAnswered {
+    /// Notes it for those who use the connection next.
+    pub(super) fn note(response: &Extensions) {
+        if let Some(Self(has)) = response.get() {
+            has.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the connection of a request that failed has answered one before.
+    pub(super) fn before(connection: Option<&Connected>) -> bool {
+        let mut found = Extensions::new();
+        if let Some(connection) = connection {
+            connection.get_extras(&mut found);
+        }
+        found.get::<Self>().is_some_and(|Self(has)| has.load(Ordering::Relaxed))
+    }
+}
+
 /// A connection as hyper takes it.
 pub(crate) struct HttpConnection {
     io: TokioIo<Dialed>,
@@ -194,12 +254,13 @@ pub(crate) struct HttpConnection {
 
 impl Connection for HttpConnection {
     fn connected(&self) -> Connected {
+        let connected = Connected::new().extra(HasAnswered::default());
         match self.io.inner() {
             Dialed::Secure(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                Connected::new().negotiated_h2()
+                connected.negotiated_h2()
             }
-            Dialed::Secure(_) => Connected::new(),
-            Dialed::Plain(_) => Connected::new().proxy(self.has_proxy),
+            Dialed::Secure(_) => connected,
+            Dialed::Plain(_) => connected.proxy(self.has_proxy),
         }
     }
 }
@@ -230,9 +291,49 @@ impl Write for HttpConnection {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn both_kinds_of_addresses_get_a_turn() {
+        let order = |addresses: &[&str]| {
+            let addresses = addresses.iter().map(|a| SocketAddr::new(a.parse().unwrap(), 1)).collect();
+            taking_turns(addresses).iter().map(|a| a.ip().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(order(&["::1", "::2", "::3", "1.1.1.1"]), ["::1", "1.1.1.1", "::2", "::3"]);
+        assert_eq!(order(&["1.1.1.1", "::1", "::2", "1.1.1.2"]), ["1.1.1.1", "::1", "1.1.1.2", "::2"]);
+        assert!(order(&[]).is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_holds_up_no_other() {
+        // Its queue is full, so that nobody hears of who connects.
+        let silent = TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = silent.listen(1).unwrap();
+        let silent_at = silent.local_addr().unwrap();
+        let mut held = Vec::new();
+        while let Ok(connected) = timeout(Duration::from_millis(100), TcpStream::connect(silent_at)).await {
+            held.push(connected.unwrap());
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = listener.local_addr().unwrap();
+        let soon = Duration::from_millis(10);
+        let tcp = race("a.test", vec![silent_at, there], soon, LONG).await.unwrap();
+        assert_eq!(tcp.peer_addr().unwrap(), there);
+
+        // One that refuses is not waited for, and is the reason when there is no other.
+        let nobody = "127.0.0.1:1".parse().unwrap();
+        let tcp = race("a.test", vec![nobody, there], LONG, LONG).await.unwrap();
+        assert_eq!(tcp.peer_addr().unwrap(), there);
+        let refused = race("a.test", vec![nobody], soon, LONG).await;
+        assert!(matches!(refused, Err(EgressError::Connect { .. })));
+        let late = race("a.test", vec![silent_at], soon, soon).await;
+        assert!(matches!(late, Err(EgressError::ConnectTimeout(_))));
+    }
 
     #[tokio::test]
     async fn a_server_that_accepts_and_says_nothing_is_given_up() {

@@ -19,13 +19,13 @@ pub(crate) enum EgressError {
     Connect { host: String, source: io::Error },
     #[error("cannot connect to {0}: it did not answer in time")]
     ConnectTimeout(String),
-    #[error("no secure connection to {host}: {source}")]
+    #[error("no secure connection to {host}: {}", super::tls::reason_of_io(.source))]
     Tls { host: String, source: io::Error },
     #[error("the proxy does not connect to {host}: {answer}")]
     Proxy { host: String, answer: String },
     #[error("proxies of this kind are not supported: {0} (name one that begins with http://)")]
     ProxyScheme(String),
-    #[error("the URL cannot be fetched: {0}")]
+    #[error("the URL cannot be fetched: {0} (what begins with http:// or https:// can)")]
     Url(String),
     #[error("the header cannot be sent: {0}")]
     Header(String),
@@ -35,6 +35,10 @@ pub(crate) enum EgressError {
     HeadTimeout(String),
     #[error("the connection to {host} broke off: {message}")]
     Broken { host: String, message: String },
+    #[error("{host} does not answer by HTTP: {message}")]
+    NotHttp { host: String, message: String },
+    #[error("the head of the answer of {0} is too large: at most 256 headers and 256 KiB are read")]
+    HeadTooLarge(String),
     #[error("{host} answered with a redirect: {status}")]
     Redirected { host: String, status: u16 },
     #[error("{host} answered with a redirect to what cannot be fetched: {location}")]
@@ -55,11 +59,26 @@ impl EgressError {
             if let Some(ours) = cause.downcast_ref::<Self>() {
                 return ours.to_string();
             }
-            last = cause.to_string();
+            match cause.downcast_ref::<hyper::Error>() {
+                Some(cause) if cause.is_parse_too_large() => {
+                    return Self::HeadTooLarge(host.to_owned()).to_string();
+                }
+                Some(cause) if cause.is_parse() => {
+                    return Self::NotHttp { host: host.to_owned(), message: root(cause) }.to_string();
+                }
+                _ => {}
+            }
+            last = described(cause);
             source = cause.source();
         }
         Self::Broken { host: host.to_owned(), message: last }.to_string()
     }
+}
+
+/// An error without its causes. What is said of TLS is meant for those who program with it.
+fn described(error: &(dyn Error + 'static)) -> String {
+    let of_tls = error.downcast_ref::<io::Error>().and_then(super::tls::broken);
+    of_tls.unwrap_or_else(|| error.to_string())
 }
 
 /// The last of an error's causes, which is the one that says what happened.
@@ -68,5 +87,5 @@ pub(crate) fn root(error: &(dyn Error + 'static)) -> String {
     while let Some(cause) = error.source() {
         error = cause;
     }
-    error.to_string()
+    described(error)
 }

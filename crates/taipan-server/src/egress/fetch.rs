@@ -1,5 +1,6 @@
 //! Requests: by the fetch standard, as far as a server's side of the world needs it.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::body::{Decoded, Download, Upload, encodings};
-use super::connect::Connector;
+use super::connect::{Connector, HasAnswered};
 use super::error::EgressError;
 use super::proxy::Proxies;
 use super::{Patience, Policy, TlsClient, headers};
@@ -31,6 +32,9 @@ const HEAD_LIMIT: u32 = 256 << 10;
 
 const IDLE: Duration = Duration::from_secs(60);
 const IDLE_PER_HOST: usize = 32;
+
+/// A request that may be sent again is, when the connection that it was sent on had been given up by the server: so often at most.
+const MOST_REPEATS: u32 = 3;
 
 /// So much of a redirect's body is read and thrown away, so that the connection can be used again.
 const UNREAD_LIMIT: usize = 64 << 10;
@@ -64,6 +68,8 @@ impl Fetcher {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .http1_max_headers(MOST_HEADERS)
+            // Of old servers; every other client takes them.
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
             .http1_max_buf_size(HEAD_LIMIT as usize)
             .http2_max_header_list_size(HEAD_LIMIT)
             .http2_adaptive_window(true)
@@ -138,7 +144,33 @@ impl Fetcher {
         }
     }
 
-    async fn send(&self, hop: &Hop, upload: Upload) -> Result<Response<Incoming>, String> {
+    async fn send(&self, hop: &Hop, mut upload: Upload) -> Result<Response<Incoming>, String> {
+        let host = hop.url.host_str().unwrap_or_default();
+        let copy = match &upload {
+            Upload::Full(bytes) if hop.method.is_idempotent() => Some(bytes.clone()),
+            _ => None,
+        };
+        let mut repeats = 0;
+        loop {
+            let request = self.request(hop, upload)?;
+            let Ok(answer) = timeout(self.patience.head, self.client.request(request)).await else {
+                return Err(EgressError::HeadTimeout(host.to_owned()).to_string());
+            };
+            match (answer, &copy) {
+                (Ok(response), _) => {
+                    HasAnswered::note(response.extensions());
+                    return Ok(response);
+                }
+                (Err(error), Some(bytes)) if repeats < MOST_REPEATS && was_given_up(&error) => {
+                    repeats += 1;
+                    upload = Upload::Full(bytes.clone());
+                }
+                (Err(error), _) => return Err(EgressError::of_client(host, &error)),
+            }
+        }
+    }
+
+    fn request(&self, hop: &Hop, upload: Upload) -> Result<Request<Upload>, String> {
         let host = hop.url.host_str().unwrap_or_default();
         let not_one = || EgressError::Url(hop.url.to_string()).to_string();
         if !matches!(hop.url.scheme(), "http" | "https") || host.is_empty() {
@@ -159,11 +191,15 @@ impl Fetcher {
             // Of these servers expect a body; the standard has us say that there is none.
             request.headers_mut().insert(header::CONTENT_LENGTH, 0.into());
         }
-        match timeout(self.patience.head, self.client.request(request)).await {
-            Ok(response) => response.map_err(|error| EgressError::of_client(host, &error)),
-            Err(_) => Err(EgressError::HeadTimeout(host.to_owned()).to_string()),
-        }
+        Ok(request)
     }
+}
+
+/// Whether the server may have ended the connection before it saw the request.
+fn was_given_up(error: &hyper_util::client::legacy::Error) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
+    HasAnswered::before(error.connect_info())
+        && cause.is_some_and(|cause| !cause.is_parse() && !cause.is_user() && !cause.is_timeout())
 }
 
 impl Hop {

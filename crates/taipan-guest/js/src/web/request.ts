@@ -87,7 +87,7 @@ function requestMethod(method: unknown): string {
 function requestUrl(url: unknown): string {
   const parsed = parseHref(url);
   if (!parsed) throw new TypeError(`Invalid URL: ${String(url)}`);
-  if (parsed.hasCredentials) throw new TypeError(`A request's URL has no user name and password: ${String(url)}`);
+  if (parsed.hasCredentials) throw new TypeError(`A request's URL has no user name and password: send them in the header Authorization`);
   return parsed.href;
 }
 

@@ -64,7 +64,7 @@ class Tls implements Channel {
   #hasEnded = false;
   constructor(below: Channel, name: string) {
     this.#below = below;
-    this.#session = tlsOpen(name, 1, 1, null, 1)[0] as number;
+    this.#session = tlsOpen(name, 1, 1, null, 1, null)[0] as number;
   }
 
   async #step(wire: Uint8Array, plain: Uint8Array, isLast = false): Promise<{ got: Uint8Array; isHandshaking: boolean }> {
