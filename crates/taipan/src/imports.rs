@@ -2,7 +2,7 @@
 
 use taipan_engine::Source;
 
-use crate::dev::sources::PACKAGES;
+use crate::project::sources::PACKAGES;
 
 /// Those of `modules` that the sources import and do not have themselves, each with the first file that does. It need not be Python that runs:
 /// an import that is only text costs a download.

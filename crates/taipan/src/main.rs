@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod console;
 mod deploy;
 mod dev;
 mod env_vars;
@@ -13,6 +14,7 @@ mod interrupts;
 mod object_stores;
 mod packages;
 mod progress;
+mod project;
 mod release;
 mod report;
 mod runtime;

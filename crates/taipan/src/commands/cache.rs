@@ -12,6 +12,7 @@ use fs_err as fs;
 use taipan_packages::pyodide::{Cache, ObtainError};
 
 use crate::cli::{CacheArgs, CacheCommand};
+use crate::console::size;
 use crate::report::hinted;
 
 /// What something in the cache is. When it has to be made again: what takes longest first.
@@ -177,15 +178,6 @@ fn remove(entry: &Entry) -> bool {
     all
 }
 
-/// A number of bytes for people.
-pub(crate) fn size(bytes: u64) -> String {
-    match bytes {
-        0..1024 => format!("{bytes} B"),
-        1024..1_048_576 => format!("{} KiB", bytes >> 10),
-        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -291,10 +283,5 @@ mod tests {
             assert_eq!(names(&folder), left, "{most}");
         }
         assert_eq!(left, ["key", "pyodide/1.2-ab/pyodide.mjs", "workers/.tmpNew"]);
-    }
-
-    #[test]
-    fn sizes() {
-        assert_eq!([size(5), size(2048), size(3 << 20)], ["5 B", "2 KiB", "3.0 MiB"]);
     }
 }

@@ -10,12 +10,12 @@ use taipan_packages::pyodide::{self, ObtainError};
 use ureq::http::Method;
 
 use crate::cli::LogLevel;
+use crate::console::Terminal;
 use crate::deploy::bundle::{Bundle, Place};
 use crate::deploy::client::{Client, Refused};
 use crate::deploy::report;
-use crate::dev::console::Terminal;
-use crate::dev::project::Project;
 use crate::progress::Progress;
+use crate::project::Project;
 use crate::report::{hint, hinted};
 use crate::settings::DeploySettings;
 

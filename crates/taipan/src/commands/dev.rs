@@ -20,13 +20,13 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet, block_in_place, spawn_blocking};
 
 use crate::commands::builder;
+use crate::console::Terminal;
 use crate::dev::browser;
-use crate::dev::console::Terminal;
 use crate::dev::data::{Data, EXPLORER};
 use crate::dev::keys::{Key, Keys};
-use crate::dev::project::Project;
 use crate::dev::watch::Watcher;
 use crate::interrupts::Interrupts;
+use crate::project::Project;
 use crate::report::{self, hint, hinted};
 use crate::runtime;
 use crate::settings::{Certificate, DevSettings};

@@ -17,8 +17,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-pub(crate) use cache::size;
-
 use crate::cli::{Cli, Command, SnapshotCommand};
 use crate::settings::{
     DeploySettings, DevSettings, ProjectSettings, PythonSettings, ServeSettings, TypesSettings,

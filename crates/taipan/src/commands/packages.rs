@@ -7,10 +7,10 @@ use anyhow::{Result, anyhow};
 use taipan_config::{ConfigError, WorkerConfig};
 use taipan_packages::python::{Library, Lock, Manifest, PackageTree, StoredWheel, requirement_name};
 
-use super::cache::size;
-use crate::dev::bundle::Size;
-use crate::dev::sources;
+use crate::console::size;
 use crate::packages::{Packages, advised};
+use crate::project::size::Size;
+use crate::project::sources;
 use crate::release;
 use crate::report::{hint, hinted};
 use crate::settings::ProjectSettings;

@@ -19,8 +19,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::commands::builder;
+use crate::console::Terminal;
 use crate::deploy::client::{ADDRESS_FILE, TOKEN_FILE};
-use crate::dev::console::Terminal;
 use crate::interrupts::Interrupts;
 use crate::report::{hint, hinted};
 use crate::runtime;

@@ -8,7 +8,7 @@ use taipan_engine::{ModuleCost, STACK_SIZE, SnapshotInfo};
 use taipan_packages::pyodide::{Cache, ObtainError, RELEASES, Source};
 
 use crate::cli::InspectArgs;
-use crate::commands::cache::size;
+use crate::console::size;
 use crate::report::{self, hinted};
 use crate::runtime;
 

@@ -59,7 +59,7 @@ pub(super) fn run(settings: TypesSettings) -> Result<ExitCode> {
     }
     let files: BTreeMap<String, String> =
         serde_json::from_slice(&text).context("the stubs cannot be read")?;
-    let folder = settings.output.unwrap_or_else(|| config.root.join(crate::dev::sources::TYPES));
+    let folder = settings.output.unwrap_or_else(|| config.root.join(crate::project::sources::TYPES));
     let mut written = 0;
     for (path, text) in &files {
         written += usize::from(write(&folder, path, text)?);

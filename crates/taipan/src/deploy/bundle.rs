@@ -12,7 +12,7 @@ use taipan_server::{
     ContentFile, Manifest, PackageFiles, PinnedRelease, ServedAssets, is_plain_path, list_assets,
 };
 
-use crate::dev::project::Project;
+use crate::project::Project;
 use crate::report::hint;
 
 /// Where a content is.

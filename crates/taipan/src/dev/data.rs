@@ -12,10 +12,10 @@ use taipan_storage::{StateFolder, StorageError, SystemClock};
 
 use tokio::runtime::Handle;
 
-use super::console::Terminal;
-use super::project::Project;
+use crate::console::Terminal;
 use crate::env_vars::EnvVars;
 use crate::object_stores::places;
+use crate::project::Project;
 use crate::report::hinted;
 
 /// The access key of S3's clients when the environment says none.

@@ -14,7 +14,7 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::sources::is_ignored;
+use crate::project::sources::is_ignored;
 
 /// Editors save in several steps: a change is passed on when nothing has happened for so long.
 const QUIET: Duration = Duration::from_millis(40);

@@ -1,4 +1,4 @@
-//! What `taipan dev` shows in the terminal: the Worker's output and one line for each request.
+//! What commands show in the terminal: what Workers print, one line for each request, and what taipan itself has to say.
 
 use std::io::Write as _;
 
@@ -108,5 +108,24 @@ impl Console for Terminal {
                 "{red}error{red:#}: the isolate stopped and a new one starts, {requests} requests lost: {error}",
             ));
         }
+    }
+}
+
+/// A number of bytes for people.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{} KiB", bytes >> 10),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!([size(5), size(2048), size(3 << 20)], ["5 B", "2 KiB", "3.0 MiB"]);
     }
 }

@@ -1,4 +1,8 @@
-//! A Worker's folder as it is now: its configuration and its files.
+//! A Worker's folder as it is now, its configuration and its files: what `dev` serves and `deploy` brings elsewhere.
+
+pub(crate) mod size;
+pub(crate) mod sources;
+mod version;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,10 +14,10 @@ use taipan_config::{Assets, Bindings, ConfigError, Cron, ObjectStore, Route, Wor
 use taipan_packages::pyodide::{self, ObtainError};
 use taipan_server::{PoolOptions, WorkerSpec, declared};
 
-use super::{bundle, sources, version};
 use crate::packages::Packages;
 use crate::report::hinted;
 use crate::settings::DevSettings;
+use size::Size;
 
 /// CPU time of a turn when the configuration has no `limits.cpu_ms`, as on Cloudflare.
 const REQUEST_CPU: Duration = Duration::from_secs(30);
@@ -60,7 +64,7 @@ pub(crate) struct Project {
     /// What the developer should know.
     pub(crate) warnings: Vec<String>,
     /// How large it is, and what of it.
-    pub(crate) size: bundle::Size,
+    pub(crate) size: Size,
 }
 
 impl Project {
@@ -102,7 +106,7 @@ impl Project {
             pyodide: &settings.pyodide,
         };
         let packages = packages.tree(&config.files, &found.files, note)?;
-        let size = bundle::Size::new(&found.files, &packages);
+        let size = Size::new(&found.files, &packages);
         warnings.extend(size.warning());
         let spec = WorkerSpec {
             packages,

@@ -3,7 +3,7 @@
 use taipan_engine::Source;
 use taipan_packages::python::PackageTree;
 
-use crate::commands::size;
+use crate::console::size;
 
 /// Cloudflare takes no larger Workers, and every machine that runs one has to fetch it.
 const LARGE: u64 = 64 << 20;
