@@ -18,6 +18,7 @@ mod project;
 mod release;
 mod report;
 mod runtime;
+mod serving;
 mod settings;
 
 use std::process::ExitCode;

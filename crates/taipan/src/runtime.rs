@@ -1,14 +1,43 @@
 //! From a release to something that runs.
 
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
-use taipan_engine::{CompileStep, Runtime, RuntimeError, RuntimeFiles, RuntimeOptions};
+use anyhow::{Context, Result, anyhow};
+use taipan_engine::{CompileStep, Runtime, RuntimeError, RuntimeFiles, RuntimeOptions, Spares};
 use taipan_packages::pyodide::{self, Cache, ObtainError, Progress as _, Release, Source};
 pub(crate) use taipan_server::compile_packages;
+use taipan_server::{Builder, Ground};
 
 use crate::progress::Progress;
 use crate::report::hinted;
+
+/// Isolates that are kept ready: one for the next save, one for a burst of requests.
+const SPARES: usize = 2;
+
+/// What Workers of the release start from. Their snapshots are made by another process of this program, which finds the release in the cache,
+/// or in a folder of its own.
+pub(crate) fn ground(
+    release: &'static Release,
+    cache: Cache,
+    source: Source,
+    folder: Option<PathBuf>,
+) -> Result<Ground> {
+    let program = env::current_exe().context("the program's own file is gone")?;
+    let cache_dir = cache.folder().to_owned();
+    let runtime = prepare(release, cache, source)?;
+    let builder = move || {
+        let mut command = Command::new(&program);
+        command.args(["build-snapshots", "--release", release.version, "--cache-dir"]).arg(&cache_dir);
+        if let Some(folder) = &folder {
+            command.arg("--pyodide").arg(folder);
+        }
+        command
+    };
+    Ok(Ground { spares: Arc::new(Spares::new(runtime, SPARES)), builder: Arc::new(Builder::new(builder)) })
+}
 
 /// Obtains the release's files and the compiled code for them, as far as the cache does not have them.
 pub(crate) fn prepare(release: &'static Release, cache: Cache, source: Source) -> Result<Arc<Runtime>> {

@@ -77,6 +77,12 @@ struct Rollback {
 }
 
 impl Admin {
+    /// The file of the state folder that has the token.
+    pub const TOKEN_FILE: &str = "admin-token";
+
+    /// The file of the state folder that says where the API is.
+    pub const ADDRESS_FILE: &str = "admin-address";
+
     /// Takes the address; port 0 takes any free port.
     ///
     /// # Errors
@@ -145,8 +151,9 @@ impl Admin {
 impl Office {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         if !self.knows(&request) {
-            let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "the token is missing or wrong")
-                .with_hint("give the one in the file admin-token of the server's state folder");
+            let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "the token is missing or wrong").with_hint(
+                format!("give the one in the file {} of the server's state folder", Admin::TOKEN_FILE),
+            );
             return said(refusal.status, &refused(&refusal));
         }
         match self.act(request).await {

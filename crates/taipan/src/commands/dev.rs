@@ -1,25 +1,21 @@
 //! `taipan dev`: serves a Worker on this machine and reloads it on save.
 
 use std::collections::{HashMap, HashSet};
-use std::env;
-use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
-use taipan_engine::Spares;
 use taipan_packages::pyodide::{self, ObtainError};
 use taipan_server::{
-    Assets, Builder, Ground, Ingress, IngressOptions, Local, PoolOptions, Problem, Scheduler, Slot, Started,
-    Tls, TlsError, Worker, boot_isolate, run_consumer, run_crons,
+    Assets, Ground, Ingress, IngressOptions, Local, PoolOptions, Problem, Scheduler, Slot, Started, Tls,
+    TlsError, Worker, boot_isolate, run_consumer, run_crons,
 };
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet, block_in_place, spawn_blocking};
 
-use crate::commands::builder;
 use crate::console::Terminal;
 use crate::dev::browser;
 use crate::dev::data::{Data, EXPLORER};
@@ -29,22 +25,13 @@ use crate::interrupts::Interrupts;
 use crate::project::Project;
 use crate::report::{self, hint, hinted};
 use crate::runtime;
+use crate::serving::{self, GRACE, shown, unusable};
 use crate::settings::{Certificate, DevSettings};
 
 const DEFAULT_PORT: u16 = 8787;
 
-/// How long requests in flight may take when the process is to end.
-const GRACE: Duration = Duration::from_secs(10);
-
-/// What a process ends with that was interrupted: 128 and the number of SIGINT.
-const INTERRUPTED: u8 = 130;
-
 pub(super) fn run(settings: DevSettings) -> Result<ExitCode> {
-    let executor = taipan_server::connections()?;
-    let code = executor.block_on(dev(settings));
-    // Whatever still runs now was given its time.
-    executor.shutdown_background();
-    code
+    serving::run(dev(settings))
 }
 
 async fn dev(settings: DevSettings) -> Result<ExitCode> {
@@ -66,7 +53,7 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
     let ingress = bind(&settings, first, local.clone()).await?;
     let address = ingress.address();
     let state = settings.persist_to.clone().unwrap_or_else(|| first.config_folder.join(".wrangler/state"));
-    let link = shown(address, settings.certificate.is_some());
+    let link = shown(if settings.certificate.is_some() { "https" } else { "http" }, address);
     let data = Arc::new(Mutex::new(Data::new(state, terminal.clone(), local, link.clone())));
     let mut opened = Vec::new();
     for (_, project) in &mut projects {
@@ -128,15 +115,7 @@ async fn dev(settings: DevSettings) -> Result<ExitCode> {
         block_in_place(|| lock(&data).settle());
         all
     };
-    tokio::select! {
-        all = finish => {
-            if !all {
-                terminal.warn(&format!("requests in flight were broken off after {} s", GRACE.as_secs()));
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        () = interrupts.next() => Ok(ExitCode::from(INTERRUPTED)),
-    }
+    Ok(serving::finish(finish, &mut interrupts, &terminal).await)
 }
 
 /// Does what keys say from when the Worker is ready; returns when one says to end.
@@ -333,20 +312,8 @@ async fn bind(settings: &DevSettings, project: &Project, local: Arc<Local>) -> R
         local: Some(local),
         ..IngressOptions::default()
     };
-    Ingress::bind(address, options).await.map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => hint(
-            anyhow!("the port is in use: {port}"),
-            "end the program that listens there, or choose another port with --port",
-        ),
-        ErrorKind::PermissionDenied => hint(
-            anyhow!("this user may not listen on the port: {port}"),
-            "choose a port above 1023 with --port",
-        ),
-        _ => hint(
-            anyhow::Error::from(error).context(format!("cannot listen on the address: {address}")),
-            "choose an address of this machine with --ip",
-        ),
-    })
+    let ingress = Ingress::bind(address, options).await;
+    ingress.map_err(|error| unusable(&error, address, "--port", "--ip"))
 }
 
 fn tls(certificate: &Certificate, ip: IpAddr) -> Result<Tls, TlsError> {
@@ -356,30 +323,14 @@ fn tls(certificate: &Certificate, ip: IpAddr) -> Result<Tls, TlsError> {
     }
 }
 
-/// Isolates that are kept ready: one for the next save, one for a burst of requests.
-const SPARES: usize = 2;
-
 /// Obtains the project's Pyodide release, and the compiled code for it and for packages.
 async fn prepare(settings: DevSettings, project: &Project) -> Result<Ground> {
     let (release, packages) = (project.release, project.spec.packages.clone());
     spawn_blocking(move || {
         let release = pyodide::release(release).map_err(|e| hinted(e, ObtainError::hint))?;
-        let program = env::current_exe().context("the program's own file is gone")?;
-        let builder = builder::command(&program, release, &settings.cache, None);
-        let runtime = runtime::prepare(release, settings.cache, settings.pyodide)?;
-        runtime::compile_packages(&runtime, &packages);
-        let spares = Arc::new(Spares::new(runtime, SPARES));
-        Ok(Ground { spares, builder: Arc::new(Builder::new(builder)) })
+        let ground = runtime::ground(release, settings.cache, settings.pyodide, None)?;
+        runtime::compile_packages(ground.spares.runtime(), &packages);
+        Ok(ground)
     })
     .await?
-}
-
-fn shown(address: SocketAddr, is_secure: bool) -> String {
-    let scheme = if is_secure { "https" } else { "http" };
-    let ip = address.ip();
-    if ip.is_loopback() && ip.is_ipv4() || ip.is_unspecified() {
-        format!("{scheme}://localhost:{}", address.port())
-    } else {
-        format!("{scheme}://{address}")
-    }
 }

@@ -1,46 +1,26 @@
 //! `taipan serve`: serves the Workers that were deployed to it.
 
 use std::env;
-use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use fs_err as fs;
-use taipan_engine::Spares;
 use taipan_packages::pyodide::Source;
-use taipan_server::{
-    Admin, Builder, Deployments, DeploymentsOptions, Ground, Ingress, IngressOptions, Scheduler,
-};
+use taipan_server::{Admin, Deployments, DeploymentsOptions, Ingress, IngressOptions, Scheduler};
 use taipan_storage::{StateFolder, StorageError, SystemClock};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::commands::builder;
 use crate::console::Terminal;
-use crate::deploy::client::{ADDRESS_FILE, TOKEN_FILE};
 use crate::interrupts::Interrupts;
 use crate::report::{hint, hinted};
 use crate::runtime;
+use crate::serving::{self, GRACE, shown, unusable};
 use crate::settings::ServeSettings;
 
-/// How long requests in flight may take when the process is to end.
-const GRACE: Duration = Duration::from_secs(10);
-
-/// What a process ends with that was interrupted: 128 and the number of SIGINT.
-const INTERRUPTED: u8 = 130;
-
-/// Isolates that are kept ready for each release of Python.
-const SPARES: usize = 2;
-
 pub(super) fn run(settings: ServeSettings) -> Result<ExitCode> {
-    let executor = taipan_server::connections()?;
-    let code = executor.block_on(serve(settings));
-    // Whatever still runs now was given its time.
-    executor.shutdown_background();
-    code
+    serving::run(serve(settings))
 }
 
 async fn serve(settings: ServeSettings) -> Result<ExitCode> {
@@ -51,7 +31,7 @@ async fn serve(settings: ServeSettings) -> Result<ExitCode> {
         other => hinted(other, StorageError::hint),
     })?;
     let told = |error: StorageError| hinted(error, StorageError::hint);
-    let token = state.secret(TOKEN_FILE).map_err(told)?;
+    let token = state.secret(Admin::TOKEN_FILE).map_err(told)?;
     let options = IngressOptions { problem_pages: false, ..IngressOptions::default() };
     let ingress = Ingress::bind(settings.clients, options).await;
     let ingress = ingress.map_err(|error| unusable(&error, settings.clients, "--port", "--ip"))?;
@@ -66,21 +46,16 @@ async fn serve(settings: ServeSettings) -> Result<ExitCode> {
         console: terminal.clone(),
         executor: Handle::current(),
         prepare: Box::new(move |release, folder| {
-            let made = || -> Result<Ground> {
-                let program = env::current_exe().context("the program's own file is gone")?;
-                let builder = builder::command(&program, release, &cache, Some(folder.clone()));
-                let runtime = runtime::prepare(release, cache.clone(), Source::Folder(folder.clone()))?;
-                let spares = Arc::new(Spares::new(runtime, SPARES));
-                Ok(Ground { spares, builder: Arc::new(Builder::new(builder)) })
-            };
-            made().map_err(|error| format!("{error:#}"))
+            let source = Source::Folder(folder.clone());
+            let ground = runtime::ground(release, cache.clone(), source, Some(folder.clone()));
+            ground.map_err(|error| format!("{error:#}"))
         }),
     })
     .await
     .context("cannot use the state folder")?;
 
     let address = format!("http://{}", admin.address());
-    fs::write(state.path().join(ADDRESS_FILE), format!("{address}\n"))?;
+    fs::write(state.path().join(Admin::ADDRESS_FILE), format!("{address}\n"))?;
     let (stop, stopping) = watch::channel(false);
     let stopped = || {
         let mut stopping = stopping.clone();
@@ -98,7 +73,7 @@ async fn serve(settings: ServeSettings) -> Result<ExitCode> {
         names => terminal.note(&format!("Serving {}", names.join(", "))),
     }
     terminal.note(&format!("Deployments on {address}"));
-    terminal.note(&format!("Ready on {}", shown(clients)));
+    terminal.note(&format!("Ready on {}", shown("http", clients)));
 
     interrupts.next().await;
     terminal.note("Stopping…");
@@ -109,38 +84,5 @@ async fn serve(settings: ServeSettings) -> Result<ExitCode> {
         deployments.stop(GRACE).await;
         all
     };
-    tokio::select! {
-        all = finish => {
-            if !all {
-                terminal.warn(&format!("requests in flight were broken off after {} s", GRACE.as_secs()));
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        () = interrupts.next() => Ok(ExitCode::from(INTERRUPTED)),
-    }
-}
-
-fn shown(address: SocketAddr) -> String {
-    let ip = address.ip();
-    match ip.is_loopback() && ip.is_ipv4() || ip.is_unspecified() {
-        true => format!("http://localhost:{}", address.port()),
-        false => format!("http://{address}"),
-    }
-}
-
-fn unusable(error: &std::io::Error, address: SocketAddr, port: &str, ip: &str) -> anyhow::Error {
-    match error.kind() {
-        ErrorKind::AddrInUse => hint(
-            anyhow!("the port is in use: {}", address.port()),
-            format!("end the program that listens there, or choose another port with {port}"),
-        ),
-        ErrorKind::PermissionDenied => hint(
-            anyhow!("this user may not listen on the port: {}", address.port()),
-            format!("choose a port above 1023 with {port}"),
-        ),
-        _ => hint(
-            anyhow!("cannot listen on the address: {address}: {error}"),
-            format!("choose an address of this machine with {ip}"),
-        ),
-    }
+    Ok(serving::finish(finish, &mut interrupts, &terminal).await)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use fs_err as fs;
 use serde_json::Value;
+use taipan_server::Admin;
 use taipan_storage::StateFolder;
 use ureq::http::{Method, Request};
 use ureq::tls::{RootCerts, TlsConfig};
@@ -16,10 +17,6 @@ use crate::report::hint;
 use crate::settings::ServerSettings;
 
 const DEFAULT: &str = "http://127.0.0.1:8788";
-
-/// Files of a state folder, beside those of `taipan-storage`.
-pub(crate) const TOKEN_FILE: &str = "admin-token";
-pub(crate) const ADDRESS_FILE: &str = "admin-address";
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -49,11 +46,11 @@ impl Client {
         let of_state = |name: &str| settings.state.as_deref().map(|folder| read(folder, name)).transpose();
         let address = match &settings.server {
             Some(address) => address.clone(),
-            None => of_state(ADDRESS_FILE)?.unwrap_or_else(|| DEFAULT.to_owned()),
+            None => of_state(Admin::ADDRESS_FILE)?.unwrap_or_else(|| DEFAULT.to_owned()),
         };
         let token = match &settings.token {
             Some(token) => Some(token.clone()),
-            None => of_state(TOKEN_FILE)?,
+            None => of_state(Admin::TOKEN_FILE)?,
         };
         let token = token.ok_or_else(|| {
             hint(
