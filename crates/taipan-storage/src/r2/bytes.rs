@@ -15,7 +15,7 @@ use super::hasher::Hasher;
 use super::md5::Md5;
 use super::output::Output;
 use super::place::{self, Elsewhere, Receiving, Sending};
-use crate::io::{elsewhere as waiting, on_io_thread};
+use crate::io::on_io_thread;
 use crate::sqlite::Writer;
 use crate::{Refusal, StorageError};
 
@@ -87,7 +87,7 @@ impl Files {
             return remove_file(&self.folder.join(blob));
         };
         let (files, blob) = (self.clone(), blob.to_owned());
-        on_io_thread(move || match waiting(|| elsewhere.place.remove(&elsewhere.path(&blob))) {
+        on_io_thread(move || match elsewhere.remove(&blob) {
             Ok(()) => {
                 let at = files.index.clone();
                 files.writer.write(
@@ -100,7 +100,7 @@ impl Files {
                 );
             }
             Err(error) => {
-                let place = elsewhere.place.name();
+                let place = elsewhere.name();
                 tracing::warn!("bytes that no object has stay until the next start: {place}: {error}");
             }
         });
@@ -113,8 +113,7 @@ impl Files {
             None => Output::create(path.clone()).map(Target::File).map_err(|e| StorageError::io(&path, e))?,
             Some(elsewhere) => {
                 self.note(blob.clone())?;
-                let sending = waiting(|| elsewhere.place.begin(&elsewhere.path(&blob)));
-                Target::Elsewhere(sending.map_err(|error| elsewhere.failed(error))?)
+                Target::Elsewhere(elsewhere.begin(&blob)?)
             }
         };
         let unfinished = Unfinished { files: self.clone(), blob, is_kept: false };
@@ -134,17 +133,8 @@ impl Files {
 
     /// So many of the bytes under a name.
     fn read(&self, blob: &str, offset: u64, length: u64) -> Result<Box<dyn Receiving>, StorageError> {
-        let gone = |name: PathBuf| StorageError::Damaged {
-            file: name,
-            reason: "bytes of an object are gone".to_owned(),
-        };
         if let Some(elsewhere) = &self.elsewhere {
-            return elsewhere.place.read(&elsewhere.path(blob), offset, length).map_err(|error| match error
-                .kind()
-            {
-                ErrorKind::NotFound => gone(Path::new(elsewhere.place.name()).join(elsewhere.path(blob))),
-                _ => elsewhere.failed(error),
-            });
+            return elsewhere.read(blob, offset, length);
         }
         let path = self.folder.join(blob);
         let mut file = match fs::File::open(&path) {
@@ -255,7 +245,7 @@ impl Upload {
         self.size += bytes.len() as u64;
         let written = match &mut self.target {
             Target::File(output) => output.write(&bytes),
-            Target::Elsewhere(sending) => waiting(|| sending.write(bytes)),
+            Target::Elsewhere(sending) => sending.write(bytes),
         };
         let Unfinished { files, blob, .. } = &self.unfinished;
         written.map_err(|error| files.failed(blob, error))
@@ -274,7 +264,7 @@ impl Upload {
                 sync_folder(&files.folder)?;
             }
             Target::Elsewhere(sending) => {
-                waiting(|| sending.finish()).map_err(|error| files.failed(blob, error))?;
+                sending.finish().map_err(|error| files.failed(blob, error))?;
             }
         }
         let md5 = hex(&hasher.finish());
@@ -389,11 +379,7 @@ impl Body {
             }
             let most = buffer.len().min(usize::try_from(self.left.min(*left)).unwrap_or(usize::MAX));
             let into = buffer.get_mut(..most).unwrap_or_default();
-            let read = match if self.files.are_elsewhere() {
-                waiting(|| bytes.read(into))
-            } else {
-                bytes.read(into)
-            } {
+            let read = match bytes.read(into) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 read => read.map_err(|error| self.files.failed(blob, error))?,
             };
@@ -409,7 +395,7 @@ impl Body {
 
     /// Opens what comes next if that is a file, so that it is known whether it is there.
     pub(super) fn open_file(&mut self) -> Result<(), StorageError> {
-        if self.files.elsewhere.is_some() { Ok(()) } else { self.open() }
+        if self.files.are_elsewhere() { Ok(()) } else { self.open() }
     }
 
     /// Opens what comes next, if there is something and it is not open.
@@ -433,7 +419,7 @@ impl Body {
             Some((blob, _)) => self.files.folder.join(blob),
             None => self.files.folder.clone(),
         };
-        StorageError::Damaged { file, reason: "bytes of an object are gone".to_owned() }
+        gone(file)
     }
 }
 
@@ -443,6 +429,11 @@ impl Drop for Body {
             self.next();
         }
     }
+}
+
+/// That there is an object, and what it consists of is not there.
+pub(super) fn gone(file: PathBuf) -> StorageError {
+    StorageError::Damaged { file, reason: "bytes of an object are gone".to_owned() }
 }
 
 /// 32 random hexadecimal digits.

@@ -8,15 +8,17 @@
 //! ```
 
 use std::fmt::Debug;
-use std::io;
+use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Answer;
-use super::bytes::random_name;
+use super::bytes::{gone, random_name};
 use crate::StorageError;
+use crate::io::elsewhere as away;
 
 /// Keeps bytes under names. What it does takes time: it is called on threads that may wait.
 pub trait Place: Debug + Send + Sync {
@@ -62,10 +64,10 @@ pub trait Receiving: io::Read + Debug + Send {}
 
 impl<T: io::Read + Debug + Send> Receiving for T {}
 
-/// A place, and the folder there that this bucket has for itself.
+/// A place, and the folder there that this bucket has for itself. Whoever waits for it lets others work meanwhile.
 #[derive(Clone, Debug)]
 pub(super) struct Elsewhere {
-    pub(super) place: Arc<dyn Place>,
+    place: Arc<dyn Place>,
     folder: String,
 }
 
@@ -102,12 +104,54 @@ impl Elsewhere {
         }
     }
 
-    pub(super) fn path(&self, blob: &str) -> String {
+    pub(super) fn begin(&self, blob: &str) -> Answer<Box<dyn Sending>> {
+        let sending = away(|| self.place.begin(&self.path(blob))).map_err(|error| self.failed(error))?;
+        Ok(Box::new(Away(sending)))
+    }
+
+    pub(super) fn read(&self, blob: &str, offset: u64, length: u64) -> Answer<Box<dyn Receiving>> {
+        let path = self.path(blob);
+        match away(|| self.place.read(&path, offset, length)) {
+            Ok(receiving) => Ok(Box::new(Away(receiving))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(gone(Path::new(self.name()).join(path))),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    pub(super) fn remove(&self, blob: &str) -> io::Result<()> {
+        away(|| self.place.remove(&self.path(blob)))
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.place.name()
+    }
+
+    fn path(&self, blob: &str) -> String {
         format!("{}/{blob}", self.folder)
     }
 
     pub(super) fn failed(&self, error: io::Error) -> StorageError {
-        StorageError::Elsewhere { place: self.place.name().to_owned(), source: Arc::new(error) }
+        StorageError::Elsewhere { place: self.name().to_owned(), source: Arc::new(error) }
+    }
+}
+
+/// Bytes on their way, of which others do not wait for the next.
+#[derive(Debug)]
+struct Away<T>(T);
+
+impl Sending for Away<Box<dyn Sending>> {
+    fn write(&mut self, bytes: Bytes) -> io::Result<()> {
+        away(|| self.0.write(bytes))
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        away(|| self.0.finish())
+    }
+}
+
+impl io::Read for Away<Box<dyn Receiving>> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        away(|| self.0.read(into))
     }
 }
 

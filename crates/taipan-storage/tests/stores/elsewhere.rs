@@ -2,14 +2,14 @@
 
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fs_err as fs;
-use taipan_storage::StorageError;
-use taipan_storage::r2::{Place, R2Bucket, Receiving, Sending};
+use taipan_storage::r2::{Found, Place, R2Bucket, Receiving, Sending};
+use taipan_storage::{StorageError, on_io_thread};
 
 use crate::{folder, r2, wait};
 
@@ -18,6 +18,8 @@ use crate::{folder, r2, wait};
 pub(crate) struct Elsewhere {
     path: PathBuf,
     is_broken: Arc<AtomicBool>,
+    /// It answers no reader while this is held.
+    gate: RwLock<()>,
 }
 
 #[derive(Debug)]
@@ -33,7 +35,7 @@ fn check(is_broken: &AtomicBool) -> io::Result<()> {
 
 impl Elsewhere {
     pub(crate) fn within(dir: &Path) -> Arc<Self> {
-        Arc::new(Self { path: dir.join("elsewhere"), is_broken: Arc::default() })
+        Arc::new(Self { path: dir.join("elsewhere"), ..Self::default() })
     }
 
     /// What is there, and no part of something.
@@ -70,6 +72,7 @@ impl Place for Elsewhere {
     }
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Box<dyn Receiving>> {
+        drop(self.gate.read().unwrap());
         check(&self.is_broken)?;
         let mut file = fs::File::open(self.path.join(name))?;
         file.seek(SeekFrom::Start(offset))?;
@@ -157,6 +160,27 @@ fn a_place_that_fails_is_named_and_nothing_is_acknowledged() {
     let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| r2::get(&bucket, "a")));
     let text = found.unwrap_err().downcast::<String>().unwrap();
     assert!(text.contains("bytes of an object are gone"), "{text}");
+}
+
+#[test]
+fn who_waits_for_the_place_keeps_no_other_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Elsewhere::within(dir.path());
+    let bucket = R2Bucket::open(&folder(dir.path()), "b", Some(place.clone())).unwrap();
+    r2::put(&bucket, "a", b"one");
+    let held = place.gate.write().unwrap();
+    let (done, all) = mpsc::channel();
+    for _ in 0..16 {
+        let found = wait(|reply| bucket.get("a".into(), Default::default(), None, reply)).unwrap();
+        let Some(Found::Object(_, _, _, mut body)) = found else { panic!() };
+        let done = done.clone();
+        on_io_thread(move || done.send(body.read(9).unwrap().unwrap()).unwrap());
+    }
+    let (free, came) = mpsc::channel();
+    on_io_thread(move || free.send(()).unwrap());
+    came.recv_timeout(Duration::from_secs(60)).unwrap();
+    drop(held);
+    (0..16).for_each(|_| assert_eq!(all.recv_timeout(Duration::from_secs(60)).unwrap(), b"one"));
 }
 
 #[test]
