@@ -22,6 +22,7 @@ mod elsewhere;
 mod encoding;
 mod executor;
 mod ground;
+mod identity;
 mod imports;
 mod ingress;
 mod learned;
@@ -59,6 +60,7 @@ pub use egress::Policy;
 pub use elsewhere::{ObjectPlace, StoreKeys};
 pub use executor::connections;
 pub use ground::{Ground, compile_packages};
+pub use identity::as_uuid;
 pub use ingress::{Ingress, IngressOptions};
 pub use local::{
     Local, MOST_PEEKED, S3Keys, message, shown_count, shown_message, shown_rows, shown_settings,

@@ -9,7 +9,7 @@ use fs_err as fs;
 
 use crate::StorageError;
 use crate::clock::Clock;
-use crate::r2::random_name;
+use crate::hex::random_name;
 
 /// The version of the layout, as a name that wrangler's own state does not have.
 const LAYOUT: &str = "taipan-v1";

@@ -19,10 +19,11 @@ use std::sync::{Mutex, PoisonError};
 use fs_err as fs;
 use ring::digest::{Context, SHA256};
 use serde::Serialize;
-use taipan_storage::StateFolder;
+use taipan_storage::{StateFolder, hex};
 
 use super::manifest::{ContentFile, PinnedRelease, is_digest};
 use super::version::Version;
+use crate::identity::random_id;
 
 /// So many versions of a Worker are kept.
 const KEPT: usize = 50;
@@ -346,26 +347,6 @@ impl Drop for Incoming<'_> {
         // It has another name when it is complete.
         drop(fs::remove_file(&self.path));
     }
-}
-
-/// A new identity, in the form of a UUID.
-pub(super) fn random_id() -> io::Result<String> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
-    // The version and the variant.
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = hex(&bytes);
-    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default().to_owned();
-    Ok([part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-"))
-}
-
-pub(super) fn is_id(text: &str) -> bool {
-    text.len() == 36 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn damaged(path: &Path) -> io::Error {

@@ -14,12 +14,13 @@ use taipan_storage::StateFolder;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::folder::{Folder, is_id, random_id};
+use super::folder::Folder;
 use super::manifest::{Manifest, PinnedRelease, check_name};
 use super::refusal::Refusal;
 use super::routing::Routing;
 use super::secrets::{self, Secrets};
 use super::version::Version;
+use crate::identity::{is_id, random_id};
 use crate::{
     Assets, Console, Ground, Level, Problem, Reach, RequestLog, Scheduler, Sites, Slot, Started, Worker,
     boot_isolate, compile_packages, run_consumer, run_crons,

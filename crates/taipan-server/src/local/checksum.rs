@@ -141,7 +141,7 @@ pub(super) fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::sigv4::hex;
+    use taipan_storage::hex;
 
     /// The catalogue of CRCs has these values for these digits; NIST those of SHA for `abc`.
     #[test]

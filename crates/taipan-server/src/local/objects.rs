@@ -7,12 +7,11 @@ use http_body_util::BodyExt;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use taipan_storage::r2::{Conditions, Metadata, Object, R2Bucket, Range, Stored, Upload};
-use taipan_storage::{StorageError, on_io_thread};
+use taipan_storage::{StorageError, hex, on_io_thread, unhex};
 use tokio::sync::oneshot;
 
 use super::checksum::{Algorithm, Announced, Sum, base64};
 use super::chunked::{Chunked, Wrong};
-use super::sigv4::{hex, unhex};
 use super::time::{epoch_of_iso, iso};
 use crate::body::Arriving;
 

@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::header::{HeaderMap, HeaderValue};
 use ring::{digest, hmac};
+use taipan_storage::{hex, unhex};
 
 use super::time::epoch_of_basic;
 use super::uri::{decode, encode};
@@ -225,15 +226,6 @@ fn text(value: &HeaderValue) -> &str {
 
 fn malformed(message: &str) -> Refusal {
     ("AuthorizationHeaderMalformed", message.to_owned())
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes().chunks(2);
-    digits.map(|two| u8::from_str_radix(str::from_utf8(two).ok()?, 16).ok()).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Result};
 
 use super::DumpOptions;
+use crate::hex::hex;
 
 pub(super) fn dump(connection: &Connection, options: &DumpOptions) -> Result<String> {
     let mut out = "PRAGMA defer_foreign_keys=TRUE;\n".to_owned();
@@ -74,8 +75,4 @@ fn literal(value: ValueRef<'_>) -> String {
         }
         ValueRef::Blob(bytes) => format!("X'{}'", hex(bytes)),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,6 +15,7 @@ use super::hasher::Hasher;
 use super::md5::Md5;
 use super::output::Output;
 use super::place::{self, Elsewhere, Receiving, Sending};
+use crate::hex::{hex, random_name, unhex};
 use crate::io::on_io_thread;
 use crate::sqlite::Writer;
 use crate::{Refusal, StorageError};
@@ -436,22 +437,12 @@ pub(super) fn gone(file: PathBuf) -> StorageError {
     StorageError::Damaged { file, reason: "bytes of an object are gone".to_owned() }
 }
 
-/// 32 random hexadecimal digits.
-pub(crate) fn random_name() -> Result<String, StorageError> {
-    let mut bytes = [0; 16];
-    let filled = getrandom::fill(&mut bytes);
-    filled.map_err(|_| StorageError::refused("the operating system has no randomness".to_owned()))?;
-    Ok(hex(&bytes))
-}
-
 /// As S3 has it: the MD5 of the parts' MD5s, and how many there are.
 pub(super) fn etag_of_parts<'a>(etags: impl Iterator<Item = &'a str>) -> String {
     let mut md5 = Md5::new();
     let mut count = 0;
     for etag in etags {
-        let digits = etag.as_bytes().chunks(2).filter_map(|two| str::from_utf8(two).ok());
-        let bytes: Vec<u8> = digits.filter_map(|two| u8::from_str_radix(two, 16).ok()).collect();
-        md5.update(&bytes);
+        md5.update(&unhex(etag).unwrap_or_default());
         count += 1;
     }
     format!("{}-{count}", hex(&md5.finish()))
@@ -470,10 +461,6 @@ fn digest(algorithm: &'static Algorithm, from: &mut impl Read) -> std::io::Resul
             _ => return Ok(hex(digest.finish().as_ref())),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn sync_folder(folder: &Path) -> Result<(), StorageError> {

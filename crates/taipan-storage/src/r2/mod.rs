@@ -29,7 +29,6 @@ use crate::io::on_io_thread;
 use crate::sqlite::{self, Readers, Writer};
 use crate::{Refusal, StateFolder, StorageError};
 use bytes::Files;
-pub(crate) use bytes::random_name;
 pub use bytes::{Body, Stored, Upload};
 use place::Elsewhere;
 pub use place::{Place, Receiving, Sending};

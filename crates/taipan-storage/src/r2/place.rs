@@ -16,8 +16,9 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Answer;
-use super::bytes::{gone, random_name};
+use super::bytes::gone;
 use crate::StorageError;
+use crate::hex::random_name;
 use crate::io::elsewhere as away;
 
 /// Keeps bytes under names. What it does takes time: it is called on threads that may wait.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::bytes::{etag_of_parts, random_name};
+use super::bytes::etag_of_parts;
 use super::{Answer, Metadata, Object, R2Bucket, Stored, check_key, check_metadata, index};
+use crate::hex::random_name;
 use crate::{Refusal, StorageError};
 
 /// Most parts of an upload.

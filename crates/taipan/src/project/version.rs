@@ -7,6 +7,7 @@ use fs_err as fs;
 use serde_json::{Value, json};
 use taipan_config::Files;
 use taipan_engine::Source;
+use taipan_server::as_uuid;
 
 /// An identity made of everything that the Worker is, and when the newest of its files was changed.
 pub(super) fn of(files: &[Source], place: &Files, vars: &BTreeMap<String, Value>) -> Value {
@@ -20,11 +21,10 @@ pub(super) fn of(files: &[Source], place: &Files, vars: &BTreeMap<String, Value>
         newest = newest.max(modified.unwrap_or(newest));
     }
     digest.update(json!(vars).to_string().as_bytes());
-    let hex = digest.finalize().to_hex();
-    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default().to_owned();
-    let id = [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-");
+    let mut id = [0; 16];
+    digest.finalize_xof().fill(&mut id);
     let seconds = newest.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    json!({ "id": id, "tag": "", "timestamp": moment(seconds) })
+    json!({ "id": as_uuid(id), "tag": "", "timestamp": moment(seconds) })
 }
 
 /// A time after 1970 as JavaScript writes it.

@@ -15,12 +15,12 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use taipan_bindings::{Stores, object_body};
 use taipan_storage::r2::{Conditions, Found, List, ListOptions, MOST_LISTED, Object, R2Bucket};
-use taipan_storage::{Refusal, StorageError};
+use taipan_storage::{Refusal, StorageError, hex};
 
 use super::checksum::{Algorithm, Announced, announced, base64};
 use super::chunked::Chunked;
 use super::objects::{self, BodyError, Expected, Received, ask, on_io};
-use super::sigv4::{self, S3Keys, Signed, hex};
+use super::sigv4::{self, S3Keys, Signed};
 use super::time::iso;
 use super::uri::{decode, encode, pairs};
 use super::xml::{all, element, text};
