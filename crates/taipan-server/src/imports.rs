@@ -1,8 +1,8 @@
-//! What a module imports from packages, as far as its text says so at first sight.
+//! What Python modules import, as far as their text says so at first sight: nothing here parses.
 //!
 //! Packages are imported before the Worker is loaded, so that Workers with the same packages, and one Worker before and after
-//! a save, share what that leaves in memory. Missing an import costs that sharing and nothing else, so this looks at
-//! unindented `import` and `from` lines, and does not parse.
+//! a save, share what that leaves in memory. Missing an import costs that sharing and nothing else, so only those at the
+//! beginning of an unindented line count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,9 @@ pub(crate) fn of(main: &str, own: &[Source], vendored: &[Source], locked: &Packa
     let mut names = BTreeSet::new();
     while let Some(path) = waiting.pop() {
         let Some(source) = own.get(path).filter(|_| seen.insert(path)) else { continue };
-        for module in mentioned(&String::from_utf8_lossy(&source.content)) {
+        for Import { module, .. } in
+            imports(&String::from_utf8_lossy(&source.content)).filter(|i| i.is_outermost)
+        {
             // What is found first hides what comes later.
             if let Some((_, path)) = find(module, |path| own.get_key_value(path).map(|(path, _)| *path)) {
                 waiting.push(path);
@@ -38,21 +40,38 @@ pub(crate) fn of(main: &str, own: &[Source], vendored: &[Source], locked: &Packa
     names.into_iter().collect()
 }
 
-/// The modules that import statements name.
-fn mentioned(text: &str) -> Vec<&str> {
-    let mut modules = vec![];
-    for line in text.lines() {
-        let statement = line.split(['#', ';', '(']).next().unwrap_or_default();
-        if let Some(list) = statement.strip_prefix("import ") {
-            // Of `a.b as c`, `a.b`.
-            modules.extend(list.split(',').filter_map(|item| item.split_whitespace().next()));
-        } else if let Some((module, _)) =
-            statement.strip_prefix("from ").and_then(|rest| rest.split_once(" import"))
-        {
-            modules.push(module.trim());
-        }
-    }
-    modules
+/// A module that a statement imports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Import<'a> {
+    /// Its full name; of one beside the module that imports it, with the dots before.
+    pub module: &'a str,
+    /// Whether the statement begins an unindented line.
+    pub is_outermost: bool,
+}
+
+/// The modules that the text's import statements name, wherever they are, also if they are only text.
+pub fn imports(text: &str) -> impl Iterator<Item = Import<'_>> {
+    text.lines().flat_map(|line| {
+        line.split(';').enumerate().flat_map(|(at, statement)| {
+            let code = statement.split(['#', '(']).next().unwrap_or_default();
+            let trimmed = code.trim_start();
+            let is_outermost = at == 0 && trimmed.len() == code.len();
+            named(trimmed).map(move |module| Import { module, is_outermost })
+        })
+    })
+}
+
+/// The modules that a statement imports.
+fn named(statement: &str) -> impl Iterator<Item = &str> {
+    let list = statement.strip_prefix("import ").into_iter().flat_map(|list| list.split(','));
+    // Of `a.b as c`, `a.b`.
+    let list = list.filter_map(|item| item.split_whitespace().next());
+    list.chain(statement.strip_prefix("from ").and_then(|rest| {
+        let mut words = rest.split_whitespace();
+        let module = words.next()?;
+        // The line may go on below.
+        words.next().is_some_and(|word| word.starts_with("import") || word == "\\").then_some(module)
+    }))
 }
 
 /// The module, or the nearest package around it, whose file is there.
@@ -78,6 +97,16 @@ mod tests {
             content: std::sync::Arc::from(text.as_bytes()),
         };
         files.iter().map(source).collect()
+    }
+
+    #[test]
+    fn statements_are_found_wherever_they_are() {
+        let text = "import a.b as c, d; import e # f; g\n    from .h import(i)\r\nfrom j \\\nfrom k we learn\nimported\nfrom l import*";
+        let found: Vec<_> = imports(text).map(|import| (import.module, import.is_outermost)).collect();
+        assert_eq!(
+            found,
+            [("a.b", true), ("d", true), ("e", false), (".h", false), ("j", true), ("l", true)]
+        );
     }
 
     #[test]

@@ -61,6 +61,7 @@ pub use elsewhere::{ObjectPlace, StoreKeys};
 pub use executor::connections;
 pub use ground::{Ground, compile_packages};
 pub use identity::as_uuid;
+pub use imports::{Import, imports};
 pub use ingress::{Ingress, IngressOptions};
 pub use local::{
     Local, MOST_PEEKED, S3Keys, message, shown_count, shown_message, shown_rows, shown_settings,

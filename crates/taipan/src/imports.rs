@@ -1,6 +1,7 @@
 //! Which modules a Worker's own files import, as far as the text says it.
 
 use taipan_engine::Source;
+use taipan_server::imports;
 
 use crate::project::sources::PACKAGES;
 
@@ -15,7 +16,8 @@ pub(crate) fn of(sources: &[Source], modules: &[&str]) -> Vec<(String, String)> 
         sources.iter().filter(|source| source.path.ends_with(".py") && !source.path.starts_with(PACKAGES));
     for source in own {
         let text = String::from_utf8_lossy(&source.content);
-        for module in text.split(['\n', ';']).flat_map(imported) {
+        for import in imports(&text) {
+            let module = import.module.split('.').next().unwrap_or_default();
             let is_new = found.iter().all(|(known, _)| known != module);
             if is_new && modules.contains(&module) && !has(sources, module) {
                 found.push((module.to_owned(), source.path.clone()));
@@ -23,14 +25,6 @@ pub(crate) fn of(sources: &[Source], modules: &[&str]) -> Vec<(String, String)> 
         }
     }
     found
-}
-
-/// The modules at the top that a statement imports.
-fn imported(statement: &str) -> impl Iterator<Item = &str> {
-    let statement = statement.trim();
-    let (all, from) = (statement.strip_prefix("import "), statement.strip_prefix("from "));
-    let all = all.into_iter().flat_map(|all| all.split(','));
-    all.chain(from).filter_map(|one| one.trim().split(['.', ' ', '\t', '\r', '#']).next())
 }
 
 fn has(sources: &[Source], module: &str) -> bool {
