@@ -168,12 +168,8 @@ pub(crate) struct DevArgs {
     pub(crate) persist_to: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) packages: PackageArgs,
-    /// A folder with an unpacked Pyodide release, or the URL of a mirror.
-    #[arg(long, value_name = "FOLDER|URL", env = EnvVars::PYODIDE)]
-    pub(crate) pyodide: Option<String>,
-    /// Folder for downloads and compiled code [default: taipan in the user's cache folder].
-    #[arg(long, value_name = "DIR", env = EnvVars::CACHE_DIR)]
-    pub(crate) cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) releases: ReleaseArgs,
     /// Which log lines to show.
     #[arg(long, value_enum, default_value_t = LogLevel::Info, env = EnvVars::LOG_LEVEL)]
     pub(crate) log_level: LogLevel,
@@ -196,6 +192,13 @@ pub(crate) struct ProjectArgs {
     pub(crate) folder: PathBuf,
     #[command(flatten)]
     pub(crate) packages: PackageArgs,
+    #[command(flatten)]
+    pub(crate) releases: ReleaseArgs,
+}
+
+/// Where releases of Pyodide come from, and where they go.
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseArgs {
     /// A folder with an unpacked Pyodide release, or the URL of a mirror.
     #[arg(long, value_name = "FOLDER|URL", env = EnvVars::PYODIDE)]
     pub(crate) pyodide: Option<String>,
@@ -263,12 +266,8 @@ pub(crate) struct PythonArgs {
     pub(crate) executable: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) packages: PackageArgs,
-    /// A folder with an unpacked Pyodide release, or the URL of a mirror.
-    #[arg(long, value_name = "FOLDER|URL", env = EnvVars::PYODIDE)]
-    pub(crate) pyodide: Option<String>,
-    /// Folder for downloads and compiled code [default: taipan in the user's cache folder].
-    #[arg(long, value_name = "DIR", env = EnvVars::CACHE_DIR)]
-    pub(crate) cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) releases: ReleaseArgs,
     /// Options of python, and what to run with which arguments.
     #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<String>,
@@ -292,12 +291,8 @@ pub(crate) struct TypesArgs {
     /// Where to write them [default: typings in the Worker's folder, where pyright looks].
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
-    /// A folder with an unpacked Pyodide release, or the URL of a mirror.
-    #[arg(long, value_name = "FOLDER|URL", env = EnvVars::PYODIDE)]
-    pub(crate) pyodide: Option<String>,
-    /// Folder for downloads and compiled code [default: taipan in the user's cache folder].
-    #[arg(long, value_name = "DIR", env = EnvVars::CACHE_DIR)]
-    pub(crate) cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) releases: ReleaseArgs,
 }
 
 /// What a Worker is served by.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use fs_err as fs;
 use taipan_config::Files;
-use taipan_engine::Source as WorkerSource;
-use taipan_packages::pyodide::{self, Cache, Progress as _, RELEASES, Release, Silent, Source};
+use taipan_engine::Source;
+use taipan_packages::pyodide::{Progress as _, RELEASES, Release, Silent};
 use taipan_packages::python::{
     Index, Libraries, Library, Lock, Manifest, PackageError, PackageTree, Resolution, Resolver, Store,
     StoredWheel, Target, Uv,
@@ -18,15 +18,14 @@ use crate::imports;
 use crate::progress::Progress;
 use crate::report::{hint, hinted};
 use crate::runtime;
-use crate::settings::PackageSettings;
+use crate::settings::{PackageSettings, ReleaseSettings};
 
 /// The packages of a project's folder.
 pub(crate) struct Packages<'a> {
     pub(crate) folder: &'a Path,
     pub(crate) settings: &'a PackageSettings,
     pub(crate) release: &'static Release,
-    pub(crate) cache: &'a Cache,
-    pub(crate) pyodide: &'a Source,
+    pub(crate) releases: &'a ReleaseSettings,
 }
 
 /// Packages that are locked and on this machine.
@@ -72,7 +71,7 @@ impl Packages<'_> {
     pub(crate) fn tree(
         &self,
         files: &Files,
-        sources: &[WorkerSource],
+        sources: &[Source],
         note: &dyn Fn(&str),
     ) -> Result<Arc<PackageTree>> {
         let mut wheels = self.wheels(note)?;
@@ -96,7 +95,7 @@ impl Packages<'_> {
     pub(crate) fn add_imported(
         &self,
         wheels: &mut Vec<StoredWheel>,
-        sources: &[WorkerSource],
+        sources: &[Source],
         note: &dyn Fn(&str),
     ) {
         // One by one: one that cannot be had keeps no other away.
@@ -123,7 +122,7 @@ impl Packages<'_> {
     ) -> Result<(), PackageError> {
         let more = self.with_libraries(|libraries| {
             let needed = libraries.of_imports(&[(module.to_owned(), by.to_owned())])?;
-            Store::new(self.cache.folder()).obtain_libraries(&needed, libraries)
+            Store::new(self.releases.cache.folder()).obtain_libraries(&needed, libraries)
         })?;
         let is_new = |wheel: &StoredWheel| wheels.iter().all(|known| known.name() != wheel.name());
         let more: Vec<_> = more.into_iter().filter(is_new).collect();
@@ -132,7 +131,7 @@ impl Packages<'_> {
     }
 
     /// What comes along with locked packages and the sources' imports.
-    pub(crate) fn companions(&self, lock: &Lock, sources: &[WorkerSource]) -> Result<Vec<Library>> {
+    pub(crate) fn companions(&self, lock: &Lock, sources: &[Source]) -> Result<Vec<Library>> {
         let imports = imports::of(sources, self.release.lacks);
         let found = self.with_libraries(|libraries| {
             let mut found = libraries.of_lock(lock)?;
@@ -172,7 +171,7 @@ impl Packages<'_> {
         let target = self.target();
         let progress = Progress::new();
         progress.start("Resolving packages", None);
-        let store = Store::new(self.cache.folder());
+        let store = Store::new(self.releases.cache.folder());
         let others: Vec<Target> = RELEASES.iter().map(target_of).filter(|other| *other != target).collect();
         let (interpreter, store, others) = (&interpreter, &store, &*others);
         let resolver = Resolver { uv: &uv, interpreter, target: &target, index, store, others };
@@ -185,7 +184,7 @@ impl Packages<'_> {
 
     /// The locked packages, on this machine.
     pub(crate) fn obtain(&self, lock: &Lock) -> Result<Vec<StoredWheel>> {
-        let store = Store::new(self.cache.folder());
+        let store = Store::new(self.releases.cache.folder());
         if let Some(wheels) = store.open(lock) {
             return Ok(wheels);
         }
@@ -202,8 +201,7 @@ impl Packages<'_> {
         &self,
         work: impl FnOnce(&Libraries<'_>) -> Result<T, PackageError>,
     ) -> Result<T, PackageError> {
-        let release =
-            || pyodide::obtain(self.release, self.cache, self.pyodide, &Silent).map_err(|e| e.to_string());
+        let release = || runtime::obtain(self.release, self.releases, &Silent).map_err(|e| e.to_string());
         let usual =
             Index::Url { url: format!("https://cdn.jsdelivr.net/pyodide/v{}/full", self.release.version) };
         let places = match &self.settings.index {
@@ -217,7 +215,7 @@ impl Packages<'_> {
     /// Compiles their native modules, unless that was done before.
     pub(crate) fn compile(&self, tree: &PackageTree) -> Result<()> {
         if tree.native().next().is_some() {
-            let runtime = runtime::prepare(self.release, self.cache.clone(), self.pyodide.clone())?;
+            let runtime = runtime::prepare(self.release, self.releases.clone())?;
             runtime::compile_packages(&runtime, tree);
         }
         Ok(())
@@ -230,9 +228,9 @@ impl Packages<'_> {
     /// A program that is the Python in the sandbox, for uv to ask for tags and markers.
     fn interpreter(&self) -> Result<PathBuf> {
         // It is asked once per machine; what it needs should be there, with its progress shown.
-        runtime::prepare(self.release, self.cache.clone(), self.pyodide.clone())?.base()?;
+        runtime::prepare(self.release, self.releases.clone())?.base()?;
         let minor = self.target().python_minor().to_owned();
-        let folder = self.cache.folder().join("python").join(self.release.version).join("bin");
+        let folder = self.releases.cache.folder().join("python").join(self.release.version).join("bin");
         let path = folder.join(format!("python{minor}"));
         let own = env::current_exe().context("the program's own file is gone")?;
         let script = format!(
@@ -240,7 +238,7 @@ impl Packages<'_> {
              exec {} python --python {minor} --cache-dir {} --executable \"$0\" \\\n  \
              --allow-read \"${{UV_CACHE_DIR:-${{XDG_CACHE_HOME:-$HOME/.cache}}/uv}}\" \"$@\"\n",
             quoted(&own)?,
-            quoted(self.cache.folder())?,
+            quoted(self.releases.cache.folder())?,
         );
         if fs::read_to_string(&path).is_ok_and(|text| text == script) {
             return Ok(path);

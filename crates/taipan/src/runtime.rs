@@ -7,31 +7,27 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use taipan_engine::{CompileStep, Runtime, RuntimeError, RuntimeFiles, RuntimeOptions, Spares};
-use taipan_packages::pyodide::{self, Cache, ObtainError, Progress as _, Release, Source};
+use taipan_packages::pyodide::{self, ObtainError, Progress as _, Release, Source};
 pub(crate) use taipan_server::compile_packages;
 use taipan_server::{Builder, Ground};
 
 use crate::progress::Progress;
 use crate::report::hinted;
+use crate::settings::ReleaseSettings;
 
 /// Isolates that are kept ready: one for the next save, one for a burst of requests.
 const SPARES: usize = 2;
 
 /// What Workers of the release start from. Their snapshots are made by another process of this program, which finds the release in the cache,
-/// or in a folder of its own.
-pub(crate) fn ground(
-    release: &'static Release,
-    cache: Cache,
-    source: Source,
-    folder: Option<PathBuf>,
-) -> Result<Ground> {
+/// or in the folder that it was given as.
+pub(crate) fn ground(release: &'static Release, releases: ReleaseSettings) -> Result<Ground> {
     let program = env::current_exe().context("the program's own file is gone")?;
-    let cache_dir = cache.folder().to_owned();
-    let runtime = prepare(release, cache, source)?;
+    let ReleaseSettings { source, cache } = releases.clone();
+    let runtime = prepare(release, releases)?;
     let builder = move || {
         let mut command = Command::new(&program);
-        command.args(["build-snapshots", "--release", release.version, "--cache-dir"]).arg(&cache_dir);
-        if let Some(folder) = &folder {
+        command.args(["build-snapshots", "--release", release.version, "--cache-dir"]).arg(cache.folder());
+        if let Source::Folder(folder) = &source {
             command.arg("--pyodide").arg(folder);
         }
         command
@@ -39,16 +35,25 @@ pub(crate) fn ground(
     Ok(Ground { spares: Arc::new(Spares::new(runtime, SPARES)), builder: Arc::new(Builder::new(builder)) })
 }
 
+/// The folder with the release's files, which are obtained if the cache does not have them.
+pub(crate) fn obtain(
+    release: &'static Release,
+    releases: &ReleaseSettings,
+    progress: &dyn pyodide::Progress,
+) -> Result<PathBuf, ObtainError> {
+    pyodide::obtain(release, &releases.cache, &releases.source, progress)
+}
+
 /// Obtains the release's files and the compiled code for them, as far as the cache does not have them.
-pub(crate) fn prepare(release: &'static Release, cache: Cache, source: Source) -> Result<Arc<Runtime>> {
+pub(crate) fn prepare(release: &'static Release, releases: ReleaseSettings) -> Result<Arc<Runtime>> {
     let progress = Arc::new(Progress::new());
-    let cache_dir = cache.folder().to_owned();
+    let cache_dir = releases.cache.folder().to_owned();
     let (shown, obtaining) = (progress.clone(), progress);
     let options = RuntimeOptions {
         files: RuntimeFiles {
             version: release.version.to_owned(),
             digest: release.tarball.sha256.to_owned(),
-            folder: Box::new(move || Ok(pyodide::obtain(release, &cache, &source, &*obtaining)?)),
+            folder: Box::new(move || Ok(obtain(release, &releases, &*obtaining)?)),
         },
         cache_dir,
         progress: Box::new(move |step| match step {

@@ -9,7 +9,9 @@ use taipan_packages::python::Index;
 use taipan_server::{IsolateCap, Policy};
 
 use crate::cli::deploy::{DeployArgs, ServeArgs, ServerArgs};
-use crate::cli::{DevArgs, Egress, LogLevel, PackageArgs, ProjectArgs, Protocol, PythonArgs, TypesArgs};
+use crate::cli::{
+    DevArgs, Egress, LogLevel, PackageArgs, ProjectArgs, Protocol, PythonArgs, ReleaseArgs, TypesArgs,
+};
 use crate::release;
 use crate::report::hinted;
 
@@ -32,9 +34,7 @@ pub(crate) struct DevSettings {
     pub(crate) ip: Option<IpAddr>,
     /// Without TLS when there is none.
     pub(crate) certificate: Option<Certificate>,
-    /// Where a Pyodide release comes from that the cache does not have.
-    pub(crate) pyodide: Source,
-    pub(crate) cache: Cache,
+    pub(crate) releases: ReleaseSettings,
     /// The folder for data, when it is not the one beside the configuration.
     pub(crate) persist_to: Option<PathBuf>,
     pub(crate) packages: PackageSettings,
@@ -68,8 +68,6 @@ impl DevSettings {
     }
 
     pub(crate) fn new(args: DevArgs) -> Result<Self> {
-        let cache = Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?;
-        let pyodide = pyodide_source(args.pyodide);
         Ok(Self {
             folder: args.folder,
             config: args.config.first().cloned(),
@@ -83,8 +81,7 @@ impl DevSettings {
                 (Some(chain), Some(key)) => Some(Certificate::Files { chain, key }),
                 _ => (args.local_protocol == Protocol::Https).then_some(Certificate::SelfSigned),
             },
-            pyodide,
-            cache,
+            releases: ReleaseSettings::new(args.releases)?,
             persist_to: args.persist_to,
             packages: PackageSettings::new(args.packages),
             log_level: args.log_level,
@@ -132,7 +129,7 @@ impl ServeSettings {
             state: absolute(args.state)?,
             clients: SocketAddr::new(args.ip, args.port),
             admin: SocketAddr::new(args.admin_ip, args.admin_port),
-            cache: Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?,
+            cache: cache(args.cache_dir)?,
             log_level: args.log_level,
             isolates: isolate_cap(args.max_isolates),
             egress: policy(args.egress),
@@ -177,8 +174,7 @@ impl DeploySettings {
             port: None,
             ip: None,
             certificate: None,
-            pyodide: pyodide_source(args.pyodide),
-            cache: Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?,
+            releases: ReleaseSettings::new(args.releases)?,
             persist_to: None,
             packages: PackageSettings::new(args.packages),
             log_level: LogLevel::Info,
@@ -190,12 +186,28 @@ impl DeploySettings {
     }
 }
 
-fn pyodide_source(given: Option<String>) -> Source {
-    match given {
-        None => Source::Npm,
-        Some(url) if url.contains("://") => Source::Url(url),
-        Some(folder) => Source::Folder(folder.into()),
+/// Where releases of Pyodide come from, and where they go with what is made of them.
+#[derive(Clone, Debug)]
+pub(crate) struct ReleaseSettings {
+    /// Where one comes from that the cache does not have.
+    pub(crate) source: Source,
+    pub(crate) cache: Cache,
+}
+
+impl ReleaseSettings {
+    fn new(args: ReleaseArgs) -> Result<Self> {
+        let source = match args.pyodide {
+            None => Source::Npm,
+            Some(url) if url.contains("://") => Source::Url(url),
+            Some(folder) => Source::Folder(folder.into()),
+        };
+        Ok(Self { source, cache: cache(args.cache_dir)? })
     }
+}
+
+/// The cache folder: the one that is given, or the usual one.
+pub(crate) fn cache(given: Option<PathBuf>) -> Result<Cache> {
+    Cache::new(given).map_err(|e| hinted(e, ObtainError::hint))
 }
 
 /// Where packages come from.
@@ -224,8 +236,7 @@ pub(crate) struct ProjectSettings {
     /// The project's folder.
     pub(crate) folder: PathBuf,
     pub(crate) packages: PackageSettings,
-    pub(crate) pyodide: Source,
-    pub(crate) cache: Cache,
+    pub(crate) releases: ReleaseSettings,
 }
 
 impl ProjectSettings {
@@ -233,8 +244,7 @@ impl ProjectSettings {
         Ok(Self {
             folder: args.folder,
             packages: PackageSettings::new(args.packages),
-            pyodide: pyodide_source(args.pyodide),
-            cache: Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?,
+            releases: ReleaseSettings::new(args.releases)?,
         })
     }
 }
@@ -252,8 +262,7 @@ pub(crate) struct PythonSettings {
     pub(crate) is_alone: bool,
     pub(crate) packages: PackageSettings,
     pub(crate) release: &'static Release,
-    pub(crate) pyodide: Source,
-    pub(crate) cache: Cache,
+    pub(crate) releases: ReleaseSettings,
 }
 
 impl PythonSettings {
@@ -273,8 +282,7 @@ impl PythonSettings {
                 Some(version) => release::of_python(&version)?,
                 None => release::of_folder(&std::env::current_dir().context("the current folder is gone")?)?,
             },
-            pyodide: pyodide_source(args.pyodide),
-            cache: Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?,
+            releases: ReleaseSettings::new(args.releases)?,
         })
     }
 }
@@ -288,8 +296,7 @@ pub(crate) struct TypesSettings {
     pub(crate) env: Option<String>,
     /// Where stubs go, when not to the usual place.
     pub(crate) output: Option<PathBuf>,
-    pub(crate) pyodide: Source,
-    pub(crate) cache: Cache,
+    pub(crate) releases: ReleaseSettings,
 }
 
 impl TypesSettings {
@@ -298,8 +305,7 @@ impl TypesSettings {
             folder: args.folder,
             env: args.env,
             output: args.output,
-            pyodide: pyodide_source(args.pyodide),
-            cache: Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?,
+            releases: ReleaseSettings::new(args.releases)?,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Egress, LogLevel, PackageArgs, variable};
+use super::{Egress, LogLevel, PackageArgs, ReleaseArgs, variable};
 use crate::env_vars::EnvVars;
 
 #[derive(Debug, Args)]
@@ -100,12 +100,8 @@ pub(crate) struct DeployArgs {
     pub(crate) vars: Vec<(String, String)>,
     #[command(flatten)]
     pub(crate) packages: PackageArgs,
-    /// A folder with an unpacked Pyodide release, or the URL of a mirror.
-    #[arg(long, value_name = "FOLDER|URL", env = EnvVars::PYODIDE)]
-    pub(crate) pyodide: Option<String>,
-    /// Folder for downloads and compiled code [default: taipan in the user's cache folder].
-    #[arg(long, value_name = "DIR", env = EnvVars::CACHE_DIR)]
-    pub(crate) cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) releases: ReleaseArgs,
 }
 
 #[derive(Debug, Subcommand)]

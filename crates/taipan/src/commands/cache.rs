@@ -9,11 +9,10 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 use fs_err as fs;
-use taipan_packages::pyodide::{Cache, ObtainError};
 
 use crate::cli::{CacheArgs, CacheCommand};
 use crate::console::size;
-use crate::report::hinted;
+use crate::settings::cache;
 
 /// What something in the cache is. When it has to be made again: what takes longest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +83,7 @@ struct Entry {
 }
 
 pub(crate) fn run(args: CacheArgs) -> Result<ExitCode> {
-    let cache = Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?;
+    let cache = cache(args.cache_dir)?;
     let entries = entries(cache.folder())?;
     let now = SystemTime::now();
     match args.command {

@@ -17,6 +17,7 @@ use crate::deploy::report;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::report::{hint, hinted};
+use crate::runtime;
 use crate::settings::DeploySettings;
 
 pub(super) fn run(settings: &DeploySettings) -> Result<ExitCode> {
@@ -117,8 +118,7 @@ fn upload(
 
 /// The folder with the files of the Worker's Pyodide release.
 fn obtain(settings: &DeploySettings, bundle: &Bundle) -> Result<std::path::PathBuf> {
-    let project = &settings.project;
     let told = |error| hinted(error, ObtainError::hint);
     let release = pyodide::release(&bundle.manifest.release.version).map_err(told)?;
-    pyodide::obtain(release, &project.cache, &project.pyodide, &Progress::new()).map_err(told)
+    runtime::obtain(release, &settings.project.releases, &Progress::new()).map_err(told)
 }

@@ -328,7 +328,7 @@ async fn prepare(settings: DevSettings, project: &Project) -> Result<Ground> {
     let (release, packages) = (project.release, project.spec.packages.clone());
     spawn_blocking(move || {
         let release = pyodide::release(release).map_err(|e| hinted(e, ObtainError::hint))?;
-        let ground = runtime::ground(release, settings.cache, settings.pyodide, None)?;
+        let ground = runtime::ground(release, settings.releases)?;
         runtime::compile_packages(ground.spares.runtime(), &packages);
         Ok(ground)
     })

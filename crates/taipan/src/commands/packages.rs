@@ -207,8 +207,7 @@ fn packages(settings: &ProjectSettings) -> Result<Packages<'_>> {
         folder: &settings.folder,
         settings: &settings.packages,
         release: release::of_folder(&settings.folder)?,
-        cache: &settings.cache,
-        pyodide: &settings.pyodide,
+        releases: &settings.releases,
     })
 }
 

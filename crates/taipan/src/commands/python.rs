@@ -46,8 +46,8 @@ pub(super) fn run(settings: PythonSettings) -> Result<ExitCode> {
     };
     let importable = Arc::new(importable);
     let (program, volumes) = program(&settings, &current, invocation, importable.clone())?;
-    let history = settings.cache.folder().join("python").join("history");
-    let runtime = runtime::prepare(settings.release, settings.cache, settings.pyodide)?;
+    let history = settings.releases.cache.folder().join("python").join("history");
+    let runtime = runtime::prepare(settings.release, settings.releases)?;
     runtime::compile_packages(&runtime, &importable.tree());
     let streams = Streams { status: status.clone(), history, editor: None, importable };
     run_program(runtime, program, volumes, Box::new(streams))?;

@@ -52,8 +52,8 @@ impl Importable {
     }
 
     fn packages(&self) -> Packages<'_> {
-        let PythonSettings { packages, release, cache, pyodide, .. } = &self.settings;
-        Packages { folder: &self.folder, settings: packages, release, cache, pyodide }
+        let PythonSettings { packages, release, releases, .. } = &self.settings;
+        Packages { folder: &self.folder, settings: packages, release, releases }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -17,7 +17,7 @@ use crate::interrupts::Interrupts;
 use crate::report::{hint, hinted};
 use crate::runtime;
 use crate::serving::{self, GRACE, shown, unusable};
-use crate::settings::ServeSettings;
+use crate::settings::{ReleaseSettings, ServeSettings};
 
 pub(super) fn run(settings: ServeSettings) -> Result<ExitCode> {
     serving::run(serve(settings))
@@ -46,8 +46,8 @@ async fn serve(settings: ServeSettings) -> Result<ExitCode> {
         console: terminal.clone(),
         executor: Handle::current(),
         prepare: Box::new(move |release, folder| {
-            let source = Source::Folder(folder.clone());
-            let ground = runtime::ground(release, cache.clone(), source, Some(folder.clone()));
+            let releases = ReleaseSettings { source: Source::Folder(folder), cache: cache.clone() };
+            let ground = runtime::ground(release, releases);
             ground.map_err(|error| format!("{error:#}"))
         }),
     })

@@ -5,18 +5,19 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 use taipan_engine::{ModuleCost, STACK_SIZE, SnapshotInfo};
-use taipan_packages::pyodide::{Cache, ObtainError, RELEASES, Source};
+use taipan_packages::pyodide::{Cache, RELEASES, Source};
 
 use crate::cli::InspectArgs;
 use crate::console::size;
-use crate::report::{self, hinted};
+use crate::report;
 use crate::runtime;
+use crate::settings::{ReleaseSettings, cache};
 
 /// So many of the largest modules are shown.
 const LARGEST: usize = 20;
 
 pub(crate) fn inspect(args: InspectArgs) -> Result<ExitCode> {
-    let cache = Cache::new(args.cache_dir).map_err(|e| hinted(e, ObtainError::hint))?;
+    let cache = cache(args.cache_dir)?;
     let info = taipan_engine::inspect(&args.file, cache.folder())?;
     let modules = module_costs(info.clone(), cache);
     if args.json {
@@ -59,7 +60,7 @@ fn module_costs(info: SnapshotInfo, cache: Cache) -> Result<Vec<ModuleCost>> {
     let version = &info.runtime;
     let release = RELEASES.iter().find(|release| release.version == version);
     let release = release.with_context(|| format!("there is no Pyodide {version} for this program"))?;
-    let runtime = runtime::prepare(release, cache, Source::Npm)?;
+    let runtime = runtime::prepare(release, ReleaseSettings { source: Source::Npm, cache })?;
     let ask = move || Ok(taipan_engine::module_costs(&runtime, &info)?);
     let asking = thread::Builder::new().stack_size(STACK_SIZE).spawn(ask)?;
     asking.join().map_err(|_| anyhow!("asking it failed"))?

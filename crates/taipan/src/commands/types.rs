@@ -50,7 +50,7 @@ pub(super) fn run(settings: TypesSettings) -> Result<ExitCode> {
         mounts: vec![],
         terminals: [false; 3],
     };
-    let runtime = runtime::prepare(release, settings.cache, settings.pyodide)?;
+    let runtime = runtime::prepare(release, settings.releases)?;
     python::run_program(runtime, program, vec![], Box::new(Collector(printed.clone())))?;
     let Printed { text, errors, status } =
         std::mem::take(&mut *printed.lock().unwrap_or_else(PoisonError::into_inner));

@@ -102,8 +102,7 @@ impl Project {
             folder: &config.root,
             settings: &settings.packages,
             release: pyodide::release(config.release.version).map_err(|e| hinted(e, ObtainError::hint))?,
-            cache: &settings.cache,
-            pyodide: &settings.pyodide,
+            releases: &settings.releases,
         };
         let packages = packages.tree(&config.files, &found.files, note)?;
         let size = Size::new(&found.files, &packages);
