@@ -6,6 +6,8 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use crate::date::date_of_day;
+
 /// A search ends after so many days: the 29th of February may be eight years away.
 const LONGEST_SEARCH: i64 = 366 * 9;
 
@@ -93,7 +95,7 @@ impl Cron {
     }
 
     fn has_day(&self, day: i64) -> bool {
-        let (year, month, date) = civil(day);
+        let (year, month, date) = date_of_day(day);
         if !has(self.months, month) {
             return false;
         }
@@ -135,20 +137,6 @@ impl Cron {
 
 fn has(set: u64, n: i64) -> bool {
     set >> n & 1 == 1
-}
-
-/// Year, month and day of a day since the epoch.
-fn civil(day: i64) -> (i64, i64, i64) {
-    // Counted from the 1st of March of the year 0, so that the day that comes every four years is the last one.
-    let day = day + 719_468;
-    let era = day.div_euclid(146_097);
-    let in_era = day.rem_euclid(146_097);
-    let year = (in_era - in_era / 1460 + in_era / 36_524 - in_era / 146_096) / 365;
-    let in_year = in_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * in_year + 2) / 153;
-    let date = in_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year + era * 400 + i64::from(month <= 2), month, date)
 }
 
 fn days_in(year: i64, month: i64) -> i64 {
@@ -235,9 +223,9 @@ fn number(what: &str, text: &str, range: &RangeInclusive<u32>, names: &[&str]) -
 mod tests {
     use super::*;
 
-    /// Days since the epoch, by the inverse of `civil`.
+    /// Days since the epoch, by the inverse of [`date_of_day`].
     fn at(year: i64, month: i64, date: i64, hour: i64, minute: i64) -> i64 {
-        let day = (0..40_000).find(|day| civil(*day) == (year, month, date)).unwrap();
+        let day = (0..40_000).find(|day| date_of_day(*day) == (year, month, date)).unwrap();
         day * DAY + hour * 3600 + minute * 60
     }
 

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use fs_err as fs;
 use serde_json::{Value, json};
-use taipan_config::Files;
+use taipan_config::{Files, date_of_day};
 use taipan_engine::Source;
 use taipan_server::as_uuid;
 
@@ -29,15 +29,7 @@ pub(super) fn of(files: &[Source], place: &Files, vars: &BTreeMap<String, Value>
 
 /// A time after 1970 as JavaScript writes it.
 fn moment(seconds: u64) -> String {
-    // Days are counted from the 1st of March of year 0, so that leap days come last.
-    let days = seconds / 86_400 + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let date = day - (153 * month + 2) / 5 + 1;
-    let (month, year) =
-        if month < 10 { (month + 3, era * 400 + year) } else { (month - 9, era * 400 + year + 1) };
+    let (year, month, date) = date_of_day((seconds / 86_400).cast_signed());
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
