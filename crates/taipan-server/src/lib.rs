@@ -64,7 +64,8 @@ pub use identity::as_uuid;
 pub use imports::{Import, imports};
 pub use ingress::{Ingress, IngressOptions};
 pub use local::{
-    Local, MOST_PEEKED, S3Keys, message, shown_count, shown_message, shown_rows, shown_settings,
+    Local, MOST_PEEKED, S3Keys, message, percent_encoded, shown_count, shown_message, shown_rows,
+    shown_settings,
 };
 pub use packages::PackageVolume;
 pub use pool::PoolOptions;

@@ -32,6 +32,7 @@ use url::Url;
 
 pub use api::{MOST_PEEKED, message, shown_count, shown_message, shown_rows, shown_settings};
 pub use sigv4::S3Keys;
+pub use uri::percent_encoded;
 
 use crate::body::{Arriving, Body};
 

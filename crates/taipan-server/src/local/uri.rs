@@ -1,5 +1,10 @@
 //! Percent-encoding, as signatures have it: everything but letters, digits and `-._~` is encoded.
 
+/// A value of a query, or one part of a path.
+pub fn percent_encoded(text: &str) -> String {
+    encode(text, false)
+}
+
 /// Encodes text; in a path, slashes stay.
 pub(super) fn encode(text: &str, is_path: bool) -> String {
     let mut encoded = String::with_capacity(text.len());

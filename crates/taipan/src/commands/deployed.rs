@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use taipan_config::{ConfigError, WorkerConfig};
+use taipan_server::percent_encoded;
 use ureq::SendBody;
 use ureq::http::Method;
 
-use super::data::encoded;
 use crate::cli::deploy::{DeploymentsCommand, NamedArgs, RollbackArgs, SecretCommand};
 use crate::deploy::client::{Client, Refused};
 use crate::report::hinted;
@@ -36,7 +36,7 @@ impl Deployed {
     }
 
     fn ask(&self, method: Method, path: &str, body: &str) -> Result<Value> {
-        let path = format!("workers/{}{path}", encoded(&self.name));
+        let path = format!("workers/{}{path}", percent_encoded(&self.name));
         let answer = match body {
             "" => self.client.ask(method, &path, SendBody::none()),
             body => self.client.ask(method, &path, body),
@@ -62,7 +62,7 @@ pub(super) fn secret(command: SecretCommand) -> Result<ExitCode> {
             // The end of the line belongs to the terminal, or to `echo`.
             let value = value.strip_suffix('\n').unwrap_or(&value);
             let value = value.strip_suffix('\r').unwrap_or(value);
-            worker.ask(Method::PUT, &format!("/secrets/{}", encoded(&secret)), value)?;
+            worker.ask(Method::PUT, &format!("/secrets/{}", percent_encoded(&secret)), value)?;
             println!("Set the secret {secret} of {}", worker.name);
         }
         SecretCommand::List { worker } => {
@@ -73,7 +73,7 @@ pub(super) fn secret(command: SecretCommand) -> Result<ExitCode> {
         }
         SecretCommand::Delete { secret, worker } => {
             let worker = Deployed::new(worker)?;
-            worker.ask(Method::DELETE, &format!("/secrets/{}", encoded(&secret)), "")?;
+            worker.ask(Method::DELETE, &format!("/secrets/{}", percent_encoded(&secret)), "")?;
             println!("Removed the secret {secret} of {}", worker.name);
         }
     }

@@ -7,10 +7,11 @@ use anyhow::Result;
 use fs_err as fs;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use taipan_server::percent_encoded;
 use taipan_storage::d1::{D1Database, Done, DumpOptions, Statement};
 use ureq::http::Method;
 
-use super::remote::{Remote, encoded};
+use super::remote::Remote;
 use super::{Place, Project, migrations, told, unknown, wait};
 use crate::cli::data::{D1Args, D1Command};
 
@@ -82,7 +83,7 @@ pub(super) fn open(project: &Project, name: &str) -> Result<Database> {
     let id = &find(project, name)?.id;
     Ok(match project.data()? {
         Place::Here(folder) => Database::Here(told(D1Database::open(&folder, id))?),
-        Place::There(remote) => Database::There(remote, format!("d1/{}", encoded(id))),
+        Place::There(remote) => Database::There(remote, format!("d1/{}", percent_encoded(id))),
     })
 }
 

@@ -11,11 +11,12 @@ use fs_err as fs;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use taipan_server::percent_encoded;
 use taipan_storage::kv::{End, KvNamespace, ListOptions, Put};
 use ureq::SendBody;
 use ureq::http::Method;
 
-use super::remote::{Remote, encoded};
+use super::remote::Remote;
 use super::{Place, Project, told, unknown, wait};
 use crate::cli::data::{KvArgs, KvBulkCommand, KvCommand, KvKeyCommand, KvNamespaceCommand, NamespaceArgs};
 
@@ -167,7 +168,7 @@ fn open(project: &Project, wanted: &NamespaceArgs) -> Result<Namespace> {
     };
     Ok(match project.data()? {
         Place::Here(folder) => Namespace::Here(told(KvNamespace::open(&folder, &found.id))?),
-        Place::There(remote) => Namespace::There(remote, format!("kv/{}", encoded(&found.id))),
+        Place::There(remote) => Namespace::There(remote, format!("kv/{}", percent_encoded(&found.id))),
     })
 }
 

@@ -25,7 +25,6 @@ pub(super) use kv::run as kv;
 pub(super) use queues::run as queues;
 pub(super) use r2::run as r2;
 use remote::Remote;
-pub(super) use remote::encoded;
 
 /// A Worker and its data.
 struct Project {

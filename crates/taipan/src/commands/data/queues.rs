@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 use taipan_config::Bindings;
-use taipan_server::{message, shown_count, shown_message, shown_settings};
+use taipan_server::{message, percent_encoded, shown_count, shown_message, shown_settings};
 use taipan_storage::queues::{Change, Outgoing, Queues};
 use ureq::SendBody;
 use ureq::http::Method;
 
-use super::remote::{Remote, encoded};
+use super::remote::Remote;
 use super::{Place, Project, told, unknown, wait};
 use crate::cli::data::{QueueSettings, QueuesArgs, QueuesCommand};
 
@@ -119,7 +119,7 @@ enum Broker {
 }
 
 fn path(queue: &str, what: &str) -> String {
-    format!("queues/{}/{what}", encoded(queue))
+    format!("queues/{}/{what}", percent_encoded(queue))
 }
 
 impl Broker {

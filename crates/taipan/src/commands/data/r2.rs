@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow, bail};
 use fs_err as fs;
 use serde_json::{Map, Value, json};
+use taipan_server::percent_encoded;
 use taipan_storage::r2::{Conditions, Found, ListOptions, Metadata, Object, R2Bucket};
 use ureq::SendBody;
 use ureq::http::Method;
 
-use super::remote::{Remote, encoded};
+use super::remote::Remote;
 use super::{Place, Project, told, unknown, wait};
 use crate::cli::data::{R2Args, R2BucketCommand, R2Command, R2ObjectCommand};
 use crate::object_stores::places;
@@ -131,7 +132,7 @@ fn open(project: &Project, name: &str) -> Result<Bucket> {
             let place = places.into_iter().find(|(bucket, _)| *bucket == found.name);
             Bucket::Here(told(R2Bucket::open(&folder, &found.name, place.map(|(_, place)| place)))?)
         }
-        Place::There(remote) => Bucket::There(remote, format!("r2/{}", encoded(&found.name))),
+        Place::There(remote) => Bucket::There(remote, format!("r2/{}", percent_encoded(&found.name))),
     })
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
+use taipan_server::percent_encoded;
 use taipan_storage::StateFolder;
 use ureq::http::{Method, Request, StatusCode};
 use ureq::tls::TlsConfig;
@@ -55,7 +56,7 @@ impl Remote {
         body: impl AsSendBody,
     ) -> Result<Option<Body>> {
         let query: Vec<String> =
-            query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+            query.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
         let url = format!("{}/cdn-cgi/local/api/{path}?{}", self.address, query.join("&"));
         let mut request = Request::builder().method(method).uri(url);
         for (name, value) in headers {
@@ -100,18 +101,4 @@ impl Remote {
         answer.into_reader().read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     }
-}
-
-/// A value of a query, or a part of a path.
-pub(in crate::commands) fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte))
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }
