@@ -172,23 +172,15 @@ impl Store {
         if let Some(all) = self.open_all(packages, platform) {
             return Ok(all);
         }
-        fs::create_dir_all(&self.folder).map_err(PackageError::io(&self.folder))?;
-        let _guard = self.lock()?;
-        let partial = self.folder.join(".partial");
-        // What an interrupted process has left.
-        remove(&partial)?;
-        let work = || {
+        self.add(|partial| {
             let missing: Vec<_> = packages.iter().filter(|p| self.stored_package(p).is_none()).collect();
-            self.fill(&missing, folder, uv, interpreter, &partial)?;
+            self.fill(&missing, folder, uv, interpreter, partial)?;
             let Some(libraries) = libraries else { return Ok(()) };
             let is_unknown =
                 |package: &&LockedPackage| self.libraries_of(package, libraries.platform).is_none();
             let unknown: Vec<_> = packages.iter().filter(is_unknown).collect();
-            self.add_libraries(libraries, &unknown, &partial)
-        };
-        let done = work();
-        remove(&partial)?;
-        done?;
+            self.add_libraries(libraries, &unknown, partial)
+        })?;
         self.open_all(packages, platform)
             .ok_or_else(|| PackageError::Download { reason: "not every package arrived".into() })
     }
@@ -204,17 +196,24 @@ impl Store {
     ) -> Result<Vec<StoredWheel>, PackageError> {
         let missing = |library: &&Library| self.stored(&library.sha256).is_none();
         if wanted.iter().any(|library| missing(&library)) {
-            fs::create_dir_all(&self.folder).map_err(PackageError::io(&self.folder))?;
-            let _guard = self.lock()?;
-            let partial = self.folder.join(".partial");
-            remove(&partial)?;
-            let mut missing = wanted.iter().filter(missing);
-            let done = missing
-                .try_for_each(|library| self.add_library(library, libraries.obtain(library)?, &partial));
-            remove(&partial)?;
-            done?;
+            self.add(|partial| {
+                let mut missing = wanted.iter().filter(missing);
+                missing.try_for_each(|library| self.add_library(library, libraries.obtain(library)?, partial))
+            })?;
         }
         Ok(wanted.iter().filter_map(|library| self.stored(&library.sha256)).collect())
+    }
+
+    /// Does what adds to the store, while no other process does, with a folder for what is not whole yet.
+    fn add(&self, work: impl FnOnce(&Path) -> Result<(), PackageError>) -> Result<(), PackageError> {
+        fs::create_dir_all(&self.folder).map_err(PackageError::io(&self.folder))?;
+        let _guard = self.lock()?;
+        let partial = self.folder.join(".partial");
+        // What an interrupted process has left.
+        remove(&partial)?;
+        let done = work(&partial);
+        remove(&partial)?;
+        done
     }
 
     /// A folder for uv's cache of what it builds.
