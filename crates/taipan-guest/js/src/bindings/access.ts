@@ -47,13 +47,18 @@ function check(name: string): void {
   );
 }
 
-export function makeAccess(H: Host): (name: string) => Access {
+/** Gives numbers of operations; the host is asked once for each. */
+export function opNumbers(H: Host): (op: string) => number {
   const numbers = new Map<string, number>();
-  const number = (op: string): number => {
+  return op => {
     let known = numbers.get(op);
     if (known === undefined) numbers.set(op, (known = H.opNumber(op)));
     return known;
   };
+}
+
+export function makeAccess(H: Host): (name: string) => Access {
+  const number = opNumbers(H);
   const blobs: Blobs = {
     begin: () => H.opSync(number("blob.new"))[0] as number,
     write: (blob, bytes) => H.opAsync(number("blob.write"), blob, bytes),

@@ -13,6 +13,7 @@ import { Request as RequestClass } from "../web/request";
 import { Response as ResponseClass } from "../web/response";
 import { deserialize, serialize } from "../web/serialize";
 import { ReadableStream } from "../web/streams";
+import { opNumbers } from "./access";
 import { type Line, Pending } from "./pending";
 import { DISPOSE, type Inner, PythonTarget, RpcPromise, RpcTarget, functionStub, innerOf, objectStub, use } from "./stub";
 
@@ -59,12 +60,7 @@ interface Held {
 export type Outcome = { ok: unknown } | { error: unknown };
 
 export function makeRpc(H: Host): Rpc {
-  const numbers = new Map<string, number>();
-  const number = (op: string): number => {
-    let known = numbers.get(op);
-    if (known === undefined) numbers.set(op, (known = H.opNumber(op)));
-    return known;
-  };
+  const number = opNumbers(H);
   const now = (op: string, ...fields: FieldIn[]): FieldOut[] => H.opSync(number(op), ...fields);
   const later = (op: string, ...fields: FieldIn[]): Promise<FieldOut[]> => H.opAsync(number(op), ...fields);
 
