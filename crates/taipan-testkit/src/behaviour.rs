@@ -84,14 +84,9 @@ fn run(binary: &Path, folder: &Path, case: &Case, python: Option<&str>, shared: 
     let own_cache = tempfile::tempdir()?;
     let cache = if case.fresh_cache { own_cache.path() } else { &shared.cache };
     let occupant = case.occupied_port.then(|| TcpListener::bind(("127.0.0.1", 0))).transpose()?;
-    let mut options = ServerOptions {
-        binary: binary.to_owned(),
-        folder: worker.path().to_owned(),
-        port: occupant.as_ref().map_or(Ok(0), |listener| listener.local_addr().map(|a| a.port()))?,
-        state: None,
-        args: case.args.clone(),
-        env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
-    };
+    let mut options = ServerOptions::new(binary, worker.path(), cache);
+    options.port = occupant.as_ref().map_or(Ok(0), |listener| listener.local_addr().map(|a| a.port()))?;
+    options.args = case.args.clone();
     if case.native_wheels {
         let wheels = mirror::wheels(&shared.tools)?;
         options.env.push(("TAIPAN_PACKAGE_INDEX".into(), wheels.to_string_lossy().into_owned()));

@@ -11,6 +11,7 @@
 pub mod behaviour;
 pub mod case;
 pub mod check;
+pub mod command;
 pub mod databases;
 pub mod http;
 pub mod index;

@@ -255,14 +255,7 @@ fn the_example_runs_and_its_data_outlives_a_killed_process() {
     let dir = folder.path();
     says(dir, &["d1", "migrations", "apply", "notes"]);
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
-    let options = ServerOptions {
-        binary: env!("CARGO_BIN_EXE_taipan").into(),
-        folder: dir.to_owned(),
-        port: 0,
-        state: None,
-        args: vec![],
-        env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
-    };
+    let options = ServerOptions::new(env!("CARGO_BIN_EXE_taipan"), dir, &cache);
     let server = Server::start(&options).unwrap();
     assert_eq!(curl(&server, &["--data", "milk"]), serde_json::json!({ "id": 1, "text": "milk" }));
     let notes = serde_json::json!([{ "id": 1, "text": "milk" }]);
@@ -374,14 +367,7 @@ fn data_points_are_asked_about_while_the_worker_runs_and_afterwards() {
     let folder = behaviour("measures");
     let dir = folder.path();
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
-    let options = ServerOptions {
-        binary: env!("CARGO_BIN_EXE_taipan").into(),
-        folder: dir.to_owned(),
-        port: 0,
-        state: None,
-        args: vec![],
-        env: vec![("TAIPAN_CACHE_DIR".into(), cache.to_string_lossy().into_owned())],
-    };
+    let options = ServerOptions::new(env!("CARGO_BIN_EXE_taipan"), dir, &cache);
     let mut server = Server::start(&options).unwrap();
     let url = format!("http://127.0.0.1:{}/points", server.port());
     let answer = Command::new("curl").args(["-s", &url]).output().unwrap();

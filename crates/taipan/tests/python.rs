@@ -10,11 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Once;
 
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
+use taipan_testkit::command::{Ended, ended};
 
 /// Runs Python in `folder`, with a cache that has all that it needs: filling it would be shown.
 fn python(folder: &Path, arguments: &[&str], stdin: &str) -> Ended {
@@ -37,9 +33,7 @@ fn run(folder: &Path, arguments: &[&str], stdin: &str) -> Ended {
         .unwrap();
     // A program may end without having read it.
     drop(child.stdin.take().unwrap().write_all(stdin.as_bytes()));
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    ended(child).unwrap()
 }
 
 #[test]

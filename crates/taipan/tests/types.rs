@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use taipan_testkit::behaviour::copy;
 
 const FILES: [&str; 3] = ["right.py", "wrong.py", "every.py"];
 
@@ -90,23 +91,10 @@ fn mypy(folder: &Path, arguments: &[&str]) -> BTreeSet<(String, u64)> {
     text.lines().filter_map(mistake).collect()
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs_err::create_dir_all(to).unwrap();
-    for entry in fs_err::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let place = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &place);
-        } else {
-            fs_err::copy(entry.path(), place).unwrap();
-        }
-    }
-}
-
 #[test]
 fn type_checkers_find_the_mistakes_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
-    copy(&repository().join("tests/types/worker"), folder.path());
+    copy(&repository().join("tests/types/worker"), folder.path()).unwrap();
     let said = types(folder.path());
     assert!(said.contains("stubs are new"), "{said}");
     assert_eq!(checked(folder.path()), announced(folder.path()));

@@ -221,6 +221,21 @@ test("body on a used body is an empty stream", async () => {
 });
 
 // ---- Request ----
+const REQUEST_FIELDS = [
+  "method",
+  "redirect",
+  "cache",
+  "credentials",
+  "mode",
+  "integrity",
+  "keepalive",
+  "referrerPolicy",
+  "referrer",
+  "destination",
+  "duplex",
+  "bodyUsed",
+  "body",
+];
 for (const url of ["https://h/a/../b?c#d", "relative", "https://u:p@h/", "HTTP://H:80/", "", "data:,x"]) {
   same(`Request of ${url}`, ({ Request }) => new Request(url).url);
 }
@@ -264,36 +279,8 @@ for (const init of [
   { duplex: "half" },
 ]) {
   same(`Request init ${JSON.stringify(init)}`, ({ Request }) => {
-    const {
-      method,
-      redirect,
-      cache,
-      credentials,
-      mode,
-      integrity,
-      keepalive,
-      referrerPolicy,
-      referrer,
-      destination,
-      duplex,
-      bodyUsed,
-      body,
-    } = new Request("https://h/", init);
-    return {
-      method,
-      redirect,
-      cache,
-      credentials,
-      mode,
-      integrity,
-      keepalive,
-      referrerPolicy,
-      referrer,
-      destination,
-      duplex,
-      bodyUsed,
-      body,
-    };
+    const made = new Request("https://h/", init);
+    return Object.fromEntries(REQUEST_FIELDS.map((field) => [field, made[field]]));
   });
 }
 same("a Request from a Request", async ({ Request }) => {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use taipan_testkit::command::{self, Ended};
 use taipan_testkit::http::{Client, Request, Response};
 use taipan_testkit::server::{Server, ServerOptions};
 
@@ -16,12 +17,6 @@ pub(crate) const ENTRY: &str = "from workers import Response, WorkerEntrypoint\n
 /// A state folder, and folders for Workers.
 pub(crate) struct Scene {
     folder: tempfile::TempDir,
-}
-
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
 }
 
 pub(crate) fn cache() -> PathBuf {
@@ -131,9 +126,7 @@ impl Scene {
 }
 
 pub(crate) fn ended(child: Child) -> Ended {
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    command::ended(child).unwrap()
 }
 
 pub(crate) fn get(server: &Server, host: &str, path: &str) -> Response {

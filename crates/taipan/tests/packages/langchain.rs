@@ -80,20 +80,14 @@ fn a_chain_of_prompt_model_and_parser_answers() {
         };
         fs_err::write(wheels.join(format!("{name}-{version}-py3-none-any.whl")), wheel.archive()).unwrap();
     }
-    let mut server = Server::start(&ServerOptions {
-        binary: env!("CARGO_BIN_EXE_taipan").into(),
-        folder: worker.clone(),
-        port: 0,
-        state: None,
-        args: vec![
-            "--package-index".into(),
-            wheels.to_string_lossy().into_owned(),
-            "--var".into(),
-            format!("MODEL=http://{}/v1/chat", model()),
-        ],
-        env: vec![("TAIPAN_CACHE_DIR".into(), cache().to_string_lossy().into_owned())],
-    })
-    .unwrap();
+    let mut options = ServerOptions::new(env!("CARGO_BIN_EXE_taipan"), &worker, &cache());
+    options.args = vec![
+        "--package-index".into(),
+        wheels.to_string_lossy().into_owned(),
+        "--var".into(),
+        format!("MODEL=http://{}/v1/chat", model()),
+    ];
+    let mut server = Server::start(&options).unwrap();
     let lock = fs_err::read_to_string(worker.join("pylock.toml")).unwrap();
     assert!(lock.contains("name = \"orjson\"") && lock.contains("langchain_core-1.8.3"), "{lock}");
     // No index has a wheel of it for the sandbox: it is built of its source, without libyaml.

@@ -3,15 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+pub(crate) use taipan_testkit::command::Ended;
+use taipan_testkit::command::ended;
+
 /// A Worker's folder, with a cache for its packages alone beside that for everything else.
 pub(crate) struct Project {
     folder: tempfile::TempDir,
-}
-
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
 }
 
 impl Project {
@@ -52,9 +49,7 @@ impl Project {
 }
 
 pub(crate) fn wait(child: Child) -> Ended {
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    ended(child).unwrap()
 }
 
 pub(crate) fn cache() -> PathBuf {
