@@ -1,3 +1,5 @@
+//! Who may call a function of another isolate, and for how long.
+
 use std::sync::mpsc;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Data points: what is noted is found by queries, for as long as it is kept.
+
 use std::sync::Arc;
 
 use taipan_storage::StateFolder;

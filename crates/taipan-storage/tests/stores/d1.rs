@@ -1,3 +1,5 @@
+//! Databases: values, statements done whole or not at all, and what SQL of a Worker may not do.
+
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -1,3 +1,5 @@
+//! Key-value namespaces: what was put is found until it ends, in the order of its keys.
+
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -1,3 +1,5 @@
+//! Queues: who is given which message when, and until when it is kept.
+
 use std::sync::Arc;
 use std::sync::mpsc;
 

@@ -1,3 +1,5 @@
+//! Buckets: objects, ranges, conditions, lists, uploads in parts, and which bytes stay on disk.
+
 use std::path::Path;
 
 use fs_err as fs;

@@ -1,3 +1,5 @@
+//! Files that are damaged, and disks that are full: named, set aside, and nothing lost that was acknowledged.
+
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;

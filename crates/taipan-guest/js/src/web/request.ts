@@ -1,3 +1,7 @@
+/**
+ * `Request`. One that came from a client is made of what the host knows, piece by piece as a handler asks; one that a Worker makes is
+ * checked as the standard says.
+ */
 import { AbortSignal, createSignal } from "./abort";
 import type { BodyMixin, PullSource } from "./body";
 import { Body, extractBody, mixBody } from "./body";

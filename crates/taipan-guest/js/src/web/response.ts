@@ -1,3 +1,4 @@
+/** `Response`: what a handler answers with, and what a fetch gives, which is trusted and may have a body that never comes in here. */
 import type { BodyMixin, PullSource } from "./body";
 import { Body, extractBody, mixBody } from "./body";
 import type { HeadersInit } from "./headers";

@@ -1,8 +1,8 @@
+/** `scheduler`: waiting without a callback. */
 import { AbortSignal } from "./abort";
 import { setTimeout, clearTimeout, setImmediate } from "./timers";
 import { describe, dictionary } from "./webidl";
 
-/** `scheduler`: waiting without a callback. */
 export class Scheduler {
   async wait(milliseconds: number, options: { signal?: AbortSignal } | null = {}): Promise<void> {
     const { signal } = dictionary(options, "The options");

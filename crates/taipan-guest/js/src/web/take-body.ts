@@ -1,3 +1,4 @@
+/** How bodies of messages leave: as bytes, as a stream, or as the number that the host has for them. */
 import type { Body } from "./body";
 import { Request, bodyOfRequest } from "./request";
 import { Response, bodyOfResponse } from "./response";

@@ -1,3 +1,4 @@
+/** `crypto`: randomness of the host's on the spot, and the way to what takes time (`subtle`). */
 import { host } from "../host";
 import { bytesOf, describe } from "../webidl";
 import { DigestStream } from "./digest-stream";
