@@ -124,12 +124,15 @@ EXPORT(engine_event) void engine_event(int kind, int id, uint8_t *bytes, uint32_
   free(bytes);
 }
 
+/* Whether JavaScript has timers. Most turns of a Worker in Python have nothing to do with it, and do not call it. */
+static bool has_timers;
+
 /* Runs one due timer; false when there was none. */
 static bool run_timer(void) {
   double clock = host_now(1);
   /* Both in turn, so that neither keeps the other waiting. */
   bool python = python_run(clock);
-  if (JS_IsUndefined(run_due)) return python;
+  if (!has_timers) return python;
   JSValue now = JS_NewFloat64(ctx, clock);
   JSValue r = JS_Call(ctx, run_due, JS_UNDEFINED, 1, (JSValueConst *)&now);
   if (JS_IsException(r)) {
@@ -142,10 +145,11 @@ static bool run_timer(void) {
 /* When the next timer is due, in monotonic ms; -1 when there is none. */
 static double next_timer(void) {
   double at = -1, python = python_due();
-  if (JS_IsUndefined(next_due)) return python;
+  if (!has_timers) return python;
   JSValue r = JS_Call(ctx, next_due, JS_UNDEFINED, 0, NULL);
   if (JS_IsException(r)) report_exception();
-  else if (!JS_IsUndefined(r)) JS_ToFloat64(ctx, &at, r);
+  else if (JS_IsUndefined(r)) has_timers = false;
+  else JS_ToFloat64(ctx, &at, r);
   JS_FreeValue(ctx, r);
   return at < 0 || (python >= 0 && python < at) ? python : at;
 }
@@ -333,6 +337,10 @@ FN(set_on_timers) {
   next_due = JS_DupValue(c, argv[1]);
   return JS_UNDEFINED;
 }
+FN(await_timers) {
+  has_timers = true;
+  return JS_UNDEFINED;
+}
 FN(set_on_rejection) {
   on_rejection = JS_DupValue(c, argv[0]);
   return JS_UNDEFINED;
@@ -414,6 +422,7 @@ EXPORT(engine_init) int engine_init(int stack) {
   define(h, "opNumber", op_number, 1);
   define(h, "onEvent", set_on_event, 1);
   define(h, "onTimers", set_on_timers, 2);
+  define(h, "awaitTimers", await_timers, 0);
   define(h, "onUnhandledRejection", set_on_rejection, 1);
   define(h, "onModule", set_on_module, 1);
   define(h, "promiseState", promise_state, 1);

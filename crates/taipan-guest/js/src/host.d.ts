@@ -38,6 +38,8 @@ export interface Host {
   onEvent(handler: (kind: number, id: number, fields: FieldOut[]) => void): void;
   /** Called once: `runDue(now)` runs one due timer and says whether it did; `nextDue()` is when the next is due. */
   onTimers(runDue: (now: number) => boolean, nextDue: () => number | undefined): void;
+  /** There are timers: both are asked until `nextDue()` says that there is none. */
+  awaitTimers(): void;
   /** Called once: `rejected(reason)` is told of promise rejections nobody handled. */
   onUnhandledRejection(report: (reason: unknown) => void): void;
   /** Called once: `find(name)` gives the text of a module that is no file of the host's, and what it finds as `import.meta.platform`. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { clock, drain, host, internals, logged, runDue, web } from "./support/platform.js";
+import { clock, drain, host, internals, logged, runDue, told, web } from "./support/platform.js";
 
 const { timers } = internals;
 
@@ -65,6 +65,30 @@ test("random timers come in order and cancelled ones not at all", async () => {
   while (timers.runDue(clock.now));
   assert.deepEqual(ran, expected);
   assert.equal(timers.nextDue(), undefined);
+});
+
+test("the turn loop is told when there is something to do again", async () => {
+  const order = [];
+  const note = (what) => order.push(what);
+  for (const _ of [1, 2]) {
+    assert.equal(timers.nextDue(), undefined);
+    const before = told.ofTimers;
+    // It has not asked for a while, and what is made now is not older than this.
+    clock.now += 50;
+    web.setTimeout(note, 0, "timer");
+    web.setImmediate(note, "immediate");
+    web.setTimeout(note, 10, "later");
+    assert.equal(told.ofTimers, before + 1);
+    await runDue();
+    assert.deepEqual(order.splice(0), ["timer", "immediate"]);
+    assert.equal(timers.nextDue(), clock.now + 10);
+    // It asks still.
+    web.setImmediate(note, "another");
+    assert.equal(told.ofTimers, before + 1);
+    clock.now += 10;
+    await runDue();
+    assert.deepEqual(order.splice(0).sort(), ["another", "later"]);
+  }
 });
 
 test("intervals", async () => {

@@ -35,6 +35,15 @@ let lastId = 0;
 let lastSequence = 0;
 /** When the current task began: the time of immediates, cheaper than asking the host for each. */
 let turn = 0;
+/** Whether the turn loop knows that there are tasks. As long as it does not, it asks nothing here. */
+let isAwaited = false;
+
+function awaitTasks(): void {
+  if (isAwaited) return;
+  isAwaited = true;
+  turn = host.now(1);
+  host.awaitTimers();
+}
 
 const before = (a: Task, b: Task) => a.at < b.at || (a.at === b.at && a.sequence < b.sequence);
 
@@ -127,9 +136,11 @@ export function runDue(now: number): boolean {
   return true;
 }
 
-/** When the next task is due, in monotonic milliseconds. */
+/** When the next task is due, in monotonic milliseconds. When there is none, the turn loop asks no more until there is one. */
 export function nextDue(): number | undefined {
-  return next()?.at;
+  const at = next()?.at;
+  isAwaited = at !== undefined;
+  return at;
 }
 
 type Callback = (...args: unknown[]) => unknown;
@@ -158,6 +169,7 @@ function start(callback: unknown, delay: number, interval: number, args: readonl
   };
   byId.set(task.id, task);
   schedule(task);
+  awaitTasks();
   return task.id;
 }
 
@@ -171,6 +183,7 @@ export function setInterval(callback: Callback, delay: unknown = 0, ...args: unk
 }
 
 export function setImmediate(callback: Callback, ...args: unknown[]): number {
+  awaitTasks();
   const task: Task = {
     id: ++lastId,
     callback: checked(callback),

@@ -55,7 +55,11 @@ const names = Object.keys(operations);
 
 let cause = 0;
 
+/** How often the turn loop was told that there are timers. */
+export const told = { ofTimers: 0 };
+
 export const host = {
+  awaitTimers: () => void told.ofTimers++,
   now: (which) => (which ? clock.now : 1.7e12 + clock.now),
   log: (level, line) => void logged.push([level, line]),
   cause: () => cause,
