@@ -1,9 +1,12 @@
 //! CPU time: what turns and requests spend, and the thread that watches it.
 //!
-//! Every millisecond, while there are turns, that thread looks at each: how much CPU time the turn's thread has used since, and for which
+//! While there are turns, that thread looks at each: how much CPU time the turn's thread has used since, and for which
 //! request it works, to which that is charged. Who has spent too much is ended ([`crate::interrupt`]). The guest is not
-//! asked and does not wait; an idle process is not woken. While turns follow one another the thread goes on looking, also when it finds
-//! none at that moment: to wait for the next turn and be woken by it would cost small requests a twentieth of their time.
+//! asked and does not wait; an idle process is not woken.
+//!
+//! It looks every millisecond while a turn takes long, and else every four: a look, for which a processor may have to be woken, costs
+//! as much as a small request's turn. While turns follow one another it goes on looking, also when it finds none at that moment: to
+//! wait for the next turn and be woken by it would cost small requests a twentieth of their time.
 //!
 //! A request works in many turns, and a turn for many requests. The guest keeps in a word of its memory which request the
 //! running code works for: an event says it, operations and timers remember it. What a turn did for others between two looks, the
@@ -20,7 +23,11 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::Meter;
 use crate::interrupt::{Interruptible, Thread};
 
+/// Between two looks while a turn has taken longer than this.
 const TICK: Duration = Duration::from_millis(1);
+
+/// Between two looks while none has.
+const WHILE_SHORT: Duration = Duration::from_millis(4);
 
 /// CPU time of the calling thread.
 pub fn thread_cpu() -> Duration {
@@ -162,6 +169,7 @@ impl Drop for TurnGuard {
 fn watch(shared: &Shared) {
     let mut failed = false;
     let mut seen = 0;
+    let mut pause = WHILE_SHORT;
     loop {
         {
             let mut turns = shared.turns.lock();
@@ -173,9 +181,13 @@ fn watch(shared: &Shared) {
                 return;
             }
         }
-        thread::sleep(TICK);
+        thread::sleep(pause);
+        pause = WHILE_SHORT;
         for turn in &mut shared.turns.lock().watched {
             let now = turn.thread.cpu();
+            if now.saturating_sub(turn.started) >= TICK {
+                pause = TICK;
+            }
             if !turn.charge(now) {
                 continue;
             }
