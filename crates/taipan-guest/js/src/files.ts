@@ -195,6 +195,7 @@ export const boundMemoryFiles = (() => {
   /** Bytes that are taken; too many, where files were removed since they were counted. */
   let taken = 0;
   let before: ReadonlySet<MemoryFile> | undefined;
+  let hasSaid = false;
 
   function files(fs: any): Set<MemoryFile> {
     const found = new Set<MemoryFile>();
@@ -222,7 +223,12 @@ export const boundMemoryFiles = (() => {
     const more = Math.max(0, size - old);
     if (more > 0 && taken + more > most) {
       taken = count(fs);
-      if (taken + more > most) throw new fs.ErrnoError(ENOSPC);
+      if (taken + more > most) {
+        // Frameworks often answer that they could not read the request, and keep the reason to themselves.
+        if (!hasSaid) console.warn(`/tmp is full: files in memory take ${Math.floor(most / 2 ** 20)} MiB at most, a quarter of taipan.memory_mib`);
+        hasSaid = true;
+        throw new fs.ErrnoError(ENOSPC);
+      }
     }
     const done = work();
     taken += (file.usedBytes ?? 0) - old;
