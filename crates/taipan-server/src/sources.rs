@@ -2,17 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use taipan_bindings::{FileStat, Volume};
 use taipan_engine::Source;
 
 use crate::packages::MODIFIED_MS;
 
+/// Ten years, in milliseconds.
+const SPAN_MS: u64 = 315_576_000_000;
+
+#[derive(Debug)]
+struct File {
+    content: Arc<[u8]>,
+    modified_ms: OnceLock<u64>,
+}
+
+impl File {
+    /// The same on every machine, as that of packages is, and another one for another content: entity tags are made of it, and of the size.
+    fn modified_ms(&self) -> u64 {
+        *self.modified_ms.get_or_init(|| {
+            let digest = *blake3::hash(&self.content).as_bytes();
+            let [a, b, c, d, e, f, ..] = digest;
+            MODIFIED_MS + u64::from_le_bytes([a, b, c, d, e, f, 0, 0]) % SPAN_MS
+        })
+    }
+}
+
 /// The files of a Worker, for its isolates to read.
 #[derive(Debug, Default)]
 pub struct SourceVolume {
-    files: BTreeMap<String, Arc<[u8]>>,
+    files: BTreeMap<String, File>,
     folders: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -22,7 +42,8 @@ impl SourceVolume {
         let mut volume = Self::default();
         volume.folders.insert(String::new(), BTreeSet::new());
         for Source { path, content } in sources {
-            volume.files.insert(path.clone(), content.clone());
+            let file = File { content: content.clone(), modified_ms: OnceLock::new() };
+            volume.files.insert(path.clone(), file);
             let mut below = path.as_str();
             loop {
                 let (folder, name) = below.rsplit_once('/').unwrap_or(("", below));
@@ -39,12 +60,14 @@ impl SourceVolume {
 
 impl Volume for SourceVolume {
     fn stat(&self, path: &str) -> io::Result<FileStat> {
-        let content = self.files.get(path);
-        if content.is_none() && !self.folders.contains_key(path) {
+        if let Some(file) = self.files.get(path) {
+            let size = file.content.len() as u64;
+            return Ok(FileStat { is_folder: false, size, modified_ms: file.modified_ms() });
+        }
+        if !self.folders.contains_key(path) {
             return Err(ErrorKind::NotFound.into());
         }
-        let size = content.map_or(0, |content| content.len() as u64);
-        Ok(FileStat { is_folder: content.is_none(), size, modified_ms: MODIFIED_MS })
+        Ok(FileStat { is_folder: true, size: 0, modified_ms: MODIFIED_MS })
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
@@ -52,7 +75,7 @@ impl Volume for SourceVolume {
     }
 
     fn read(&self, path: &str, position: u64, to: &mut [u8]) -> io::Result<usize> {
-        let content = self.files.get(path).ok_or(ErrorKind::NotFound)?;
+        let content = &self.files.get(path).ok_or(ErrorKind::NotFound)?.content;
         let rest = usize::try_from(position).ok().and_then(|at| content.get(at..)).unwrap_or_default();
         let count = rest.len().min(to.len());
         to.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
@@ -72,6 +95,12 @@ mod tests {
         assert_eq!(volume.list("data").unwrap(), ["c.txt", "deep"]);
         assert!(volume.stat("data/deep").unwrap().is_folder && volume.stat("").unwrap().is_folder);
         assert_eq!(volume.stat("data/c.txt").unwrap().size, 10);
+        let modified = |path: &str, content: &str| {
+            let source = Source { path: path.to_owned(), content: Arc::from(content.as_bytes()) };
+            SourceVolume::new(&[source]).stat(path).unwrap().modified_ms
+        };
+        assert_eq!(modified("a.txt", "one"), modified("b.txt", "one"));
+        assert_ne!(modified("a.txt", "one"), modified("a.txt", "two"));
         let read = |path: &str, position| {
             let mut to = [0; 8];
             volume.read(path, position, &mut to).map(|count| to[..count].to_vec())
