@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.abc
 import os
 import sys
@@ -72,9 +73,25 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 #: Modules that are not there, and what to do.
-missing = {
-    "_multiprocessing": "a Worker is one process. Threads work: threading, concurrent.futures.ThreadPoolExecutor, asyncio.to_thread",
-}
+missing: dict[str, str] = {}
+
+
+class _SemLock:
+    """In the place of a lock between processes. Servers name its class when they are imported, and make none."""
+
+    SEM_VALUE_MAX = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        hint = "a Worker is one process. Threads work: threading, concurrent.futures.ThreadPoolExecutor, asyncio.to_thread"
+        raise OSError(errno.ENOSYS, hint)
+
+
+class _OneProcess(importlib.abc.Loader):
+    """Loads what `multiprocessing` asks the system for, of which there is nothing."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.SemLock = _SemLock  # type: ignore[attr-defined]
+        module.sem_unlink = _SemLock  # type: ignore[attr-defined]
 
 
 class _Missing(importlib.abc.MetaPathFinder):
@@ -83,6 +100,8 @@ class _Missing(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        if name == "_multiprocessing":
+            return ModuleSpec(name, _OneProcess())
         if hint := missing.get(name):
             raise ModuleNotFoundError(f"No module named {name!r}: {hint}", name=name)
         return None

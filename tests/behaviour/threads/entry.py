@@ -322,6 +322,8 @@ def polling():
 
 def processes():
     import multiprocessing
+    import multiprocessing.queues
+    import multiprocessing.synchronize
     import subprocess
 
     said = []
