@@ -21,6 +21,15 @@ from pyodide.webloop import PyodideFuture, PyodideTask, WebLoop, WebLoopPolicy
 #: Cancelled timers are swept out when they are more than this, and more than the others.
 _CANCELLED = 100
 
+#: What event loops of other machines can do and this one cannot, by the reason.
+_ABSENT = {
+    "a Worker is one process and starts no others": ("subprocess_exec", "subprocess_shell"),
+    "a Worker gets no signals": ("add_signal_handler", "remove_signal_handler"),
+    "a Worker has no ports: requests come to its handlers": ("create_server", "create_unix_server", "connect_accepted_socket"),
+    "a Worker has no sockets but those of TCP": ("create_unix_connection", "create_datagram_endpoint"),
+    "a Worker has no pipes": ("connect_read_pipe", "connect_write_pipe"),
+}
+
 #: Ends what asyncio says of the exception of a task or future that nobody asks for.
 _UNASKED = " exception was never retrieved"
 
@@ -233,8 +242,18 @@ def _make_others_quietly() -> None:
     WebLoop.__init__ = init  # type: ignore[method-assign]
 
 
+def _refuse(name: str, why: str) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise NotImplementedError(f"{name}() does not work here: {why}")
+
+    setattr(WebLoop, name, refuse)
+
+
 def install(on_event: Callable[[int, int, tuple[Any, ...]], None] | None) -> Loop:
     """Puts the loop in the place of Pyodide's, once, at start."""
+    for why, names in _ABSENT.items():
+        for name in names:
+            _refuse(name, why)
     loop = Loop()
     _make_others_quietly()
     asyncio.get_event_loop_policy().set_event_loop(loop)

@@ -137,7 +137,10 @@ def _javascript_stack(error: JsException) -> str | None:
     places = [line.strip() for line in stack.splitlines()]
     hidden = ("wasm", "/pyodide", "/taipan/", "taipan:", "node:internal")
     kept = [line for line in places if line.startswith("at ") and not any(word in line for word in hidden)]
-    return "\n".join(["JavaScript stack:", *(f"  {line}" for line in kept)]) if kept else None
+    # What is the engine's own says nothing on its own.
+    if all("(native)" in line for line in kept):
+        return None
+    return "\n".join(["JavaScript stack:", *(f"  {line}" for line in kept)])
 
 
 def _type_name(error: BaseException) -> str:

@@ -572,8 +572,10 @@ def install() -> None:
     """Once, at start."""
     thread: Any = threading.Thread
     thread.start, thread.join, thread.is_alive = _start, _join, _is_alive
+    # An operating system's number, which others show in logs, is no more than that here.
+    thread.native_id = property(lambda self: self.ident)
     for module in (threading, _thread):
-        module.get_ident = _get_ident  # type: ignore[attr-defined]
+        module.get_ident = module.get_native_id = _get_ident  # type: ignore[attr-defined]
     for name in ("Lock", "_allocate_lock"):
         setattr(threading, name, Lock)
     _thread.allocate_lock = _thread.allocate = Lock  # type: ignore[attr-defined,assignment]

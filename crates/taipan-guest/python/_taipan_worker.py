@@ -290,17 +290,20 @@ def _warn_unawaited(coroutine: Any) -> None:
     code = coroutine.cr_code
     text = f"coroutine {coroutine.__qualname__!r} was never awaited"
     filename, line = code.co_filename, code.co_firstlineno
-    try:
-        frame: Any = sys._getframe(1)
-    except ValueError:
-        frame = None
     if reports.is_user(filename):
         text += f" (its function: {reports.relative(filename)}:{line})"
-        while frame is not None and reports.is_machinery(frame.f_code.co_filename):
-            frame = frame.f_back
-        if frame is None:
-            return warnings.warn_explicit(text, RuntimeWarning, filename, line, source=coroutine)
-    return warnings.warn(text, RuntimeWarning, stacklevel=2, source=coroutine)
+    try:
+        caller: Any = sys._getframe(1)
+    except ValueError:
+        caller = None
+    frame = caller
+    while frame is not None and reports.is_machinery(frame.f_code.co_filename):
+        frame = frame.f_back
+    if frame is None:
+        return warnings.warn_explicit(text, RuntimeWarning, filename, line, source=coroutine)
+    if frame is caller:
+        return warnings.warn(text, RuntimeWarning, stacklevel=2, source=coroutine)
+    return warnings.warn_explicit(text, RuntimeWarning, frame.f_code.co_filename, frame.f_lineno, source=coroutine)
 
 
 def _code(function: Any) -> Any:
@@ -602,6 +605,14 @@ def _set_up_logging() -> None:
     warnings.formatwarning = _format_warning
     warnings._warn_unawaited_coroutine = _warn_unawaited  # type: ignore[attr-defined]
     sys.unraisablehook = _log_ignored
+    sys.breakpointhook = _pass_breakpoint
+
+
+def _pass_breakpoint(*_: Any, **__: Any) -> None:
+    """A debugger would find that its input has ended, and end the handler."""
+    frame = sys._getframe(1)
+    place = f"{reports.relative(frame.f_code.co_filename)}:{frame.f_lineno}"
+    print(f"{place}: breakpoint() is passed over: a Worker has no terminal to debug at", file=sys.stderr)
 
 
 def _format_warning(message: Any, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:

@@ -1,5 +1,7 @@
 import asyncio
 import contextvars
+import signal
+import threading
 
 from pyodide.code import run_js
 from pyodide.ffi import run_sync
@@ -28,6 +30,13 @@ async def bounded():
 run_sync(bounded())
 
 
+async def refused(what):
+    try:
+        await what()
+    except NotImplementedError as error:
+        return str(error)
+
+
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
         result = {"gathered": await asyncio.gather(after(0.02, 2), after(0.01, 1), after(0, 0))}
@@ -52,5 +61,12 @@ class Default(WorkerEntrypoint):
         name.set("mine")
         await asyncio.sleep(0.001)
         result["context"] = name.get()
+        loop = asyncio.get_running_loop()
+        result["refused"] = [
+            await refused(lambda: asyncio.create_subprocess_exec("ls")),
+            await refused(lambda: asyncio.start_server(print, port=80)),
+            await refused(lambda: loop.add_signal_handler(signal.SIGTERM, print)),
+        ]
+        result["native"] = threading.get_native_id() == threading.current_thread().native_id
         result["python in promise"] = await chain(lambda x: x + 1)
         return Response.json(result)

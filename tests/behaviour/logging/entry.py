@@ -18,4 +18,5 @@ class Default(WorkerEntrypoint):
         console.log("from console.log", 1, "two")
         console.error("from console.error")
         print("without a newline", end="", flush=True)
+        breakpoint()
         return Response("logged")

@@ -19,6 +19,9 @@ class Default(WorkerEntrypoint):
         match request.url.rsplit("/", 1)[1]:
             case "coroutine":
                 later(1)
+            case "library":
+                waiting = asyncio.sleep(0)
+                raise ValueError(f"before {waiting.__name__}")
             case "task":
                 asyncio.create_task(fail("a task"))
                 await asyncio.sleep(0)

@@ -6,6 +6,7 @@ import io
 import sys
 import tarfile
 import time
+from array import array
 from datetime import datetime
 from http import HTTPMethod, HTTPStatus
 from http.client import HTTPMessage
@@ -124,6 +125,9 @@ async def responses():
     blob = await Response("blob", headers={"content-type": "text/x"}).blob()
     assert (await blob.text(), blob.content_type) == ("blob", "text/x")
     form = FormData({"a": "1", "b": ["2", "3"]})
+    assert FormData(form).items() == FormData([("a", "1"), ("b", "2"), ("b", "3")]).items() == form.items()
+    assert "made of a mapping, not int" in raises(TypeError, lambda: FormData(5))
+    assert await Blob([array("H", [0x6968]), "!"]).text() == "hi!"
     assert (await Response(form).form_data()).get_all("b") == ["2", "3"]
     assert (await Response(form).formData())["a"] == "1"
     assert await Response(Blob("from a blob")).text() == "from a blob"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Buffer, Callable, Iterable, Iterator, Mapping, MutableMapping
 from enum import StrEnum
 from typing import Any
 
@@ -168,16 +168,16 @@ class File(Blob):
         return int(self._js.lastModified)
 
 
-BlobValue = str | bytes | bytearray | memoryview | Blob
+BlobValue = str | Buffer | Blob
 
 
 def _part(part: Any) -> Any:
     if isinstance(part, Blob):
         return part.js_object
-    if isinstance(part, (bytes, bytearray, memoryview)):
-        return to_js(part)
     if isinstance(part, (str, JsProxy)):
         return part
+    if isinstance(part, Buffer):
+        return to_js(memoryview(part).cast("B"))
     raise TypeError(f"Unsupported type in Blob: {type(part).__name__}")
 
 
@@ -206,7 +206,12 @@ class FormData(MutableMapping[str, "str | File"]):
             self._js = form_data
             return
         self._js = js.FormData.new()
-        for name, value in dict(form_data or {}).items():
+        if form_data is None:
+            return
+        if isinstance(form_data, str) or not isinstance(form_data, Iterable):
+            raise TypeError(f"A FormData is made of a mapping, not {type(form_data).__name__}")
+        # Another form gives repeated names repeatedly.
+        for name, value in form_data.items() if isinstance(form_data, Mapping) else form_data:
             for one in value if isinstance(value, (list, tuple)) else [value]:
                 self.append(name, one)
 

@@ -30,7 +30,11 @@ def import_from_javascript(module_name: str) -> Any:
     try:
         return run_sync(_runtime.bridge.importModule(module_name))
     except JsException as error:
-        raise ImportError(f"No JavaScript module {module_name!r}: {error.message}", name=module_name) from error
+        if error.name == "ModuleNotFoundError":
+            message = f"No JavaScript module {module_name!r}: {error.message}"
+        else:
+            message = f"The JavaScript module {module_name!r} failed: {error}"
+        raise ImportError(message, name=module_name) from error
 
 
 def _connect(address: Any, options: Any = None, **more: Any) -> Any:

@@ -33,7 +33,11 @@ export function installModules(H: Host, FS: any, folders: { worker: string; pack
         const places = [`${folders.worker}/${path}`];
         if (path.startsWith(VENDORED)) places.push(`${folders.packages}/${path.slice(VENDORED.length)}`);
         found = places.find(exists) ?? "";
-        if (!found) throw new Error(`there is neither a file of that path nor a module of the platform: ${name}`);
+        if (!found) {
+          const error = new Error("there is neither a file of that path nor a module of the platform");
+          error.name = "ModuleNotFoundError";
+          throw error;
+        }
       }
       return import(found);
     },
