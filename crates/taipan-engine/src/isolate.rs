@@ -26,7 +26,10 @@ use crate::{
 
 /// The stack that a thread must have to call the functions of [`Isolate`]; guest calls nest on it. Only
 /// what is used of it becomes memory.
-pub const STACK_SIZE: usize = 64 << 20;
+///
+/// C code in the guest stops recursing when its own stack in the linear memory ends, which for CPython has 10 MiB. Its calls need several
+/// times that here: nested JSON ten times.
+pub const STACK_SIZE: usize = 128 << 20;
 
 /// One running instance of a Worker. It belongs to no thread: any thread with [`STACK_SIZE`] of stack may run
 /// its next turn.

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use fs_err as fs;
 use parking_lot::Mutex;
-use taipan_guest::glue::{ERROR_HANDLE, Glue};
-use taipan_wasm::references::{Mark, References};
+use taipan_guest::glue::{ERROR_HANDLE, FRAME, Glue};
+use taipan_wasm::references::{Frames, Mark, References};
 use taipan_wasm::{Dylink, Options};
 use wasmtime::{Config, Engine, OptLevel, WasmBacktraceDetails};
 
@@ -21,7 +21,7 @@ use crate::stub::stub_of;
 use crate::{CompileStep, RuntimeError, RuntimeFiles, RuntimeOptions, Snapshot};
 
 /// What guest code may use of [`STACK_SIZE`]; the rest is the host's, which runs above every guest call.
-const WASM_STACK: usize = STACK_SIZE / 4 * 3;
+const WASM_STACK: usize = STACK_SIZE / 8 * 7;
 
 /// A store's references are few; four megabytes of address space each would exhaust mappings first.
 const GC_HEAP_RESERVATION: u64 = 64 << 20;
@@ -304,7 +304,12 @@ fn references(glue: &Glue) -> References {
         check: mark.check.into(),
     });
     let natives = natives.map(|(name, place)| ((*name).to_owned(), place)).collect();
-    References { natives, mark, ..References::default() }
+    let frames = Frames {
+        named: glue.frames.iter().map(|(name, size)| ((*name).to_owned(), *size)).collect(),
+        checks: glue.checks.iter().map(|name| (*name).to_owned()).collect(),
+        size: FRAME,
+    };
+    References { natives, mark, frames, ..References::default() }
 }
 
 fn compile(

@@ -3,6 +3,9 @@
 /// The engine's handle for the value by which a release says that an exception is pending, where it has one ([`Glue::mark`]).
 pub const ERROR_HANDLE: u32 = 4;
 
+/// See [`Glue::checks`].
+pub const FRAME: u32 = 128;
+
 /// What the engine must know of a release.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Glue {
@@ -14,6 +17,12 @@ pub struct Glue {
     pub mark: Option<Mark>,
     /// Those of [`NATIVES`](crate::NATIVES) that the release does differently: its JavaScript does them.
     pub left_to_javascript: &'static [&'static str],
+    /// Functions of its C that recurse as deeply as what they are given is nested, and move C's stack pointer too little, or not at
+    /// all, for CPython and the engine to see how deep they are; each with the frame that it gets there. A level may take ten times
+    /// that of WebAssembly's own stack, which is as much larger.
+    pub frames: &'static [(&'static str, u32)],
+    /// Functions by which CPython's C asks how deep it is. Those that call one of them and themselves get [`FRAME`].
+    pub checks: &'static [&'static str],
     /// Whether its Python has `ssl`, and sockets that the host can be behind.
     pub has_sockets: bool,
     /// Whether its loader looks for the libraries that a native module needs.
@@ -38,6 +47,14 @@ pub static GLUES: [Glue; 4] = [
         file: "pyodide.asm.mjs",
         mark: Some(Mark { module: "env", give: "Jsv_GetError_import", check: "JsvError_Check" }),
         left_to_javascript: &[],
+        frames: &[
+            ("_Py_Dealloc", 128),
+            ("PyObject_RichCompare", 128),
+            // Looks for each object among all that it is in.
+            ("PyObject_Repr", 512),
+            ("_python2js", 256),
+        ],
+        checks: &["Py_EnterRecursiveCall", "_Py_CheckRecursiveCall", "_Py_ReachedRecursionLimitWithMargin"],
         has_sockets: true,
         finds_libraries: true,
     },
@@ -46,6 +63,9 @@ pub static GLUES: [Glue; 4] = [
         file: "pyodide.asm.js",
         mark: Some(Mark { module: "sentinel", give: "create_sentinel", check: "is_sentinel" }),
         left_to_javascript: &["JsProxy_compute_typeflags"],
+        // Python counts how deep it is.
+        frames: &[("_python2js", 256)],
+        checks: &[],
         has_sockets: false,
         finds_libraries: true,
     },
@@ -54,6 +74,9 @@ pub static GLUES: [Glue; 4] = [
         file: "pyodide.asm.js",
         mark: Some(Mark { module: "sentinel", give: "create_sentinel", check: "is_sentinel" }),
         left_to_javascript: &["JsProxy_compute_typeflags"],
+        // Python counts how deep it is.
+        frames: &[("_python2js", 256)],
+        checks: &[],
         has_sockets: false,
         finds_libraries: true,
     },
@@ -62,6 +85,9 @@ pub static GLUES: [Glue; 4] = [
         file: "pyodide.asm.js",
         mark: None,
         left_to_javascript: &["JsProxy_compute_typeflags"],
+        // Python counts how deep it is.
+        frames: &[("_python2js", 256)],
+        checks: &[],
         has_sockets: false,
         finds_libraries: false,
     },

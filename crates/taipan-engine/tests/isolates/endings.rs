@@ -65,12 +65,13 @@ fn recursion_in_python() {
     assert!(message.starts_with("RecursionError"), "{message}");
 }
 
-/// Without Python's own limit the stack ends, where Python notices it as well.
+/// Without Python's own limit the stack or memory ends, where Python notices it as well.
 #[test]
 fn recursion_in_python_without_its_limit() {
     let body = "import sys\nsys.setrecursionlimit(1_000_000_000)\ndef run():\n    return [run()]";
     let result = ending(body);
-    let by_python = result.as_ref().is_err_and(|e| e.exception() == Some("RecursionError"));
+    let by_python =
+        result.as_ref().is_err_and(|e| matches!(e.exception(), Some("RecursionError" | "MemoryError")));
     assert!(
         by_python
             || matches!(
@@ -227,4 +228,71 @@ fn module_scope_ends_in_the_same_ways() {
         assert_eq!(failed.unwrap().exception(), Some("ZeroDivisionError"));
         assert_eq!(Guest::load(PROBE).call("probe"), Ok("42".into()));
     });
+}
+
+/// Each is nested as deeply as a client can have it, and gives the name of the exception, if there is one.
+#[test]
+fn values_that_are_nested_too_deeply() {
+    const CASES: &str = r#"
+import copy, gc, json, pickle
+from js import JSON
+from pyodide.code import run_js
+from pyodide.ffi import JsException, to_js
+
+DEEP = 400_000
+js_list = run_js("(n) => { let a = []; for (let i = 0; i < n; i++) a = [a]; return a }")
+
+class Slots:
+    __slots__ = ("next",)
+    def __init__(self, next):
+        self.next = next
+
+def nest(inner, wrap):
+    for _ in range(DEEP):
+        inner = wrap(inner)
+    return inner
+
+def deep_list():
+    return nest([], lambda a: [a])
+
+CASES = {
+    "release": lambda: nest((), lambda a: (a,)) and None,
+    "release dict": lambda: nest({}, lambda a: {"a": a}) and None,
+    "release objects": lambda: nest(None, Slots) and None,
+    "collect": lambda: (deep_list(), gc.collect()) and None,
+    "loads": lambda: json.loads("[" * DEEP + "]" * DEEP),
+    "loads object": lambda: json.loads('{"a":' * DEEP),
+    "dumps": lambda: json.dumps(deep_list()),
+    "repr": lambda: repr(deep_list()),
+    "compare": lambda: deep_list() == deep_list(),
+    "pickle": lambda: pickle.dumps(deep_list()),
+    "isinstance": lambda: isinstance(1, nest((), lambda a: (a,))),
+    "to_js": lambda: to_js(deep_list()),
+    "to_py": lambda: js_list(DEEP).to_py(),
+    "parse": lambda: JSON.parse("[" * DEEP + "]" * DEEP),
+    "stringify": lambda: JSON.stringify(js_list(DEEP)),
+    "not too deep": lambda: len(JSON.stringify(to_js(json.loads("[" * 5000 + "]" * 5000)))),
+}
+
+def run():
+    said = []
+    for name, case in CASES.items():
+        try:
+            said.append(f"{name}: {case()}")
+        except JsException as error:
+            said.append(f"{name}: {error.name}")
+        except Exception as error:
+            said.append(f"{name}: {type(error).__name__}")
+    return "\n".join(said)
+"#;
+    let said = ending(CASES).unwrap();
+    let python = ["loads", "loads object", "dumps", "repr", "compare", "pickle", "isinstance"];
+    let javascript = ["to_py", "parse", "stringify"];
+    let released = ["release", "release dict", "release objects", "collect"];
+    let expected = released.map(|name| format!("{name}: None")).into_iter();
+    let expected = expected.chain(python.map(|name| format!("{name}: RecursionError")));
+    let expected = expected.chain(["to_js: ConversionError".to_owned()]);
+    let expected = expected.chain(javascript.map(|name| format!("{name}: RangeError")));
+    let expected: Vec<String> = expected.chain(["not too deep: 10000".to_owned()]).collect();
+    assert_eq!(said, expected.join("\n"));
 }

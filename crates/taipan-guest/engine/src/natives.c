@@ -32,6 +32,10 @@ MAIN(Py_IncRef) void Py_IncRef(void *);
 MAIN(Py_DecRef) void Py_DecRef(void *);
 MAIN(PyErr_GetRaisedException) void *PyErr_GetRaisedException(void);
 MAIN(PyErr_SetRaisedException) void PyErr_SetRaisedException(void *);
+MAIN(PyErr_SetString) void PyErr_SetString(void *type, const char *);
+MAIN(PyEval_GetBuiltins) void *PyEval_GetBuiltins(void);
+MAIN(PyDict_GetItemString) void *PyDict_GetItemString(void *, const char *);
+MAIN(emscripten_stack_get_free) uint32_t emscripten_stack_get_free(void);
 
 /* Patched into quickjs.c: a string's characters, for as long as what is returned lives. */
 JSValue taipan_string(JSContext *ctx, JSValueConst v, const void **characters, uint32_t *length, bool *wide);
@@ -271,7 +275,16 @@ void native__python2js_handle_postprocess_list(int list, int cache) {
   if (array_length(handle_peek(list))) (void)LEAVE2(_python2js_handle_postprocess_list, list, cache);
 }
 
+/* Of Python's stack, what there must be for one more level of a conversion and all that it calls. */
+enum { STACK_RESERVE = 64 << 10 };
+
+/* `_python2js` begins with this call, and goes as deep as what it converts. */
 int native__python2js_cache_lookup(int cache, int object) {
+  if (emscripten_stack_get_free() < STACK_RESERVE) {
+    PyErr_SetString(PyDict_GetItemString(PyEval_GetBuiltins(), "RecursionError"),
+                    "maximum recursion depth exceeded while converting to a JavaScript object");
+    return h_failed;
+  }
   JSValue key = JS_NewInt32(ctx, object);
   JSValue v = JS_Invoke(ctx, handle_peek(cache), get, 1, (JSValueConst *)&key);
   if (JS_IsException(v)) {

@@ -15,13 +15,25 @@ struct Needs {
     change: bool,
     /// A handle can come to be in it.
     scope: bool,
+    /// It asks how deep C's stack is.
+    asks: bool,
+    /// It calls itself.
+    recurs: bool,
+}
+
+/// What C's stack pointer moves by while a function runs.
+#[derive(Clone, Copy)]
+pub(super) struct Frame {
+    /// The global.
+    pub(super) pointer: u32,
+    pub(super) size: u32,
 }
 
 /// The new body of a function, `None` if it stays as it is.
 pub(super) fn lower(
     context: &Context<'_, '_>,
     body: &FunctionBody<'_>,
-    ty: u32,
+    (index, ty): (u32, u32),
 ) -> Result<Option<Vec<u8>>, RewriteError> {
     let mut needs = Needs::default();
     let mut locals = body.get_locals_reader()?;
@@ -34,9 +46,13 @@ pub(super) fn lower(
     let mut operators = body.get_operators_reader()?;
     while !operators.eof() {
         let at = operators.original_position();
-        needs.look(context, &operators.read()?, at)?;
+        let operator = operators.read()?;
+        needs.recurs |= matches!(operator, Operator::Call { function_index } if function_index == index);
+        needs.look(context, &operator, at)?;
     }
-    if !needs.change && !needs.scope {
+    let frame =
+        context.frames.get(&index).or(if needs.asks && needs.recurs { context.frame.as_ref() } else { None });
+    if !needs.change && !needs.scope && frame.is_none() {
         return Ok(None);
     }
 
@@ -64,19 +80,30 @@ pub(super) fn lower(
     limits::check("locals in a function", count as usize + added as usize, limits::MAX_LOCALS)?;
 
     let copied = body.get_operators_reader()?.original_position();
-    let mut writer = Writer { context, new, copied, depth: 0, has_scope: needs.scope };
-    if needs.scope {
+    let is_wrapped = needs.scope || frame.is_some();
+    let mut writer = Writer { context, new, copied, depth: 0, is_wrapped };
+    if is_wrapped {
         let result = match ty.results() {
             [result] => BlockType::Result(lowered(*result)?),
             _ => BlockType::Empty,
         };
-        writer.load(layout::TOP);
-        writer.write(&Instruction::LocalSet(count));
+        if let Some(frame) = frame {
+            writer.move_stack(frame, &Instruction::I32Sub);
+        }
+        if needs.scope {
+            writer.load(layout::TOP);
+            writer.write(&Instruction::LocalSet(count));
+        }
         writer.write(&Instruction::Block(result));
     }
     writer.body(body)?;
     if needs.scope {
         writer.leave(count, gives_handle)?;
+    }
+    if let Some(frame) = frame {
+        writer.move_stack(frame, &Instruction::I32Add);
+    }
+    if is_wrapped {
         writer.write(&Instruction::End);
     }
     let new = writer.new;
@@ -108,6 +135,7 @@ impl Needs {
             }
             Operator::Call { function_index } => {
                 self.change |= context.natives.contains_key(function_index);
+                self.asks |= context.askers.contains(function_index);
                 let ty = module.functions.get(*function_index as usize);
                 self.scope |= gives(*ty.ok_or(RewriteError::Bug("a function that does not exist"))?)?;
             }
@@ -165,7 +193,8 @@ struct Writer<'c, 'm, 'a> {
     copied: usize,
     /// Blocks that are open in the input, the function's own left out.
     depth: u32,
-    has_scope: bool,
+    /// All of it is in a block, after which something is to be done.
+    is_wrapped: bool,
 }
 
 impl Writer<'_, '_, '_> {
@@ -183,6 +212,13 @@ impl Writer<'_, '_, '_> {
     fn call(&mut self, word: u32, type_index: u32) {
         self.load(word);
         self.write(&Instruction::CallIndirect { type_index, table_index: 0 });
+    }
+
+    fn move_stack(&mut self, frame: &Frame, by: &Instruction<'_>) {
+        self.write(&Instruction::GlobalGet(frame.pointer));
+        self.write(&Instruction::I32Const(frame.size.cast_signed()));
+        self.write(by);
+        self.write(&Instruction::GlobalSet(frame.pointer));
     }
 
     fn help(&mut self, word: u32) -> Result<(), RewriteError> {
@@ -210,16 +246,18 @@ impl Writer<'_, '_, '_> {
             Operator::Try { blockty } => return self.open(*blockty, at, Instruction::Try),
             Operator::TryTable { .. } => self.depth += 1,
             Operator::End | Operator::Delegate { .. } => self.depth = self.depth.saturating_sub(1),
-            Operator::Return if self.has_scope => {
+            Operator::Return if self.is_wrapped => {
                 self.skip(at)?;
                 self.write(&Instruction::Br(self.depth));
             }
             Operator::ReturnCall { .. }
             | Operator::ReturnCallIndirect { .. }
             | Operator::ReturnCallRef { .. }
-                if self.has_scope =>
+                if self.is_wrapped =>
             {
-                return Err(RewriteError::Reference("a tail call out of a function that holds references"));
+                return Err(RewriteError::Reference(
+                    "a tail call out of a function that has something to do at its end",
+                ));
             }
             Operator::Call { function_index }
                 if let Some((_, handle)) = context.gives.filter(|(give, _)| give == function_index) =>

@@ -21,18 +21,24 @@
 //!
 //! Tables of references become the engine's; instructions that use them become calls of it.
 //!
+//! **Frames.** C code that recurses asks how far the pointer to its stack is from that stack's end. What a function keeps in
+//! WebAssembly's locals does not move the pointer, so code that recurses through such functions alone never sees an end, while
+//! the stack that calls of WebAssembly need has one. The functions of [`References::frames`] move the pointer
+//! all the same: down where they begin, up again behind the block above. An exception that unwinds them is as with
+//! other frames: who catches it knows where the pointer was.
+//!
 //! **How the engine is called.** It is instantiated after the module, whose functions it needs itself. The module gets one
 //! new global, the address of a [`layout`] that the engine fills in: the stack's top and the addresses of its functions.
 //! Calls of imports that the engine implements ([`References::natives`]) go the same way, past the host.
 
 mod function;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use wasm_encoder::{BlockType, ConstExpr, Encode, ExportKind, GlobalType, SectionId};
 use wasmparser::{
-    CodeSectionReader, ElementItems, ElementSectionReader, FuncValidatorAllocations, Operator, Parser,
-    RefType, TypeRef, ValType, ValidPayload, Validator,
+    CodeSectionReader, ElementItems, ElementSectionReader, ExternalKind, FuncValidatorAllocations, Operator,
+    Parser, RefType, TypeRef, ValType, ValidPayload, Validator,
 };
 
 use crate::emit::{Edits, Items, assemble};
@@ -69,6 +75,20 @@ pub struct References {
     pub mark: Option<Mark>,
     /// Whether tables of references become the engine's. It does not tell modules apart, so only one can have any.
     pub tables: bool,
+    /// Functions that get a frame on C's stack beside what they have there.
+    pub frames: Frames,
+}
+
+/// Which functions get frames; sizes are in bytes, multiples of 16.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Frames {
+    /// Exported functions, each with the frame that it gets.
+    pub named: BTreeMap<String, u32>,
+    /// Exported functions that say whether C's stack is near its end. A function that calls one of these, and itself, gets a
+    /// frame of `size`.
+    pub checks: BTreeSet<String>,
+    /// See `checks`.
+    pub size: u32,
 }
 
 /// A value of which the code that deals with it needs not know more than its handle.
@@ -105,6 +125,11 @@ struct Context<'m, 'a> {
     global: u32,
     /// The index of the first helper's type; see [`HELPERS`].
     helpers: u32,
+    /// By function index; see [`Frames::named`].
+    frames: HashMap<u32, function::Frame>,
+    /// Of functions that call one of `askers` and themselves; see [`Frames::checks`].
+    frame: Option<function::Frame>,
+    askers: HashSet<u32>,
 }
 
 /// The types of the helpers, by the numbers of their parameters and results, all of which are `i32`.
@@ -126,16 +151,24 @@ impl Context<'_, '_> {
     }
 }
 
-/// Lowers the references of a validated module; `None` if it has none and imports no native.
+/// Lowers the references of a validated module; `None` if it has none, imports no native and gets no frames.
 pub(crate) fn lower(
     wasm: &[u8],
     module: &Module<'_>,
     references: &References,
 ) -> Result<Option<Lowered>, RewriteError> {
     let natives = natives(module, references);
-    if natives.is_empty() && !mentions_references(module) {
+    let Frames { named, checks, size } = &references.frames;
+    let function = |name: &String| exported(module, name, ExternalKind::Func);
+    let askers: HashSet<u32> = checks.iter().filter_map(function).collect();
+    let named: Vec<(u32, u32)> =
+        named.iter().filter_map(|(name, size)| Some((function(name)?, *size))).collect();
+    let has_frames = !askers.is_empty() || !named.is_empty();
+    if natives.is_empty() && !has_frames && !mentions_references(module) {
         return Ok(None);
     }
+    let pointer = if has_frames { stack_pointer(module)? } else { 0 };
+    let frame = |size| function::Frame { pointer, size };
     let mut edits = Edits::default();
     let helpers = types(module, &mut edits)?;
     let mark = |name: fn(&Mark) -> &str| {
@@ -153,6 +186,9 @@ pub(crate) fn lower(
         null_tests: null_tests(wasm)?,
         global: add_global(module, &mut edits)?,
         helpers,
+        frames: named.into_iter().map(|(function, size)| (function, frame(size))).collect(),
+        frame: (!askers.is_empty()).then(|| frame(*size)),
+        askers,
     };
     code(&context, &mut edits)?;
     Ok(Some(Lowered { wasm: assemble(module, &edits), signatures: signatures(module)? }))
@@ -193,6 +229,22 @@ fn natives(module: &Module<'_>, references: &References) -> HashMap<u32, u32> {
         Some((index, layout::NATIVES.saturating_add(*place)))
     })
     .collect()
+}
+
+/// C's stack pointer, among exports and imports.
+const STACK_POINTER: &str = "__stack_pointer";
+
+fn exported(module: &Module<'_>, name: &str, kind: ExternalKind) -> Option<u32> {
+    module.exports.iter().find(|export| export.kind == kind && export.name == name).map(|export| export.index)
+}
+
+/// The global that points to C's stack.
+fn stack_pointer(module: &Module<'_>) -> Result<u32, RewriteError> {
+    let mut globals = module.imports.iter().filter(|import| matches!(import.ty, TypeRef::Global(_)));
+    let imported = globals.position(|import| import.name == STACK_POINTER);
+    exported(module, STACK_POINTER, ExternalKind::Global)
+        .or(imported.and_then(|index| u32::try_from(index).ok()))
+        .ok_or(RewriteError::Reference("frames without a pointer to C's stack"))
 }
 
 /// Writes the types without references, and those of the helpers. Gives the index of the first of those.
@@ -310,10 +362,11 @@ fn code(context: &Context<'_, '_>, edits: &mut Edits) -> Result<(), RewriteError
     // What was read up to here is in `code`.
     let mut copied = reader.original_position();
     let mut entry = copied;
-    for (body, ty) in reader.into_iter().zip(module.functions.iter().skip(module.imported_functions)) {
+    let functions = (0..).zip(&module.functions).skip(module.imported_functions);
+    for (body, (index, ty)) in reader.into_iter().zip(functions) {
         let body = body?;
         let end = body.range().end;
-        if let Some(lowered) = function::lower(context, &body, *ty)? {
+        if let Some(lowered) = function::lower(context, &body, (index, *ty))? {
             code.extend_from_slice(module.bytes(copied..entry)?);
             lowered.encode(&mut code);
             copied = end;
@@ -340,7 +393,7 @@ fn signatures(module: &Module<'_>) -> Result<ReferenceSignatures, RewriteError> 
             found.imports.insert((import.module.to_owned(), import.name.to_owned()), ty);
         }
     }
-    for export in module.exports.iter().filter(|export| export.kind == wasmparser::ExternalKind::Func) {
+    for export in module.exports.iter().filter(|export| export.kind == ExternalKind::Func) {
         if let Some(ty) = signature(export.index)? {
             found.exports.insert(export.name.to_owned(), ty);
         }
