@@ -10,7 +10,7 @@ use fs_err as fs;
 use super::lock::{self, Misfit, Unusable};
 use super::tags::{canonical, rank};
 use super::uv::Answer;
-use super::{Lock, LockedPackage, Manifest, PackageError, Store, Uv, sizes, stand_in};
+use super::{Lock, LockedPackage, Manifest, PackageError, Store, Uv, requirement_name, sizes, stand_in};
 
 /// What packages are resolved for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +137,8 @@ impl Resolver<'_> {
         let lock = lock
             .completed(folder, &needs, &built.sources, manifest.requirements(), self.target)
             .map_err(|reason| PackageError::Lock { path, reason })?;
-        let sources = lock.packages().iter().filter(|package| package.is_source);
+        let is_new = |package: &&LockedPackage| !question.has(&package.name, &package.version);
+        let sources = lock.packages().iter().filter(|package| package.is_source).filter(is_new);
         notes.extend(sources.map(|package| {
             format!("{} {} is built of its source, without native code", package.name, package.version)
         }));
@@ -195,10 +196,13 @@ impl Resolver<'_> {
         indexes: &[String],
     ) -> Result<Result<(Lock, Vec<String>), Failure>, PackageError> {
         // The same for all platforms at once, wheels for which may not be ours. Both wait for indexes most of the time.
-        let (answer, all) = thread::scope(|scope| {
+        let (answer, all, newest) = thread::scope(|scope| {
             let all = scope.spawn(|| self.compile(question, &["--universal"], &self.usual()));
+            let newest = scope.spawn(|| self.newest(question));
             let answer = self.compile(question, &[], indexes);
-            (answer, all.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            let [all, newest] =
+                [all, newest].map(|it| it.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            (answer, all, newest)
         });
         let (answer, all) = (answer?, all?);
         let all = all.ok().and_then(|all| Lock::parse(all.text, self.target).ok());
@@ -231,9 +235,21 @@ impl Resolver<'_> {
             let used = &lock.package(name).filter(|known| known.version != *version)?.version;
             Some(format!("{name} {used} is used, because {version} has no build for this Python"))
         };
+        let newest = newest?.ok().and_then(|newest| Lock::parse(newest.text, self.target).ok());
+        let held_back = newest.map(|(newest, _)| question.held_back(&lock, &newest)).unwrap_or_default();
         let yanked = warnings.into_iter().filter(|warning| warning.contains("is yanked"));
-        let notes = missing.iter().filter_map(note).chain(yanked).collect();
+        let notes = missing.iter().filter_map(note).chain(held_back).chain(yanked).collect();
         Ok(Ok((lock, notes)))
+    }
+
+    /// The newest versions of what may be of any version, whatever else is required.
+    fn newest(&self, question: &Question<'_>) -> Result<Result<Answer, String>, PackageError> {
+        let names: Vec<String> = question.input.lines().filter_map(of_any_version).collect();
+        if question.input.lines().count() < 2 || names.is_empty() {
+            return Ok(Err("nothing else is required".to_owned()));
+        }
+        let question = Question { folder: question.folder, input: names.join("\n") + "\n", previous: None };
+        self.compile(&question, &["--universal", "--no-deps"], &self.usual())
     }
 
     /// A lock file, or what uv has to say.
@@ -347,6 +363,22 @@ struct Question<'a> {
 }
 
 impl Question<'_> {
+    /// Whether the lock before has this version.
+    fn has(&self, name: &str, version: &str) -> bool {
+        self.previous.and_then(|lock| lock.package(name)).is_some_and(|known| known.version == version)
+    }
+
+    /// Notes on what is locked in a version of an older series than the newest, although it may be of any.
+    fn held_back(&self, lock: &Lock, newest: &Lock) -> Vec<String> {
+        let note = |newest: &LockedPackage| {
+            let LockedPackage { name, version, .. } = lock.package(&newest.name)?;
+            let is_held = series(version) != series(&newest.version) && !self.has(name, version);
+            let excludes = format!("because what else is required excludes {}", newest.version);
+            is_held.then(|| format!("{name} {version} is used, {excludes}"))
+        };
+        newest.packages().iter().filter_map(note).collect()
+    }
+
     /// The lock file that uv makes when it runs, or what it has to say.
     fn answer(
         &self,
@@ -427,6 +459,13 @@ impl Drop for Links {
     }
 }
 
+/// The name in a requirement without a bound, or with a lower one alone.
+fn of_any_version(requirement: &str) -> Option<String> {
+    let behind = requirement.rsplit_once(']').map_or(requirement, |(_, behind)| behind);
+    let is_bound = behind.replacen(">=", "", 1).contains(['<', '>', '=', '!', '~', '@', ';', ',']);
+    requirement_name(requirement).filter(|_| !is_bound)
+}
+
 /// What of a version stays the same while nothing is to break.
 fn series(version: &str) -> &str {
     let end = if version.starts_with("0.") {
@@ -489,6 +528,18 @@ mod tests {
             "anyio==4.16.0  # via -c a.txt, httpx, Starlette\nhttpx[http2]==0.28.1  # via -r -\nx==1\n";
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         assert_eq!(annotated(text), [pair("anyio", "httpx"), pair("anyio", "starlette")]);
+    }
+
+    #[test]
+    fn requirements_of_any_version() {
+        for requirement in ["Alpha_b", "alpha.b>=1.0", "alpha-b[x,y] >= 2"] {
+            assert_eq!(of_any_version(requirement).as_deref(), Some("alpha-b"), "{requirement}");
+        }
+        for requirement in
+            ["a<2", "a==1", "a>=1,<2", "a~=1.0", "a @ file:///x", "a; sys_platform == 'x'", "-r b"]
+        {
+            assert_eq!(of_any_version(requirement), None, "{requirement}");
+        }
     }
 
     #[test]

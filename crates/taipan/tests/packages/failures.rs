@@ -120,6 +120,26 @@ fn a_package_without_a_build_is_said_to_have_one_for_another_python() {
 }
 
 #[test]
+fn what_else_is_required_does_not_silently_bring_an_ancient_version() {
+    let scene = Scene::new("alpha\nbeta>=2\n");
+    scene.index.publish(Wheel::pure("alpha", "0.1"));
+    scene.index.publish(Wheel { requires: &["beta<2"], ..Wheel::pure("alpha", "3.0") });
+    scene.index.publish(Wheel::pure("beta", "1.0"));
+    scene.index.publish(Wheel::pure("beta", "2.0"));
+    let note = "note: alpha 0.1 is used, because what else is required excludes 3.0\n";
+    assert_eq!(scene.succeed(&["lock"]).stderr.matches("note: ").count(), 1);
+    let upgraded = scene.succeed(&["lock", "--upgrade"]);
+    assert!(upgraded.stderr.contains(note), "{}", upgraded.stderr);
+    // What is known already is not said again, nor what was asked for.
+    scene.index.publish(Wheel::pure("gamma", "1.0"));
+    let added = scene.succeed(&["add", "gamma"]);
+    assert!(!added.stderr.contains("note: "), "{}", added.stderr);
+    fs_err::write(scene.project.path("requirements.txt"), "alpha<1\nbeta>=2\n").unwrap();
+    fs_err::remove_file(scene.project.path("pylock.toml")).unwrap();
+    assert!(!scene.succeed(&["lock"]).stderr.contains("note: "));
+}
+
+#[test]
 fn a_download_that_breaks_goes_on_next_time() {
     for fault in [Fault::CutOff, Fault::OtherContent] {
         let scene = Scene::new("alpha\nbeta\n");
