@@ -1,5 +1,7 @@
 //! Bytes as hexadecimal digits, as names, tags and digests are written.
 
+use ring::digest;
+
 use crate::StorageError;
 
 /// Two lowercase digits for each byte.
@@ -11,6 +13,11 @@ pub fn hex(bytes: &[u8]) -> String {
 pub fn unhex(digits: &str) -> Option<Vec<u8>> {
     let bytes = digits.as_bytes().chunks(2);
     bytes.map(|two| u8::from_str_radix(str::from_utf8(two).ok()?, 16).ok()).collect()
+}
+
+/// The SHA-256 of bytes.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
 /// 32 random digits.
@@ -31,5 +38,6 @@ mod tests {
         assert_eq!(unhex("000fA0ff"), Some(vec![0, 0x0f, 0xa0, 0xff]));
         assert_eq!(unhex("0g"), None);
         assert_eq!(unhex("é"), None);
+        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 }

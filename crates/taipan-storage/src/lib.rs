@@ -41,5 +41,5 @@ pub use aligned::Aligned;
 pub use clock::{Clock, SystemClock};
 pub use error::{Refusal, StorageError};
 pub use folder::StateFolder;
-pub use hex::{hex, unhex};
+pub use hex::{hex, sha256, unhex};
 pub use io::on_io_thread;

@@ -1,5 +1,6 @@
 //! The command line. What can be typed is in [`cli`], what it comes to together with environment variables is in
 //! [`settings`], what happens then is in [`commands`].
+//! What belongs to one command alone is in the folder of its name; what several have in common lies beside it.
 
 #![forbid(unsafe_code)]
 

@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use fs_err as fs;
 use ring::digest::{Context, SHA256};
 use serde::Serialize;
-use taipan_storage::{StateFolder, hex};
+use taipan_storage::{StateFolder, hex, sha256};
 
 use super::manifest::{ContentFile, PinnedRelease, is_digest};
 use super::version::Version;
@@ -82,7 +82,7 @@ impl Folder {
     pub(super) fn read(&self, file: &ContentFile) -> io::Result<Vec<u8>> {
         let place = self.place(&file.sha256);
         let content = fs::read(&place)?;
-        if hex(ring::digest::digest(&SHA256, &content).as_ref()) != file.sha256 {
+        if sha256(&content) != file.sha256 {
             return Err(damaged(&place));
         }
         Ok(content)

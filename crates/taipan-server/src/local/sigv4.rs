@@ -3,8 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::header::{HeaderMap, HeaderValue};
-use ring::{digest, hmac};
-use taipan_storage::{hex, unhex};
+use ring::hmac;
+use taipan_storage::{hex, sha256, unhex};
 
 use super::time::epoch_of_basic;
 use super::uri::{decode, encode};
@@ -53,15 +53,14 @@ impl Chain {
     }
 
     /// Whether this is the signature of the next chunk, whose SHA-256 is given.
-    pub(super) fn is_next(&mut self, sha256: &[u8], signature: &str) -> bool {
-        let nothing = hex(digest::digest(&digest::SHA256, b"").as_ref());
-        self.follows("PAYLOAD", &format!("{nothing}\n{}", hex(sha256)), signature)
+    pub(super) fn is_next(&mut self, digest: &[u8], signature: &str) -> bool {
+        let nothing = sha256(b"");
+        self.follows("PAYLOAD", &format!("{nothing}\n{}", hex(digest)), signature)
     }
 
     /// Whether this is the signature of the trailers.
     pub(super) fn is_end(&mut self, trailers: &str, signature: &str) -> bool {
-        let sha256 = hex(digest::digest(&digest::SHA256, trailers.as_bytes()).as_ref());
-        self.follows("TRAILER", &sha256, signature)
+        self.follows("TRAILER", &sha256(trailers.as_bytes()), signature)
     }
 
     fn follows(&mut self, what: &str, content: &str, signature: &str) -> bool {
@@ -132,11 +131,7 @@ pub(super) fn check(
         return Err(malformed("the header host is not signed"));
     }
     let canonical = canonical(method, path, query, headers, &claim.headers, &payload);
-    let to_sign = format!(
-        "{ALGORITHM}\n{}\n{scope}\n{}",
-        claim.date,
-        hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref())
-    );
+    let to_sign = format!("{ALGORITHM}\n{}\n{scope}\n{}", claim.date, sha256(canonical.as_bytes()));
     let key = signing_key(&keys.secret, [day, region, "s3", "aws4_request"]);
     let signature = unhex(&claim.signature).unwrap_or_default();
     // Takes as long either way.
@@ -248,7 +243,7 @@ mod tests {
         let signed = "host;range;x-amz-content-sha256;x-amz-date";
         let canonical = canonical("GET", "/test.txt", &[], &headers, signed, &payload);
         assert_eq!(
-            hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref()),
+            sha256(canonical.as_bytes()),
             "7344ae5b7ee6c3e7e6b0fe0640412a37625d1fbfff95c48bbb2dc43964946972"
         );
     }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use fs_err as fs;
-use sha2::{Digest, Sha256};
 use taipan_packages::pyodide;
 use taipan_server::{
     ContentFile, Manifest, PackageFiles, PinnedRelease, ServedAssets, is_plain_path, list_assets,
 };
+use taipan_storage::sha256;
 
 use crate::project::Project;
 use crate::report::hint;
@@ -45,7 +45,7 @@ impl Bundle {
                 let error = anyhow!("the file's path cannot be part of a deployed Worker: {path:?}");
                 return Err(hint(error, "give it a shorter name without control characters and backslashes"));
             }
-            let sha256 = format!("{:x}", Sha256::digest(bytes));
+            let sha256 = sha256(bytes);
             contents.entry(sha256.clone()).or_insert(place);
             Ok(ContentFile { path: path.to_owned(), sha256, size: bytes.len() as u64 })
         };

@@ -15,7 +15,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use taipan_bindings::{Stores, object_body};
 use taipan_storage::r2::{Conditions, Found, List, ListOptions, MOST_LISTED, Object, R2Bucket};
-use taipan_storage::{Refusal, StorageError, hex};
+use taipan_storage::{Refusal, StorageError, hex, sha256};
 
 use super::checksum::{Algorithm, Announced, announced, base64};
 use super::chunked::Chunked;
@@ -257,8 +257,8 @@ async fn document(body: Arriving, expected: Expected) -> Result<String, Failure>
             return Err(failure(400, "IncompleteBody", "the last chunk is missing"));
         }
     }
-    let sha256 = hex(ring::digest::digest(&ring::digest::SHA256, &bytes).as_ref());
-    if expected.sha256.is_some_and(|expected| expected.to_ascii_lowercase() != sha256) {
+    let found = sha256(&bytes);
+    if expected.sha256.is_some_and(|expected| expected.to_ascii_lowercase() != found) {
         return Err(failure(
             400,
             "XAmzContentSHA256Mismatch",
