@@ -8,7 +8,6 @@ mod deployed;
 mod dev;
 mod packages;
 mod python;
-mod python_packages;
 mod serve;
 mod snapshot;
 mod types;

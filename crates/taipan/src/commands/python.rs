@@ -6,25 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
-use taipan_bindings::{Embedder, EventSender, Folder, HostOps, Process, Requests, Volume};
-use taipan_engine::{Event, Isolate, IsolateOptions, Program, ProgramKind, Runtime, STACK_SIZE};
+use taipan_bindings::{Folder, Process, Volume};
+use taipan_engine::{Program, ProgramKind};
 
-use super::python_packages::Importable;
+use crate::program::run_program;
+use crate::python::Importable;
 use crate::report::hint;
 use crate::runtime;
 use crate::settings::PythonSettings;
-
-/// A program may run for as long as it likes.
-const CPU: Duration = Duration::from_secs(100 * 365 * 86_400);
-
-/// The most that the linear memory of a program can be.
-const MEMORY_LIMIT: usize = 2048 << 20;
 
 /// What a process ends with that was aborted: 128 and the number of SIGABRT.
 const ABORTED: u8 = 134;
@@ -52,37 +45,6 @@ pub(super) fn run(settings: PythonSettings) -> Result<ExitCode> {
     let streams = Streams { status: status.clone(), history, editor: None, importable };
     run_program(runtime, program, volumes, Box::new(streams))?;
     Ok(ExitCode::from(status.load(Ordering::Relaxed)))
-}
-
-/// Runs a program to its end.
-pub(super) fn run_program(
-    runtime: Arc<Runtime>,
-    program: Program,
-    volumes: Vec<Arc<dyn Volume>>,
-    process: Box<dyn Process>,
-) -> Result<()> {
-    // Guest calls nest on a large stack.
-    let thread = thread::Builder::new().name("python".into()).stack_size(STACK_SIZE);
-    let work = move || execute(&runtime, &program, volumes, process);
-    let joined = thread.spawn(work).context("cannot start a thread")?.join();
-    joined.map_err(|_| anyhow!("the program's thread ended early"))?
-}
-
-fn execute(
-    runtime: &Arc<Runtime>,
-    program: &Program,
-    volumes: Vec<Arc<dyn Volume>>,
-    process: Box<dyn Process>,
-) -> Result<()> {
-    // Nothing that a program may ask for answers later.
-    let events = EventSender::new(drop);
-    let ops = HostOps::new(Requests::default(), events, Box::new(Outside))
-        .with_volumes(volumes)
-        .with_process(process);
-    let options =
-        IsolateOptions { memory_limit: MEMORY_LIMIT, request_cpu: CPU, boot_cpu: CPU, ops: Box::new(ops) };
-    let mut isolate = Isolate::restore(runtime, &*runtime.base()?, options, "{}")?;
-    Ok(isolate.run_program(program)?)
 }
 
 /// What the arguments ask for.
@@ -285,22 +247,6 @@ impl Process for Streams {
 
     fn exit(&mut self, status: u8) {
         self.status.store(status, Ordering::Relaxed);
-    }
-}
-
-struct Outside;
-
-impl Embedder for Outside {
-    /// What JavaScript prints.
-    fn log(&mut self, _level: u8, line: &str) {
-        eprintln!("{line}");
-    }
-
-    fn wait(&mut self, deadline: Option<Instant>) -> Option<Event> {
-        if let Some(deadline) = deadline {
-            thread::sleep(deadline.saturating_duration_since(Instant::now()));
-        }
-        None
     }
 }
 

@@ -14,7 +14,7 @@ use taipan_config::{ConfigError, WorkerConfig};
 use taipan_engine::{Program, ProgramKind};
 use taipan_packages::pyodide::{self, ObtainError};
 
-use super::python;
+use crate::program::run_program;
 use crate::report::hinted;
 use crate::runtime;
 use crate::settings::TypesSettings;
@@ -51,7 +51,7 @@ pub(super) fn run(settings: TypesSettings) -> Result<ExitCode> {
         terminals: [false; 3],
     };
     let runtime = runtime::prepare(release, settings.releases)?;
-    python::run_program(runtime, program, vec![], Box::new(Collector(printed.clone())))?;
+    run_program(runtime, program, vec![], Box::new(Collector(printed.clone())))?;
     let Printed { text, errors, status } =
         std::mem::take(&mut *printed.lock().unwrap_or_else(PoisonError::into_inner));
     if status != Some(0) {

@@ -16,7 +16,7 @@ use crate::release;
 use crate::settings::PythonSettings;
 
 /// Packages that become more.
-pub(super) struct Importable {
+pub(crate) struct Importable {
     settings: PythonSettings,
     folder: PathBuf,
     state: Mutex<State>,
@@ -36,12 +36,12 @@ impl State {
 
 impl Importable {
     /// Nothing of the project in `folder`.
-    pub(super) fn nothing(settings: PythonSettings, folder: PathBuf) -> Self {
+    pub(crate) fn nothing(settings: PythonSettings, folder: PathBuf) -> Self {
         Self { settings, folder, state: Mutex::new(State::new(vec![])) }
     }
 
     /// The packages of the project in `folder`, obtained if that is a Worker's, or if they are locked. Those for another Python are none.
-    pub(super) fn of_project(settings: PythonSettings, folder: PathBuf) -> Result<Self> {
+    pub(crate) fn of_project(settings: PythonSettings, folder: PathBuf) -> Result<Self> {
         let mut found = Self::nothing(settings, folder);
         let is_managed = release::has_worker(&found.folder) || Lock::is_in(&found.folder);
         if is_managed && release::of_folder(&found.folder)?.version == found.settings.release.version {
@@ -61,7 +61,7 @@ impl Importable {
     }
 
     /// All that there is now.
-    pub(super) fn tree(&self) -> Arc<PackageTree> {
+    pub(crate) fn tree(&self) -> Arc<PackageTree> {
         self.state().tree.clone()
     }
 
@@ -70,7 +70,7 @@ impl Importable {
     }
 
     /// Has a module of the standard library come to the others.
-    pub(super) fn obtain(&self, module: &str) -> io::Result<()> {
+    pub(crate) fn obtain(&self, module: &str) -> io::Result<()> {
         let mut state = self.state();
         let mut wheels = std::mem::take(&mut state.wheels);
         let added = self.packages().add_standard(&mut wheels, module, "the program");
