@@ -1,4 +1,3 @@
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -51,20 +50,7 @@ async def numbers(request):
     return StreamingResponse(generate(), media_type="text/plain")
 
 
-async def waiting(request):
-    """For a client that leaves while there is nothing to send."""
-
-    async def generate():
-        try:
-            yield "begun"
-            await asyncio.Event().wait()
-        finally:
-            print("the generator that waits was cancelled")
-
-    return StreamingResponse(generate())
-
-
 star = Starlette(
-    routes=[Route("/starlette/numbers", numbers), Route("/starlette/waiting", waiting), Route("/starlette/{name}", greet)],
+    routes=[Route("/starlette/numbers", numbers), Route("/starlette/{name}", greet)],
     middleware=[Middleware(GZipMiddleware, minimum_size=5000)],
 )

@@ -36,8 +36,7 @@ Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
-# As uvicorn says. Told of 2.4, Starlette leaves it to `send` to find out that a client is gone, and a generator that waits never hears of it.
-_SPEC = {"version": "3.0", "spec_version": "2.3"}
+_SPEC = {"version": "3.0", "spec_version": "2.5"}
 _EXTENSIONS = {"http.response.trailers": {}, "http.response.pathsend": {}}
 #: How much of a file is in memory at a time.
 _PART = 256 * 1024
