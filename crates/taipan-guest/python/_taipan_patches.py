@@ -27,8 +27,26 @@ def _patch_pool(module: ModuleType) -> None:
     _taipan_pool.put_in(module)
 
 
+def _patch_asgiref(module: ModuleType) -> None:
+    """Flask and Django have it run their asynchronous views under WSGI, and where an event loop runs it refuses to wait."""
+    import asyncio
+
+    from pyodide.ffi import run_sync
+
+    wait = module.AsyncToSync.__call__
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return wait(self, *args, **kwargs)
+        return run_sync(self.awaitable(*args, **kwargs))
+
+    module.AsyncToSync.__call__ = call
+
+
 #: By module: what is done when it has been imported.
-_PATCHES: dict[str, Callable[[ModuleType], None]] = {"multiprocessing.pool": _patch_pool}
+_PATCHES: dict[str, Callable[[ModuleType], None]] = {"multiprocessing.pool": _patch_pool, "asgiref.sync": _patch_asgiref}
 
 
 class _Loader(SourceFileLoader):
@@ -73,7 +91,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 #: Modules that are not there, and what to do.
-missing: dict[str, str] = {}
+missing = {"tzdata": "this package has the time zones, of which the system here has none: taipan add tzdata"}
 
 
 class _SemLock:

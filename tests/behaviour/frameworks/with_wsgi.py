@@ -1,3 +1,5 @@
+import asyncio
+import zoneinfo
 from pathlib import Path
 
 import bottle
@@ -5,7 +7,7 @@ import django
 import flask
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
-from django.http import JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import path
 
@@ -20,6 +22,20 @@ def flask_json(name):
 @flasked.get("/flask/page")
 def flask_page():
     return flask.render_template("page.html", title="flask & co", names="ab")
+
+
+@flasked.get("/flask/zone")
+def flask_zone():
+    try:
+        return str(zoneinfo.ZoneInfo("Europe/Berlin"))
+    except zoneinfo.ZoneInfoNotFoundError as error:
+        return str(error.__context__)
+
+
+@flasked.get("/flask/later/<name>")
+async def flask_later(name):
+    await asyncio.sleep(0.01)
+    return f"later {name}"
 
 
 bottled = bottle.Bottle()
@@ -53,5 +69,10 @@ def django_page(request):
     return render(request, "page.html", {"title": "django & co", "names": ["x"]})
 
 
-urlpatterns = [path("django/page", django_page), path("django/<str:name>", django_json)]
+async def django_later(request):
+    await asyncio.sleep(0.01)
+    return HttpResponse("later")
+
+
+urlpatterns = [path("django/page", django_page), path("django/later", django_later), path("django/<str:name>", django_json)]
 djangoed = WSGIHandler()
