@@ -111,6 +111,11 @@ impl Console for Terminal {
     }
 }
 
+/// How many of something: "1 file", "2 files".
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A number of bytes for people.
 pub(crate) fn size(bytes: u64) -> String {
     match bytes {

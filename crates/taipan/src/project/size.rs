@@ -3,7 +3,7 @@
 use taipan_engine::Source;
 use taipan_packages::python::PackageTree;
 
-use crate::console::size;
+use crate::console::{counted, size};
 
 /// Cloudflare takes no larger Workers, and every machine that runs one has to fetch it.
 const LARGE: u64 = 64 << 20;
@@ -38,11 +38,11 @@ impl Size {
 
     /// In a line: how much there is.
     pub(crate) fn line(&self) -> String {
-        let own = format!("{} {}, {}", self.files, plural(self.files, "file"), size(self.own));
+        let own = format!("{}, {}", counted(self.files, "file"), size(self.own));
         if self.packages == 0 {
             return own;
         }
-        format!("{own}; {} {}, {}", self.packages, plural(self.packages, "package"), size(self.locked))
+        format!("{own}; {}, {}", counted(self.packages, "package"), size(self.locked))
     }
 
     /// The names of the largest with their sizes.
@@ -63,10 +63,6 @@ impl Size {
             )
         })
     }
-}
-
-fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { noun.to_owned() } else { format!("{noun}s") }
 }
 
 #[cfg(test)]

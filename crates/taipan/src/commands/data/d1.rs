@@ -14,6 +14,7 @@ use ureq::http::Method;
 use super::remote::Remote;
 use super::{Place, Project, migrations, told, unknown, wait};
 use crate::cli::data::{D1Args, D1Command};
+use crate::console::counted;
 
 pub(crate) fn run(args: D1Args) -> Result<ExitCode> {
     let project = Project::load(args.data)?;
@@ -168,7 +169,7 @@ fn query(remote: &Remote, path: &str, question: &Value) -> Result<Vec<Outcome>> 
 
 fn import(store: &Database, file: &Path) -> Result<()> {
     let done = store.execute(fs::read_to_string(file)?)?;
-    anstream::eprintln!("Ran {} statements", done.len());
+    anstream::eprintln!("Ran {}", counted(done.len(), "statement"));
     Ok(())
 }
 
@@ -189,7 +190,8 @@ fn show(done: &[Outcome], as_json: bool) -> Result<()> {
         table(done)?;
     }
     let written: u64 = done.iter().map(|done| done.rows_written).sum();
-    anstream::eprintln!("Ran {} statements: {written} rows written", done.len());
+    let rows = counted(usize::try_from(written).unwrap_or(usize::MAX), "row");
+    anstream::eprintln!("Ran {}: {rows} written", counted(done.len(), "statement"));
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use fs_err as fs;
 use super::d1::{Database, Outcome};
 use super::{Project, d1};
 use crate::cli::data::MigrationsCommand;
+use crate::console::counted;
 
 pub(super) fn run(project: &Project, command: MigrationsCommand) -> Result<()> {
     let name = match &command {
@@ -48,7 +49,7 @@ pub(super) fn run(project: &Project, command: MigrationsCommand) -> Result<()> {
                     .with_context(|| format!("cannot apply migration: {}", folder.join(name).display()))?;
                 anstream::println!("{name}");
             }
-            anstream::eprintln!("Applied {} migrations", ahead.len());
+            anstream::eprintln!("Applied {}", counted(ahead.len(), "migration"));
             Ok(())
         }
     }
