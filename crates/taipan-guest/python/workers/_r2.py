@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from io import BytesIO
 from typing import Any, overload
 
 from pyodide.ffi import JsException, JsProxy, to_js
@@ -226,7 +227,17 @@ class R2ObjectBody(R2Object):
 
     async def bytes(self) -> bytes:
         """All of its bytes."""
-        return (await self._api.bytes(self._take())).to_bytes()  # type: ignore[no-any-return]
+        blob = self._take()
+        # Pieces beside what they make up would take the memory twice.
+        whole = BytesIO(bytes(self.size if self.range is None else self.range["length"]))
+        try:
+            while (piece := await self._api.read(blob)) is not None:
+                whole.write(piece.to_bytes())
+        except BaseException:
+            self._api.drop(blob)
+            raise
+        whole.truncate()
+        return whole.getvalue()
 
     arrayBuffer = bytes  # noqa: N815
 

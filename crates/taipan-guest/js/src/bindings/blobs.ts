@@ -1,5 +1,4 @@
 /** Streams whose bytes are the host's. */
-import { concat } from "../web/blob";
 import type { PullSource } from "../web/body";
 import { streamFrom, untouchedPull } from "../web/body";
 import type { ReadableStream } from "../web/streams";
@@ -14,13 +13,6 @@ export const dropWith = (owner: object, { blobs }: Access, blob: number): void =
 
 /** Calls that off. */
 export const keep = (owner: object): boolean => dropped.unregister(owner);
-
-/** All bytes of a blob. */
-export async function bytesOfBlob({ blobs }: Access, blob: number): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
-  for (let piece; (piece = await blobs.read(blob));) pieces.push(new Uint8Array(piece));
-  return pieces.length === 1 ? (pieces[0] as Uint8Array) : concat(pieces);
-}
 
 /** The bytes of a blob as a stream. Whoever answers a request with them untouched has the host send them. */
 export function readable({ blobs }: Access, blob: number): ReadableStream<Uint8Array> {

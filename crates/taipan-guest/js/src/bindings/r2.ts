@@ -4,7 +4,7 @@ import type { Headers } from "../web/index";
 import { ReadableStream } from "../web/streams";
 import { bytesOf, describe, usv } from "../web/webidl";
 import type { Access } from "./access";
-import { bytesOfBlob, dropWith, keep, readable, upload } from "./blobs";
+import { dropWith, keep, readable, upload } from "./blobs";
 
 interface Sent {
   key: string;
@@ -277,7 +277,7 @@ export function r2ForPython(access: Access): object {
     write: blobs.write,
     drop: blobs.drop,
     stream: (blob: number) => readable(access, blob),
-    bytes: (blob: number) => bytesOfBlob(access, blob),
+    read: blobs.read,
     upload: (stream: ReadableStream<unknown>, blob: number) => upload(access, stream, blob),
   };
 }
