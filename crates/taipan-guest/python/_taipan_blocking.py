@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import CoroutineType, FrameType, TracebackType
 from typing import Any
@@ -43,12 +44,20 @@ class Stuck(Exception):
 class Wait:
     """Somebody who waits."""
 
-    __slots__ = ("awaited", "frame", "thread")
+    __slots__ = ("awaited", "deadline", "frame", "thread")
 
-    def __init__(self, awaited: Any, frame: FrameType) -> None:
+    def __init__(self, awaited: Any, frame: FrameType, timeout: float | None = None) -> None:
         self.awaited = awaited
+        self.deadline = None if timeout is None else time.monotonic() + timeout
         self.frame = frame
         self.thread = threading.current_thread()
+
+    @property
+    def left(self) -> float:
+        """For how long it goes on as far as is known, in seconds; none when it is over, and ends only once nobody is on top."""
+        if isinstance(self.awaited, asyncio.Future) and self.awaited.done():
+            return 0.0
+        return float("inf") if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
     @property
     def caller(self) -> FrameType:

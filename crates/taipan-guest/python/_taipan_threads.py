@@ -10,7 +10,7 @@ Some threads would be in each other's way for good, and do not run as they are w
   from one turn to the next, and begin again when there is some. So do those that have only looked so far (`_taipan_rewind.py`).
 - A queue takes more than its size while there are threads: who puts would otherwise wait for one that needs the next item at once.
 - A thread that has put something into a queue is let sleep without another on top of it, which might want the next.
-- Daemon threads that sleep in a loop are ended.
+- Daemon threads that sleep in a loop are ended, for whoever waits below them could not go on.
 """
 
 from __future__ import annotations
@@ -39,8 +39,10 @@ from pyodide.webloop import WebLoop
 
 import workers._runtime as runtime
 
-#: Together, in seconds, a daemon thread for which nobody waits may sleep.
+#: Together, in seconds, a daemon thread may sleep for which nobody waits any more.
 _PATIENCE = 1.0
+#: The same for one that somebody seems to want all the same: it has put something into a queue, or was joined for some time.
+_PATIENCE_WHEN_WANTED = 10.0
 #: How often a thread sleeps until others may begin in the meantime.
 _NAPS = 3
 #: The same for one that has put something into a queue.
@@ -99,6 +101,8 @@ class _Run:
         self.has_taken = False
         self.has_put = False
         self.is_waited_for = False
+        #: The wait on top of which it began.
+        self.below: blocking.Wait | None = None
         #: Where it was wound back.
         self.stands = ""
         self._parts = {name: getattr(thread, name) for name in ("_target", "_args", "_kwargs") if hasattr(thread, name)}
@@ -124,6 +128,7 @@ class _Run:
         before, current = current, self
         thread: Any = self.thread
         self.is_waited_for = _waits > 0
+        self.below = blocking.waits[-1] if blocking.waits else None
         self.has_taken = self.has_put = False
         self.has_begun = True
         self.slept = 0.0
@@ -178,6 +183,9 @@ class _Run:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not _wait(future, left, f"thread {self.thread.name!r} to end"):
                 return
+
+    def is_joined_by(self, wait: blocking.Wait) -> bool:
+        return any(joiner is wait.awaited for joiner in self._joiners)
 
     def can_rewind(self, is_allowed: Callable[[list[FrameType]], bool]) -> bool:
         """Whether the thread, which waits, can end here and begin again."""
@@ -269,7 +277,7 @@ def _wait(future: asyncio.Future[None], timeout: float | None, what: str) -> boo
     """Whether the future is done before the time is over; what goes on meanwhile is everything else."""
     global _waits, _is_for_threads
     _waits += 1
-    blocking.waits.append(wait := blocking.Wait(None, sys._getframe(1)))
+    blocking.waits.append(wait := blocking.Wait(future, sys._getframe(1), timeout))
     try:
         _unpark()
         while _ready and not future.done():
@@ -277,11 +285,15 @@ def _wait(future: asyncio.Future[None], timeout: float | None, what: str) -> boo
             _unpark()
         if future.done():
             return True
+        left: float | None = None
+        allowed: float | None = None
         if timeout is not None:
-            _sleep_in_daemon(timeout)
+            # Others have run in the meantime.
+            left = wait.left
+            allowed = _allow(left)
         elif current is not None and current.can_rewind(rewind.has_only_looked):
             raise _Parked
-        waiting: Any = asyncio.ensure_future(asyncio.wait([future], timeout=timeout), loop=_loop())
+        waiting: Any = asyncio.ensure_future(asyncio.wait([future], timeout=allowed), loop=_loop())
         # When nothing can end the wait, an error says so.
         waiting._log_destroy_pending = False
         try:
@@ -292,6 +304,8 @@ def _wait(future: asyncio.Future[None], timeout: float | None, what: str) -> boo
             if current is not None and current.thread.daemon:
                 raise _Ended(f"it waits for {wait.what} in {wait.place}, and nothing is left that could bring that about") from None
             raise blocking.DeadlockError(_explain(wait, what)) from None
+        if allowed != left and not future.done():
+            raise _Ended(_GOES_ON)
         return future.done()
     finally:
         _waits -= 1
@@ -325,12 +339,31 @@ def _lets_others_run() -> bool:
     return current.held == 0 and current.naps > (_NAPS_OF_PRODUCERS if current.has_put else _NAPS)
 
 
-def _sleep_in_daemon(seconds: float) -> None:
-    if current is None or not current.thread.daemon or current.is_waited_for:
-        return
-    current.slept += seconds
-    if current.slept > _PATIENCE:
-        raise _Ended("it is a daemon thread that goes on sleeping; use a cron trigger for what is to happen from time to time")
+_GOES_ON = "it is a daemon thread that goes on sleeping; use a cron trigger for what is to happen from time to time"
+
+
+def _allow(seconds: float) -> float:
+    """How long the thread that runs may sleep of what it wants to; when that is less, it is a daemon thread that has to be ended then.
+    While somebody waits below, it may be for what it does. When their time is over, or they have what they waited for, it is in their way.
+    """
+    if current is None or not current.thread.daemon:
+        return seconds
+    left, patience = 0.0, _PATIENCE
+    if current.is_waited_for and current.below is not None:
+        left = current.below.left
+        if left >= seconds:
+            return seconds
+        if current.has_put or current.is_joined_by(current.below):
+            patience = _PATIENCE_WHEN_WANTED
+        elif current.can_rewind(rewind.has_nothing_to_keep):
+            # One that does the same from time to time, for ever.
+            patience = 0.0
+    current.slept += seconds - left
+    if current.slept <= patience:
+        return seconds
+    if left == 0:
+        raise _Ended(_GOES_ON)
+    return left
 
 
 class Lock:
@@ -601,7 +634,7 @@ def install() -> None:
 
     def sleep_here(seconds: float) -> None:
         global _sleeping
-        _sleep_in_daemon(seconds)
+        allowed = _allow(seconds)
         if _lets_others_run():
             blocking.waits.append(blocking.Wait(None, sys._getframe(1)))
             try:
@@ -610,15 +643,17 @@ def install() -> None:
                     _ready.popleft().execute()
             finally:
                 blocking.waits.pop()
-            sleep(seconds)
-            return
-        _sleeping += 1
-        try:
-            sleep(seconds)
-        finally:
-            _sleeping -= 1
-            for _ in _ready:
-                _loop().call_soon(_run_ready, context=contextvars.Context())
+            sleep(allowed)
+        else:
+            _sleeping += 1
+            try:
+                sleep(allowed)
+            finally:
+                _sleeping -= 1
+                for _ in _ready:
+                    _loop().call_soon(_run_ready, context=contextvars.Context())
+        if allowed < seconds:
+            raise _Ended(_GOES_ON)
 
     time.sleep = sleep_here
 

@@ -337,3 +337,67 @@ def in_turns():
     finally:
         threading.excepthook = before
     return said[0]
+
+
+def monitor():
+    """A thread that looks after something from time to time and tells who waits for news, as drivers of databases have."""
+    news, told = threading.Condition(), []
+
+    def look():
+        while True:
+            with news:
+                told.append("news")
+                news.notify_all()
+            time.sleep(0.1)
+
+    with news:
+        threading.Thread(target=look, daemon=True, name="monitor").start()
+        return [news.wait(10), told[0]]
+
+
+def in_the_way():
+    """Threads that go on when the time of who waits below them is over."""
+
+    def sleeps():
+        while True:
+            time.sleep(60)
+
+    def waits():
+        stop = threading.Event()
+        while not stop.wait(60):
+            pass
+
+    def counts():
+        count = 0
+        while True:
+            count += 1
+            time.sleep(0.3)
+
+    came = []
+    for target in (sleeps, waits, counts):
+        threading.Thread(target=target, daemon=True, name=target.__name__).start()
+        came.append(threading.Event().wait(0.05))
+    return came
+
+
+def wanted():
+    """Daemon threads that sleep longer than those may for which nobody waits, and are waited for."""
+    items, ended = queue.Queue(), []
+
+    def produce():
+        for i in range(3):
+            items.put(i)
+            time.sleep(0.5)
+
+    def work():
+        for _ in range(3):
+            time.sleep(0.5)
+        ended.append("work")
+
+    threading.Thread(target=produce, daemon=True, name="produce").start()
+    got = [items.get() for _ in range(3)]
+    thread = threading.Thread(target=work, daemon=True, name="work")
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+    return [got, ended]
