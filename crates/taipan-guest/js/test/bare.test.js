@@ -28,6 +28,7 @@ const SCRIPT = `
     now: () => 0,
     cause: () => 0,
     setCause() {},
+    awaitTimers() {},
     log: (level, line) => lines.push(line),
     utf8Encode: (text) => Uint8Array.from(text, (c) => c.charCodeAt(0)).buffer,
     utf8Decode: (bytes) => String.fromCharCode(...bytes),
